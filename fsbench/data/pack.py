@@ -1,0 +1,148 @@
+"""A pack: a prepared source, its images in one uint8 array sorted by class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsbench.errors import DataError
+from fsbench.files import atomic_path, sha256_file, sha256_json, write_atomic
+
+__all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "Prepared", "load_pack", "write_pack"]
+
+PACK_SCHEMA = 1
+SPLITS = ("train", "val", "test")
+_ARRAYS = ("images.npy", "labels.npy", "names.npy")
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A prepared source.
+
+    Attributes:
+        folder: Where it lies.
+        source: The name of the source, e.g. "omniglot".
+        images: uint8 `[N, C, H, W]`, memory-mapped.
+        labels: int64 `[N]`, ascending: the images of a class are neighbours.
+        classes: The names of the classes, by label.
+        splits: Split name to the labels of its classes, ascending; a split may be empty.
+        processing: How the images were made: size, resampling, variant, decoder versions.
+        partial: None for a complete source, else what is missing, e.g. "partial (80 per class)".
+        digest: SHA-256 over everything above but the folder.
+    """
+
+    folder: Path
+    source: str
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    splits: Mapping[str, tuple[int, ...]]
+    processing: Mapping[str, Any]
+    partial: str | None
+    digest: str
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Images of every class, int64 `[classes]`."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    @cached_property
+    def first(self) -> npt.NDArray[np.int64]:
+        """Index of the first image of every class, int64 `[classes]`."""
+        return np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
+
+    @cached_property
+    def names(self) -> npt.NDArray[np.str_]:
+        """The name of every image, as its authors have it, `[N]`."""
+        return np.load(self.folder / "names.npy", allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a source module hands over to be packed: the same fields as `Pack`, in memory, images sorted by class."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    names: Sequence[str]
+    classes: Sequence[str]
+    splits: Mapping[str, Sequence[int]]
+    processing: Mapping[str, Any]
+    partial: str | None = None
+
+
+def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
+    """Write a pack; `pack.json` comes last, so that a folder without it is no pack.
+
+    Raises:
+        DataError: The arrays do not fit each other.
+        OutputError: The folder cannot be written.
+    """
+    images, labels, names = prepared.images, prepared.labels.astype(np.int64), prepared.names
+    if len(images) != len(labels) or len(names) != len(labels):
+        raise DataError(f"{source}: {len(images)} images, {len(labels)} labels and {len(names)} names do not fit.")
+    if (np.diff(labels) < 0).any():
+        raise DataError(f"{source}: the images must be sorted by class.")
+    arrays = {"images.npy": images, "labels.npy": labels, "names.npy": np.asarray(names, dtype=np.str_)}
+    for name, array in arrays.items():
+        with atomic_path(folder / name) as temporary, temporary.open("wb") as file:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    content: dict[str, Any] = {
+        "schema": PACK_SCHEMA,
+        "source": source,
+        "classes": list(prepared.classes),
+        "splits": {split: [int(label) for label in prepared.splits.get(split, ())] for split in SPLITS},
+        "counts": np.bincount(labels, minlength=len(prepared.classes)).tolist(),
+        "processing": dict(prepared.processing),
+        "partial": prepared.partial,
+        "arrays": {name: sha256_file(folder / name) for name in arrays},
+    }
+    content["digest"] = sha256_json(content)
+    write_atomic(folder / "pack.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return load_pack(folder)
+
+
+def load_pack(folder: Path, *, verify: bool = False) -> Pack:
+    """Open a pack.
+
+    Args:
+        folder: Where it lies.
+        verify: Also read the arrays and compare their hashes (seconds for a large pack).
+
+    Raises:
+        DataError: There is no pack, or it is damaged.
+    """
+    remedy = f"delete {folder} and prepare the source again."
+    try:
+        content = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+        digest = content.pop("digest")
+        if sha256_json(content) != digest:
+            raise DataError(f"the pack in {folder} is damaged (pack.json does not match its own hash); {remedy}")
+        if content["schema"] != PACK_SCHEMA:
+            raise DataError(f"the pack in {folder} has schema {content['schema']}, not {PACK_SCHEMA}; {remedy}")
+        for name in _ARRAYS if verify else ():
+            if sha256_file(folder / name) != content["arrays"][name]:
+                raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
+    if len(images) != len(labels) or np.bincount(labels).tolist() != content["counts"]:
+        raise DataError(f"the pack in {folder} is damaged (its arrays do not fit pack.json); {remedy}")
+    return Pack(
+        folder=folder,
+        source=content["source"],
+        images=images,
+        labels=labels,
+        classes=tuple(content["classes"]),
+        splits={split: tuple(members) for split, members in content["splits"].items()},
+        processing=content["processing"],
+        partial=content["partial"],
+        digest=digest,
+    )

@@ -1,0 +1,80 @@
+"""What can go wrong, and nothing else.
+
+FsbenchError            one sentence for the person at the keyboard; the command line exits with 2
+├── UsageError          a name, option or value that does not exist or does not fit
+├── SuiteError          a suite file that cannot be read; names file, line and key
+├── DataError           images that are absent, damaged or not what was declared
+│   └── DataNotFoundError   says where it looked and how to get the data
+├── EpisodeError        episodes that a source cannot give, or a file of them that does not fit
+├── RecordError         a record or checkpoint that is damaged, or newer than this version
+├── OutputError         a folder that cannot be written
+└── DeviceError         a device that was asked for and is not there
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "DataError",
+    "DataNotFoundError",
+    "DeviceError",
+    "EpisodeError",
+    "FsbenchError",
+    "OutputError",
+    "RecordError",
+    "SuiteError",
+    "UsageError",
+    "unknown",
+]
+
+
+class FsbenchError(Exception):
+    """A mistake that its reader can mend; its text is one sentence with the value and the way out."""
+
+
+class UsageError(FsbenchError):
+    """A name, option or value that does not exist or does not fit."""
+
+
+class SuiteError(FsbenchError):
+    """A suite file that cannot be read."""
+
+
+class DataError(FsbenchError):
+    """Images that are absent, damaged or not what was declared."""
+
+
+class DataNotFoundError(DataError):
+    """Data that is not where it was looked for."""
+
+
+class EpisodeError(FsbenchError):
+    """Episodes that a source cannot give, or a file of episodes that does not fit."""
+
+
+class RecordError(FsbenchError):
+    """A record or checkpoint that is damaged, or newer than this version of fsbench."""
+
+
+class OutputError(FsbenchError):
+    """A folder that cannot be written."""
+
+
+class DeviceError(FsbenchError):
+    """A device that was asked for and is not there."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    Args:
+        kind: What the name should have named, e.g. "suite".
+        name: The name as given.
+        known: All names that exist.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
+    return UsageError(f"unknown {kind} {name!r}; {hint}")
