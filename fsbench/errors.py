@@ -8,6 +8,7 @@ FsbenchError            one sentence for the person at the keyboard; the command
 ├── EpisodeError        episodes that a source cannot give, or a file of them that does not fit
 ├── RecordError         a record or checkpoint that is damaged, or newer than this version
 ├── OutputError         a folder that cannot be written
+├── TrainingError       a training whose loss is not finite
 └── DeviceError         a device that was asked for and is not there
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "OutputError",
     "RecordError",
     "SuiteError",
+    "TrainingError",
     "UsageError",
     "unknown",
 ]
@@ -60,6 +62,10 @@ class RecordError(FsbenchError):
 
 class OutputError(FsbenchError):
     """A folder that cannot be written."""
+
+
+class TrainingError(FsbenchError):
+    """A training whose loss is not finite."""
 
 
 class DeviceError(FsbenchError):

@@ -61,7 +61,8 @@ class Pack:
     @cached_property
     def names(self) -> npt.NDArray[np.str_]:
         """The name of every image, as its authors have it, `[N]`."""
-        return np.load(self.folder / "names.npy", allow_pickle=False)
+        names: npt.NDArray[np.str_] = np.load(self.folder / "names.npy", allow_pickle=False)
+        return names
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Prepared:
 
 
 def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
-    """Write a pack; `pack.json` comes last, so that a folder without it is no pack.
+    """Write a pack; `pack.json` goes first and comes last, so that a folder without it is no pack.
 
     Raises:
         DataError: The arrays do not fit each other.
@@ -89,6 +90,7 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
         raise DataError(f"{source}: {len(images)} images, {len(labels)} labels and {len(names)} names do not fit.")
     if (np.diff(labels) < 0).any():
         raise DataError(f"{source}: the images must be sorted by class.")
+    (folder / "pack.json").unlink(missing_ok=True)
     arrays = {"images.npy": images, "labels.npy": labels, "names.npy": np.asarray(names, dtype=np.str_)}
     for name, array in arrays.items():
         with atomic_path(folder / name) as temporary, temporary.open("wb") as file:
@@ -131,7 +133,7 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
                 raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
     if len(images) != len(labels) or np.bincount(labels).tolist() != content["counts"]:
         raise DataError(f"the pack in {folder} is damaged (its arrays do not fit pack.json); {remedy}")

@@ -1,0 +1,190 @@
+"""The command line: it parses, calls, and turns mistakes into one sentence and exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fsbench import __version__
+from fsbench.data.commands import data
+from fsbench.errors import FsbenchError
+from fsbench.report.rank import rank
+
+__all__ = ["main"]
+
+_SUITE_HELP = "Name of a suite, or path of a TOML file."
+
+
+class _Group(click.Group):
+    """A group whose commands end in one sentence when their reader can mend what went wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FsbenchError as error:
+            raise click.UsageError(str(error)) from error
+
+
+class _Names(click.ParamType):
+    """Comma-separated names; the option may also be repeated."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        return [name.strip() for name in value.split(",") if name.strip()]
+
+
+class _Shots(_Names):
+    """Comma-separated positive integers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        names = super().convert(value, param, ctx)
+        if bad := [name for name in names if not name.isdecimal() or int(name) < 1]:
+            self.fail(f"{bad[0]!r} is not a positive number of shots.", param, ctx)
+        return [int(name) for name in names]
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fsbench")
+def main() -> None:
+    """A benchmark suite for few-shot image classification."""
+
+
+@main.command()
+@click.option("--suite", "suite_name", default="glyphs", show_default=True, help=_SUITE_HELP)
+@click.option("--methods", type=_Names(), multiple=True, help="Rows to run, comma-separated; default all.")
+@click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all.")
+@click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0.")
+@click.option(
+    "--training-fraction",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Shorten every training to this fraction; the table is stamped so.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--deterministic", is_flag=True, help="Use only operations that are reproducible bit by bit.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
+@click.option("--episodes-file", type=click.Path(path_type=Path), help="Test on these exported episodes only.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default runs/<suite>.")
+@click.option("--fresh", is_flag=True, help="Start over instead of using what is finished.")
+def run(
+    suite_name: str,
+    methods: tuple[list[str], ...],
+    shots: tuple[list[int], ...],
+    episodes: int | None,
+    seeds: int,
+    training_fraction: float,
+    device: str,
+    deterministic: bool,
+    data_root: Path | None,
+    episodes_file: Path | None,
+    out: Path | None,
+    fresh: bool,
+) -> None:
+    """Train, evaluate and print the table of a suite.
+
+    What is finished in the out folder and still comparable is used again.
+    """
+    from fsbench.episode_files import read_episodes
+    from fsbench.plan import Options, selected_rows
+    from fsbench.report.markdown import to_markdown
+    from fsbench.suite import load_suite
+
+    suite = load_suite(suite_name)
+    options = Options(
+        rows=tuple(name for names in methods for name in names),
+        shots=tuple(dict.fromkeys(shot for some in shots for shot in some)),
+        episodes=episodes,
+        seeds=seeds,
+        fraction=training_fraction,
+        deterministic=deterministic,
+    )
+    selected_rows(suite, options)
+    file = read_episodes(episodes_file) if episodes_file else None
+    from fsbench.run import run_suite
+
+    table = run_suite(
+        suite,
+        options,
+        out=out or Path("runs") / suite.name,
+        device=device,
+        data_root=data_root,
+        fresh=fresh,
+        episode_file=file,
+    )
+    click.echo(to_markdown(table))
+
+
+@main.group()
+def episodes() -> None:
+    """Episodes as files."""
+
+
+@episodes.command()
+@click.argument("suite_name", metavar="SUITE")
+@click.option("--source", help="Test source; default the suite's first.")
+@click.option("--way", type=click.IntRange(min=2), default=5, show_default=True, help="Classes per episode.")
+@click.option("--shot", type=click.IntRange(min=1), default=1, show_default=True, help="Support images per class.")
+@click.option("--episodes", "number", type=click.IntRange(min=1), help="How many; default as the suite says.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or FILE.json.")
+def export(
+    suite_name: str,
+    source: str | None,
+    way: int,
+    shot: int,
+    number: int | None,
+    data_root: Path | None,
+    out: Path,
+) -> None:
+    """Write a suite's test episodes as indices and image names, for any other codebase to run."""
+    from fsbench.data.prepare import ensure_pack
+    from fsbench.episode_files import EpisodeFile, write_episodes
+    from fsbench.episodes import SAMPLER, Protocol, draw_episodes, pool_of
+    from fsbench.errors import unknown
+    from fsbench.suite import load_suite
+
+    suite = load_suite(suite_name)
+    chosen = source or suite.sources.test[0]
+    if chosen not in suite.sources.test:
+        raise unknown(f"test source of the suite {suite.name}", chosen, suite.sources.test)
+    wanted = suite.episodes
+    protocol = Protocol("test", way, shot, wanted.queries, number or wanted.number, wanted.seed)
+    pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root, report=_say)
+    pool = pool_of(pack, protocol.split, at_least=shot + wanted.queries)
+    drawn = draw_episodes(pool, protocol)
+    write_episodes(out, EpisodeFile(chosen, pack.digest, protocol, SAMPLER, drawn), pack)
+    click.echo(f"{len(drawn)} episodes of {chosen}, {protocol}, episode set {drawn.digest[:12]}, in {out}")
+
+
+@main.command()
+def methods() -> None:
+    """List the methods, one line each."""
+    from fsbench.methods import METHODS
+
+    width = max(len(info.name) for info in METHODS)
+    for info in METHODS:
+        click.echo(f"{info.name:{width}}  {info.summary}")
+
+
+@main.command()
+def suites() -> None:
+    """List the suites, one line each."""
+    from fsbench.suite import list_suites
+
+    found = list_suites()
+    width = max(len(suite.name) for suite in found)
+    for suite in found:
+        click.echo(f"{suite.name:{width}}  {suite.title}")
+
+
+main.add_command(data)
+main.add_command(rank)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

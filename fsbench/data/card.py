@@ -1,0 +1,138 @@
+"""Cards: what is declared about a source before anybody has its images.
+
+A card is the file `datasets/<name>/card.toml`. Split lists lie beside it. The wheel carries the folder as
+`fsbench/datasets`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fsbench.errors import DataError, DataNotFoundError, unknown
+
+__all__ = ["Card", "SplitCounts", "Variant", "cards_folder", "list_cards", "load_card"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitCounts(_Model):
+    """Classes of every split."""
+
+    train: int = Field(ge=0)
+    val: int = Field(ge=0)
+    test: int = Field(ge=0)
+
+
+class Variant(_Model):
+    """One way to make classes and splits of a source's images."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    description: str
+    classes: SplitCounts
+    images: int = Field(ge=1)  # in the pack, all splits together
+
+
+class Card(_Model):
+    """The declaration of a source.
+
+    Attributes:
+        folder: Where the card and its split lists lie; not part of the file.
+        name: What suites and the command line call it.
+        title: Its name in tables.
+        description: What it shows, in a sentence.
+        licence: Terms of the images, as their authors state them.
+        citation: The paper to cite.
+        homepage: Where the authors offer it.
+        channels: 1 (grey) or 3 (RGB).
+        size: Height and width that it is prepared with unless asked otherwise, pixels.
+        files: What is looked for in the folder of the source; empty for an embedded source.
+        obtain: How to get these files, as half a sentence that starts with a verb.
+        download: Whether `fsbench data prepare <name> --download` can fetch them.
+        variants: The ways to prepare it; the first is the default.
+    """
+
+    folder: Path
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    title: str
+    description: str
+    licence: str
+    citation: str
+    homepage: str
+    channels: Literal[1, 3]
+    size: int = Field(ge=8)
+    files: tuple[str, ...] = ()
+    obtain: str = ""
+    download: bool = False
+    variants: tuple[Variant, ...] = Field(min_length=1)
+
+    def variant(self, name: str | None = None) -> Variant:
+        """The variant of this name, or the default one.
+
+        Raises:
+            UsageError: There is none of this name.
+        """
+        if name is None:
+            return self.variants[0]
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise unknown(f"variant of {self.name}", name, [variant.name for variant in self.variants])
+
+    def not_found(self, missing: str, places: tuple[Path, ...]) -> DataNotFoundError:
+        """The error for a file that is not there: where it was looked for, and every way to get it.
+
+        Args:
+            missing: The file, e.g. "images_background.zip".
+            places: The folders that were looked into.
+        """
+        prepare = f"fsbench data prepare {self.name}"
+        looked = " or ".join(str(place.absolute()) for place in places)
+        download = f", or run `{prepare} --download`" if self.download else ""
+        return DataNotFoundError(
+            f"{self.name}: {missing} is not in {looked}; {self.obtain}; "
+            f"put {' and '.join(self.files)} into the first, or run `{prepare} --from PATH`{download}."
+        )
+
+
+def cards_folder() -> Path:
+    """The folder of the cards: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    shipped = package / "datasets"
+    return shipped if shipped.is_dir() else package.parent / "datasets"
+
+
+def load_card(name: str) -> Card:
+    """Read the card of a source.
+
+    Raises:
+        UsageError: There is no such source; the nearest name is suggested.
+        DataError: The card is not valid.
+    """
+    path = cards_folder() / name / "card.toml"
+    names = _names()
+    if name not in names:
+        raise unknown("source", name, names)
+    try:
+        with path.open("rb") as file:
+            return Card.model_validate({**tomllib.load(file), "folder": path.parent})
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"the card {path} is not valid TOML ({error}); mend it.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"the card {path} is not valid ({place}: {first['msg']}); mend it.") from error
+
+
+def list_cards() -> list[Card]:
+    """The cards of all sources, by name."""
+    return [load_card(name) for name in _names()]
+
+
+def _names() -> list[str]:
+    return sorted(path.parent.name for path in cards_folder().glob("*/card.toml"))

@@ -1,0 +1,72 @@
+"""From the bytes of an image file to a square uint8 array: the one place where images are decoded and resized."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from PIL import Image, ImageOps, features
+
+from fsbench.errors import DataError
+
+__all__ = ["RESAMPLING", "Report", "decode_image", "decoder_versions", "silent"]
+
+RESAMPLING = "bilinear, antialiased"
+Report = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """The report of a caller who does not want to hear."""
+
+
+def decode_image(content: bytes, name: str, *, size: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Decode an image and squeeze it, whole, to a square.
+
+    The orientation that a camera noted is applied and transparent parts become white, as a viewer shows them.
+    Pillow's bilinear filter widens with the scale, so that shrinking averages instead of skipping pixels.
+
+    Args:
+        content: The file.
+        name: What to call it in an error.
+        size: Height and width of the result, pixels.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        uint8 `[channels, size, size]`, 0 is black.
+
+    Raises:
+        DataError: It is no image that can be decoded, or it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as opened:
+                image = _plain(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{name} is too large to decode ({error}); shrink it or take it away.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+        raise DataError(f"{name} cannot be decoded as an image ({error}); replace it or take it away.") from error
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def decoder_versions(*codecs: str) -> dict[str, str]:
+    """What decodes and resizes, with versions: equal versions give equal packs.
+
+    Args:
+        codecs: Libraries that Pillow decodes with and that change pixels, as `PIL.features` calls them.
+    """
+    return {"pillow": PIL.__version__, **{codec: str(features.version(codec)) for codec in codecs}}
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{image.mode} pixels have more than 8 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)

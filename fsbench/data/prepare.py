@@ -1,0 +1,234 @@
+"""From the name of a source to its pack: found in the cache, or prepared exactly once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fsbench.data import places
+from fsbench.data.card import Card, Variant, list_cards, load_card
+from fsbench.data.images import Report, silent
+from fsbench.data.pack import SPLITS, Pack, Prepared, load_pack, write_pack
+from fsbench.data.sources import folder as own_folder
+from fsbench.data.sources import source_module
+from fsbench.errors import DataError, DataNotFoundError, OutputError, UsageError, unknown
+from fsbench.files import make_folder
+
+__all__ = ["describe", "download", "ensure_pack", "pack_folder", "prepare_own", "verify"]
+
+
+def ensure_pack(
+    reference: str,
+    *,
+    size: int | None = None,
+    data_root: Path | None = None,
+    origin: Path | None = None,
+    fresh: bool = False,
+    report: Report = silent,
+) -> Pack:
+    """The pack of a source; prepared now, under a lock, unless it lies in the cache.
+
+    Args:
+        reference: "name" or "name:variant" of a source with a card, or the name of an own source prepared before.
+        size: Height and width of the images, pixels; None: as the card says, or the only size of an own source.
+        data_root: Where sources have their folders; see `fsbench.data.places.data_root`.
+        origin: The folder of this source's files instead of `<data root>/<name>`.
+        fresh: Prepare it even if it lies in the cache; an own source is prepared by `prepare_own` only.
+        report: Called with a line now and then.
+
+    Raises:
+        UsageError: There is no such source, variant or size.
+        DataNotFoundError: The files of the source are not there.
+        DataError: They are damaged or not what the card declares, or the cached pack is damaged.
+        OutputError: The cache cannot be written.
+    """
+    folder = pack_folder(reference, size)
+    declared = _declared(reference)
+    if declared is None:
+        if fresh or origin is not None:
+            raise UsageError(
+                f"{reference} is a source of your own; run `fsbench data prepare {reference} --from PATH`."
+            )
+        return load_pack(folder)
+    card, variant = declared
+    pixels = card.size if size is None else size
+    files = places.data_root(data_root) / card.name if origin is None else origin
+
+    def make() -> Prepared:
+        return source_module(card).prepare(card, variant.name, pixels, files, report)
+
+    return _once(folder, card.name, make, fresh=fresh, report=report)
+
+
+def prepare_own(
+    name: str,
+    origin: Path,
+    *,
+    splits: Path | None = None,
+    fractions: tuple[float, float, float] = (0.64, 0.16, 0.2),
+    seed: int = 0,
+    size: int = 84,
+    channels: int = 3,
+    skip_unreadable: bool = False,
+    fresh: bool = False,
+    report: Report = silent,
+) -> Pack:
+    """Make a source of the user's own from a folder or zip of class folders; `ensure_pack(name)` finds it later.
+
+    Args:
+        name: What to call it: letters, digits and underscores.
+        origin: The folder or zip.
+        splits: A JSON or TOML file `{"train": [classes], "val": [...], "test": [...]}`; None: drawn by `fractions`.
+        fractions: The parts of the classes for train, val and test; they add up to 1.
+        seed: Draws the classes of the splits.
+        size: Height and width of the images, pixels.
+        channels: 1 (grey) or 3 (RGB).
+        skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
+        fresh: Prepare it even if a source of this name and size lies in the cache.
+        report: Called with a line now and then.
+
+    Raises:
+        UsageError: The name, a fraction or the split list does not fit, or the name stands for a source prepared
+            with other settings.
+        DataNotFoundError: There is nothing at `origin`, or there are no class folders in it.
+        DataError: An image or the zip is unreadable, or a class is empty.
+        OutputError: The cache cannot be written.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise UsageError(f"{name!r} cannot name a source; use letters, digits and underscores.")
+    if name in (card.name for card in list_cards()):
+        raise UsageError(f"{name!r} is a source of fsbench; choose another name for your own.")
+    split = own_folder.read_rule(splits, fractions, seed)
+    settings = {"size": size, "channels": channels, "split": split.description}
+
+    def make() -> Prepared:
+        return own_folder.prepare(origin, split, size, channels, skip_unreadable, report)
+
+    pack = _once(places.packs_folder() / f"{name}-{size}px", name, make, fresh=fresh, report=report)
+    if any(pack.processing.get(key) != value for key, value in settings.items()):
+        raise UsageError(f"the source {name} is already prepared with other settings; add --fresh to replace it.")
+    return pack
+
+
+def verify(reference: str, *, size: int | None = None) -> Pack:
+    """Read a prepared pack again, compare its hashes and, for a source with a card, its counts with the card.
+
+    Args:
+        reference: As for `ensure_pack`.
+        size: As for `ensure_pack`.
+
+    Raises:
+        UsageError: There is no such source, variant or size.
+        DataNotFoundError: The source is not prepared.
+        DataError: The pack is damaged, or its counts are not those of the card.
+    """
+    folder = pack_folder(reference, size)
+    if not (folder / "pack.json").exists():
+        raise DataNotFoundError(f"{reference} is not in {folder}; run `fsbench data prepare {reference}` first.")
+    pack = load_pack(folder, verify=True)
+    if declared := _declared(reference):
+        expected = {**declared[1].classes.model_dump(), "images": declared[1].images}
+        found = {**{split: len(pack.splits[split]) for split in SPLITS}, "images": len(pack.images)}
+        for key, count in expected.items():
+            if found[key] != count:
+                what = key if key == "images" else f"{key} classes"
+                raise DataError(
+                    f"the pack in {folder} has {found[key]:,} {what} instead of {count:,}; "
+                    f"run `fsbench data prepare {reference} --fresh`."
+                )
+    return pack
+
+
+def download(reference: str, *, data_root: Path | None = None, report: Report = silent) -> None:
+    """Fetch the files of a source into its folder below the data root.
+
+    Raises:
+        UsageError: There is no such source, or it cannot be downloaded.
+        DataError: The files cannot be fetched, or are not what was published.
+        OutputError: The folder cannot be written.
+    """
+    card = load_card(reference.partition(":")[0])
+    if not card.download:
+        raise UsageError(f"{card.name} cannot be downloaded; {card.obtain or 'it needs no files'}.")
+    folder = places.data_root(data_root) / card.name
+    make_folder(folder)
+    source_module(card).download(folder, report)
+
+
+def pack_folder(reference: str, size: int | None = None) -> Path:
+    """Where the pack of a source lies, or will.
+
+    Args:
+        reference: As for `ensure_pack`.
+        size: As for `ensure_pack`.
+
+    Raises:
+        UsageError: There is no such source, variant or, for an own source, size.
+    """
+    if declared := _declared(reference):
+        card, variant = declared
+        suffix = "" if variant == card.variants[0] else f"-{variant.name}"
+        return places.packs_folder() / f"{card.name}{suffix}-{card.size if size is None else size}px"
+    sizes = places.own_packs()[reference]
+    if size is None and len(sizes) == 1:
+        return next(iter(sizes.values()))
+    if size not in sizes:
+        raise UsageError(f"the own source {reference} is prepared with {_listed(sizes)} pixels; say --size.")
+    return sizes[size]
+
+
+def describe(pack: Pack) -> str:
+    """A line about a pack: images, classes of every split, folder."""
+    counts = ", ".join(f"{len(pack.splits[split]):,} {split}" for split in SPLITS)
+    partial = f"; {pack.partial}" if pack.partial else ""
+    return f"{pack.source}: {len(pack.images):,} images, classes: {counts}{partial}; {pack.folder}"
+
+
+def _declared(reference: str) -> tuple[Card, Variant] | None:
+    """The card and variant that a reference names; None for an own source."""
+    name, _, variant = reference.partition(":")
+    cards = {card.name: card for card in list_cards()}
+    if name in cards:
+        return cards[name], cards[name].variant(variant or None)
+    own = places.own_packs()
+    if reference not in own:
+        raise unknown("source", reference, [*cards, *own])
+    return None
+
+
+def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: bool, report: Report) -> Pack:
+    """Load the pack in `folder`; if there is none, make it while other processes that want it wait."""
+    written = folder / "pack.json"
+    if written.exists() and not fresh:
+        report(f"{source}: already prepared in {folder}")
+        return load_pack(folder)
+    make_folder(folder.parent)
+    with _locked(folder, lambda: report(f"{source}: waiting for another process that is preparing it")):
+        if written.exists() and not fresh:
+            return load_pack(folder)
+        return write_pack(folder, source, make())
+
+
+@contextmanager
+def _locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except OSError as error:
+        raise OutputError(f"cannot write {lock.lock_file}: {error.strerror}; set FSBENCH_CACHE.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _listed(sizes: dict[int, Path]) -> str:
+    return " and ".join(str(size) for size in sorted(sizes))

@@ -1,0 +1,208 @@
+"""The user's own images: any folder or zip of class folders."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
+from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.tree import Tree, open_tree
+from fsbench.errors import DataError, DataNotFoundError, UsageError
+from fsbench.files import sha256_json
+
+__all__ = ["SplitRule", "class_folders", "prepare", "read_rule"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".gif", ".webp")
+_EVERY = 2000  # images between two reports
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How classes come to their splits: by a list, or drawn.
+
+    Attributes:
+        listed: Split to the names of its classes; None: drawn.
+        fractions: The parts for train, val and test when drawn.
+        seed: Draws them.
+    """
+
+    listed: Mapping[str, Sequence[str]] | None
+    fractions: tuple[float, float, float]
+    seed: int
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What identifies the rule, for the pack."""
+        if self.listed is not None:
+            return {"listed": sha256_json(self.listed)}
+        return {"fractions": list(self.fractions), "seed": self.seed}
+
+    def apply(self, classes: Sequence[str]) -> dict[str, list[int]]:
+        """The labels of every split's classes, ascending.
+
+        A draw sorts the classes by a hash of seed and name: it is the same on every machine, and a class that is
+        added later hardly moves the others.
+
+        Raises:
+            UsageError: A listed class does not exist, a class is in no split, or a fraction gets no class.
+        """
+        if self.listed is None:
+            order = sorted(range(len(classes)), key=lambda label: _draw(self.seed, classes[label]))
+            ends = [round(part * len(classes)) for part in itertools.accumulate(self.fractions)]
+            drawn = {
+                split: sorted(order[start:end]) for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False)
+            }
+            for split, part in zip(SPLITS, self.fractions, strict=True):
+                if part > 0 and not drawn[split]:
+                    raise UsageError(f"{part:g} of {len(classes)} classes leaves none for {split}; raise its fraction.")
+            return drawn
+        labels = {name: label for label, name in enumerate(classes)}
+        members = [name for names in self.listed.values() for name in names]
+        for name in members:
+            if name not in labels:
+                near = get_close_matches(name, classes, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "correct the split list."
+                raise UsageError(f"the split list names the class {name!r}, which has no folder; {hint}")
+        if rest := sorted(set(classes) - set(members)):
+            raise UsageError(f"the class {rest[0]!r} is in no split ({len(rest)} such); add it to the split list.")
+        return {split: sorted(labels[name] for name in self.listed.get(split, ())) for split in SPLITS}
+
+
+def read_rule(path: Path | None, fractions: tuple[float, float, float], seed: int) -> SplitRule:
+    """Read a split list, or check the fractions that are used without one.
+
+    Args:
+        path: A JSON or TOML file `{"train": [classes], "val": [...], "test": [...]}`; a split may be absent.
+        fractions: The parts of the classes for train, val and test.
+        seed: Draws the classes when there is no list.
+
+    Raises:
+        UsageError: The file is no such list or has a class twice, or the fractions do not add up to 1.
+    """
+    if path is None:
+        if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise UsageError(f"the fractions {', '.join(f'{part:g}' for part in fractions)} do not add up to 1.")
+        return SplitRule(None, fractions, seed)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the split list {path} cannot be read ({error}); it is a JSON or TOML file.") from error
+    if not isinstance(content, dict) or not content or not set(content) <= set(SPLITS):
+        raise UsageError(f"the split list {path} must map {', '.join(SPLITS)}, and nothing else, to lists of classes.")
+    split_of: dict[str, str] = {}
+    for split, names in content.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UsageError(f"{split} in the split list {path} is not a list of class names.")
+        for name in names:
+            if name in split_of:
+                places = f"in {split_of[name]} and {split}" if split_of[name] != split else f"twice in {split}"
+                raise UsageError(f"the class {name!r} is {places} in the split list {path}; a class has one place.")
+            split_of[name] = split
+    return SplitRule(content, fractions, seed)
+
+
+def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unreadable: bool, report: Report) -> Prepared:
+    """Read all images, in the order of their names.
+
+    Args:
+        origin: The folder or zip.
+        rule: How classes come to their splits.
+        size: Height and width of the images, pixels.
+        channels: 1 (grey) or 3 (RGB).
+        skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
+        report: Called with a line now and then.
+
+    Raises:
+        UsageError: The classes do not fit the split list or the fractions.
+        DataNotFoundError: There is nothing at `origin`, or there are no class folders in it.
+        DataError: An image or the zip is unreadable, or a class is empty.
+    """
+    with open_tree(origin) as tree:
+        classes = class_folders(tree)
+        splits = rule.apply(list(classes))
+        files = [(label, file) for label, members in enumerate(classes.values()) for file in members]
+        report(f"reading {len(files):,} images of {len(classes):,} classes from {origin}")
+        images = np.empty((len(files), channels, size, size), dtype=np.uint8)
+        kept: list[tuple[int, str]] = []
+        skipped: list[str] = []
+        for count, (label, file) in enumerate(files, 1):
+            try:
+                images[len(kept)] = decode_image(tree.read(file), str(origin / file), size=size, channels=channels)
+            except DataError as error:
+                if not skip_unreadable:
+                    raise
+                report(f"skipped: {error}")
+                skipped.append(file)
+            else:
+                kept.append((label, file))
+            if count % _EVERY == 0:
+                report(f"{origin}: {count:,} of {len(files):,} images")
+    labels = np.array([label for label, _ in kept], dtype=np.int64)
+    for name, number in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True):
+        if number == 0:
+            raise DataError(f"{origin}: the class {name!r} has no readable image; take its folder away.")
+    if skipped:
+        report(f"{origin}: {len(skipped):,} unreadable images skipped of {len(files):,}")
+    return Prepared(
+        images=images[: len(kept)],
+        labels=labels,
+        names=[file for _, file in kept],
+        classes=list(classes),
+        splits=splits,
+        processing={
+            "size": size,
+            "channels": channels,
+            "resampling": RESAMPLING,
+            "split": rule.description,
+            "skipped": skipped,
+            "decoders": decoder_versions("libjpeg_turbo", "webp"),
+        },
+        partial=f"partial ({len(skipped)} unreadable images skipped)" if skipped else None,
+    )
+
+
+def class_folders(tree: Tree) -> dict[str, list[str]]:
+    """The images of every class, both in the order of their names.
+
+    A class is a folder with images. It is called by its path below the folder that all classes share: `robin`, or
+    `Greek/character01` where there are several such parents.
+
+    Raises:
+        DataNotFoundError: There are no class folders.
+        DataError: A folder is empty, or images lie beside folders of images.
+    """
+    found: dict[PurePosixPath, list[str]] = {}
+    for file in tree.files:
+        if file.lower().endswith(_SUFFIXES):
+            found.setdefault(PurePosixPath(file).parent, []).append(file)
+    for folder in map(PurePosixPath, tree.folders):
+        if folder not in found and not any(PurePosixPath(other).parent == folder for other in tree.folders):
+            raise DataError(f"{tree.path}: the folder {folder} has no images; take it away.")
+    for folder in found:
+        for parent in folder.parents:
+            if parent in found:
+                raise DataError(f"{tree.path / found[parent][0]} lies beside class folders; move it into one.")
+    if not found or PurePosixPath() in found:
+        raise DataNotFoundError(
+            f"{tree.path} has no class folders; it needs a folder of images ({', '.join(_SUFFIXES)}) for every class."
+        )
+    shared = min((folder.parent for folder in found), key=lambda folder: len(folder.parts))
+    while not all(folder.is_relative_to(shared) for folder in found):
+        shared = shared.parent
+    classes = {folder.relative_to(shared).as_posix(): files for folder, files in found.items()}
+    return {name: sorted(classes[name]) for name in sorted(classes)}
+
+
+def _draw(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()

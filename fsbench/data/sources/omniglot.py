@@ -1,0 +1,188 @@
+"""Omniglot (Lake et al., Science 2015), from its two archives as the authors publish them.
+
+A file is `images_background/<Alphabet>/<characterNN>/<IIII>_<DD>.png`: character number IIII, drawn by person DD,
+105x105 pixels of one bit, black ink on white paper. Here ink is 255 and paper 0.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsbench.data.card import Card
+from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
+from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.tree import Tree, open_tree
+from fsbench.errors import DataError
+
+__all__ = ["DRAWINGS", "characters_of", "download", "prepare", "read_split"]
+
+DRAWINGS = 20  # of every character
+_PARTS = {"images_background": ("train", "val"), "images_evaluation": ("test",)}  # archive: its original splits
+_PLACES = ("", "python", "omniglot-py")  # beside each other, as in the authors' repository, as torchvision lays them
+_TURNS = {"vinyals": (0, 90, 180, 270), "original": (0,)}  # degrees, counter-clockwise
+
+Characters = Mapping[str, Mapping[int, list[str]]]  # alphabet, number of the character, names of its files
+
+
+def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+    """Read both archives, decode every drawing once and make the classes of a variant.
+
+    Classes are named `Alphabet/character01` ("original") or `Alphabet/character01/rot090` ("vinyals"). A rotation
+    turns the resized drawing counter-clockwise, which is exact.
+
+    Args:
+        card: The card of Omniglot; the split lists beside it say which characters there must be.
+        variant: "vinyals" or "original"; the split list of this name lies beside the card.
+        size: Height and width of the images, pixels.
+        origin: A folder with `images_background` and `images_evaluation`, as zips or folders, in it, in its
+            `python/` or in its `omniglot-py/`.
+        report: Called with a line now and then.
+
+    Raises:
+        DataNotFoundError: An archive is not there.
+        DataError: An archive is truncated, or an alphabet, character or drawing is missing or too many.
+    """
+    original = read_split(card.folder / "original.toml")
+    splits = read_split(card.folder / f"{variant}.toml")
+    drawings: dict[str, npt.NDArray[np.uint8]] = {}  # class name before rotation: [DRAWINGS, size, size]
+    names: dict[str, list[str]] = {}
+    for part, part_splits in _PARTS.items():
+        expected = {alphabet: numbers for split in part_splits for alphabet, numbers in original[split].items()}
+        with open_tree(_find(card, part, origin)) as tree:
+            found = characters_of(tree, expected)
+            report(f"{card.name}: reading {sum(map(len, found.values())):,} characters from {tree.path}")
+            for character, files in _each(found):
+                stacked = [decode_image(tree.read(f), f"{tree.path / f}", size=size, channels=1)[0] for f in files]
+                drawings[character] = 255 - np.stack(stacked)
+                names[character] = [f"{character}/{PurePosixPath(file).stem}" for file in files]
+    return _arrange(drawings, names, splits, variant, size)
+
+
+def download(folder: Path, report: Report) -> None:
+    """Fetch both archives with torchvision, which checks their MD5.
+
+    Raises:
+        DataError: They cannot be fetched, or are not what was published.
+    """
+    from torchvision.datasets import Omniglot
+
+    for background in (True, False):
+        report(f"omniglot: downloading the {'background' if background else 'evaluation'} set into {folder}")
+        try:
+            Omniglot(str(folder), background=background, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"omniglot cannot be downloaded ({error}); get its archives by hand.") from error
+
+
+def read_split(path: Path) -> dict[str, dict[str, list[int]]]:
+    """Read a split list: split, alphabet, numbers of its characters (in the file as "1-5 7 9-12")."""
+    with path.open("rb") as file:
+        content = tomllib.load(file)
+    return {split: {alphabet: _numbers(text) for alphabet, text in content[split].items()} for split in SPLITS}
+
+
+def characters_of(tree: Tree, expected: Mapping[str, list[int]]) -> Characters:
+    """Sort the files of an archive by alphabet and character and compare them with what there must be.
+
+    Args:
+        tree: The archive.
+        expected: Alphabet to the numbers of its characters, `DRAWINGS` drawings each.
+
+    Raises:
+        DataError: Naming the archive and the first alphabet or character that is missing or unknown, or the
+            character whose drawings are too few or too many.
+    """
+    found: dict[str, dict[int, list[str]]] = {}
+    for name in tree.files:
+        if match := re.search(r"([^/]+)/character(\d+)/\d+_\d+\.png$", name):
+            found.setdefault(match[1], {}).setdefault(int(match[2]), []).append(name)
+    _compare(tree.path, "alphabets", expected, found)
+    for alphabet, numbers in expected.items():
+        _compare(tree.path, f"characters of {alphabet}", numbers, found[alphabet])
+        for number, files in found[alphabet].items():
+            if len(files) != DRAWINGS:
+                raise DataError(
+                    f"{tree.path}: {_character(alphabet, number)} has {len(files)} drawings instead of {DRAWINGS}; "
+                    "get a new copy."
+                )
+    return found
+
+
+def _find(card: Card, part: str, origin: Path) -> Path:
+    places = tuple(origin / place for place in _PLACES)
+    for place in places:
+        for candidate in (place / f"{part}.zip", place / part):
+            if candidate.exists():
+                return candidate
+    raise card.not_found(f"{part}.zip", places)
+
+
+def _compare(path: Path, what: str, expected: Iterable[Any], found: Iterable[Any]) -> None:
+    wanted, there = set(expected), set(found)
+    for kind, some in (("missing", sorted(wanted - there)), ("not expected", sorted(there - wanted))):
+        if some:
+            shown = ", ".join(map(str, some[:5])) + (", ..." if len(some) > 5 else "")
+            raise DataError(
+                f"{path}: {what} {kind}: {shown} ({len(there)} of {len(wanted)} are there); get a new copy."
+            )
+
+
+def _each(found: Characters) -> Iterator[tuple[str, list[str]]]:
+    for alphabet in sorted(found):
+        for number in sorted(found[alphabet]):
+            yield _character(alphabet, number), sorted(found[alphabet][number])
+
+
+def _arrange(
+    drawings: Mapping[str, npt.NDArray[np.uint8]],
+    names: Mapping[str, list[str]],
+    splits: Mapping[str, Mapping[str, list[int]]],
+    variant: str,
+    size: int,
+) -> Prepared:
+    turns = _TURNS[variant]
+    suffix = {turn: f"/rot{turn:03}" if len(turns) > 1 else "" for turn in turns}
+    made = sorted((character + suffix[turn], character, turn) for character in drawings for turn in turns)
+    label = {name: index for index, (name, _, _) in enumerate(made)}
+    images = np.empty((len(made), DRAWINGS, 1, size, size), dtype=np.uint8)
+    for index, (_, character, turn) in enumerate(made):
+        images[index, :, 0] = np.rot90(drawings[character], turn // 90, axes=(1, 2))
+    return Prepared(
+        images=images.reshape(-1, 1, size, size),
+        labels=np.repeat(np.arange(len(made)), DRAWINGS),
+        names=[f"{name}/{PurePosixPath(file).name}" for name, character, _ in made for file in names[character]],
+        classes=[name for name, _, _ in made],
+        splits={
+            split: sorted(
+                label[_character(alphabet, number) + suffix[turn]]
+                for alphabet, numbers in alphabets.items()
+                for number in numbers
+                for turn in turns
+            )
+            for split, alphabets in splits.items()
+        },
+        processing={
+            "variant": variant,
+            "size": size,
+            "resampling": RESAMPLING,
+            "ink": 255,
+            "rotations": list(turns),
+            "decoders": decoder_versions(),
+        },
+    )
+
+
+def _character(alphabet: str, number: int) -> str:
+    return f"{alphabet}/character{number:02}"
+
+
+def _numbers(text: str) -> list[int]:
+    ranges = (piece.partition("-")[::2] for piece in text.split())
+    return [number for first, last in ranges for number in range(int(first), int(last or first) + 1)]

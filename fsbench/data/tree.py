@@ -1,0 +1,96 @@
+"""One view of the files people have: a folder or a zip, read without ever unpacking it."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from fsbench.errors import DataError, DataNotFoundError
+
+__all__ = ["Tree", "open_tree"]
+
+_LARGEST = 2**28  # bytes
+
+
+class Tree:
+    """The files below a folder or in a zip, by relative name with forward slashes.
+
+    What the desktop leaves behind (`__MACOSX`, `.DS_Store`, `._*`, other hidden entries) is not shown. Bytes
+    are read into memory; nothing is written.
+
+    Attributes:
+        path: The folder or the zip.
+        files: The names of the files, sorted.
+        folders: The names of the folders, sorted, including those without files; "" is not among them.
+    """
+
+    def __init__(self, path: Path, files: list[str], folders: set[str], archive: zipfile.ZipFile | None) -> None:
+        self.path = path
+        self.files = sorted(set(files))
+        parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+        self.folders = sorted((folders | parents) - {"", "."})
+        self._archive = archive
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            DataError: It cannot be read, for instance because the zip is damaged at this place, or it is larger
+                than any image (which a zip of a few bytes can claim to be).
+        """
+        try:
+            file, archive = self.path / name, self._archive
+            size = archive.getinfo(name).file_size if archive else file.stat().st_size
+            if size > _LARGEST:
+                raise DataError(f"{file} has {size:,} bytes, which is no image; take it away.")
+            return archive.read(name) if archive else file.read_bytes()
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise DataError(f"{self.path / name} cannot be read ({error}); get a new copy of it.") from error
+
+
+@contextmanager
+def open_tree(path: Path) -> Iterator[Tree]:
+    """Open a folder or a zip.
+
+    Raises:
+        DataNotFoundError: There is nothing at this path.
+        DataError: It is a file but not a zip, or the zip is truncated, or one of its entries points outside of it.
+    """
+    if path.is_dir():
+        yield _folder(path)
+    elif not path.exists():
+        raise DataNotFoundError(f"{path} does not exist; name a folder or a zip of images.")
+    else:
+        try:
+            archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            size = path.stat().st_size
+            raise DataError(
+                f"{path} ({size:,} bytes) is no complete zip ({error}); it may be truncated, get a new copy of it."
+            ) from error
+        with archive:
+            if outside := [name for name in archive.namelist() if name.startswith("/") or ".." in name.split("/")]:
+                raise DataError(f"{path} has the entry {outside[0]!r}, which points outside of it; get a clean copy.")
+            entries = [name for name in archive.namelist() if _shown(name)]
+            files = [name for name in entries if not name.endswith("/")]
+            yield Tree(path, files, {name.rstrip("/") for name in entries if name.endswith("/")}, archive)
+
+
+def _folder(path: Path) -> Tree:
+    files: list[str] = []
+    folders: set[str] = set()
+    for here, inner, names in os.walk(path, followlinks=True):
+        above = {Path(here).resolve(), *Path(here).resolve().parents}  # a link to one of these would never end
+        inner[:] = [name for name in inner if _shown(name) and (Path(here) / name).resolve() not in above]
+        place = Path(here).relative_to(path)
+        folders.update((place / name).as_posix() for name in inner)
+        files += [(place / name).as_posix() for name in names if _shown(name)]
+    return Tree(path, files, folders, None)
+
+
+def _shown(name: str) -> bool:
+    return not any(part == "__MACOSX" or part.startswith(".") for part in PurePosixPath(name).parts)

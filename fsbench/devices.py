@@ -1,0 +1,84 @@
+"""Device, threads, determinism, memory allocation, and what is known of the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import fsbench
+from fsbench.errors import DeviceError, unknown
+from fsbench.records import Environment
+
+__all__ = ["describe_environment", "pick_device", "tune_process"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
+
+
+def pick_device(choice: str) -> torch.device:
+    """The device for a choice of "auto", "cpu" or "cuda".
+
+    Raises:
+        DeviceError: CUDA is asked for and not there.
+    """
+    if choice == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if choice == "cpu":
+        return torch.device("cpu")
+    if choice != "cuda":
+        raise unknown("device", choice, ["auto", "cpu", "cuda"])
+    if not torch.cuda.is_available():
+        raise DeviceError("no CUDA device is available here; use --device cpu, or auto.")
+    return torch.device("cuda")
+
+
+def tune_process(*, deterministic: bool) -> None:
+    """Set what holds for the whole process.
+
+    Large activations come from glibc's heap instead of fresh pages, which would be faulted in anew in
+    every step (half of the time on a CPU). With `deterministic`, operations that are not reproducible bit
+    by bit are errors, and matrix products on a GPU use full float32.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def describe_environment(device: torch.device) -> Environment:
+    """What a record says of the machine."""
+    return Environment(
+        fsbench=fsbench.__version__,
+        commit=_commit(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+        platform=f"{platform.system()} {platform.machine()}",
+        device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+    )
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs, with "+" if it has changes; None for an installed package."""
+    root = Path(fsbench.__file__).parent.parent
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    head, changes = (
+        subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+    )
+    if head.returncode != 0:
+        return None
+    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")

@@ -1,0 +1,106 @@
+"""Methods, by name; their modules are imported only when a method is used."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsbench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from fsbench.methods.base import Method
+
+__all__ = ["METHODS", "MethodInfo", "check_params", "load_method"]
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method that comes with fsbench: its name in suites, where it is, and one line about it."""
+
+    name: str
+    path: str
+    summary: str
+
+
+METHODS = (
+    MethodInfo("knn", "fsbench.methods.knn:NearestNeighbour", "1-nearest neighbour, pretrained features, cosine"),
+    MethodInfo("finetune", "fsbench.methods.finetune:Finetune", "new linear head on frozen pretrained features"),
+    MethodInfo("matching", "fsbench.methods.matching:MatchingNet", "attention over support images (Vinyals 2016)"),
+    MethodInfo("proto", "fsbench.methods.proto:ProtoNet", "distance to class means (Snell 2017)"),
+    MethodInfo("relation", "fsbench.methods.relation:RelationNet", "learned comparison of feature maps (Sung 2018)"),
+    MethodInfo(
+        "relation-transductive",
+        "fsbench.methods.relation:TransductiveRelationNet",
+        "RelationNet with the statistics of the test episode, as published",
+    ),
+    MethodInfo("fomaml", "fsbench.methods.fomaml:FirstOrderMAML", "first-order MAML (Finn 2017)"),
+    MethodInfo(
+        "fomaml-transductive",
+        "fsbench.methods.fomaml:TransductiveFirstOrderMAML",
+        "first-order MAML with the statistics of the queries, as published",
+    ),
+    MethodInfo(
+        "foprotomaml",
+        "fsbench.methods.foprotomaml:FirstOrderProtoMAML",
+        "first-order MAML from ProtoNet's head (Triantafillou 2020)",
+    ),
+)
+
+
+def load_method(name: str) -> type[Method]:
+    """The class of a method.
+
+    Args:
+        name: A name of `METHODS`, a name registered under the entry point group "fsbench.methods", or
+            "path/to/file.py:Class".
+
+    Raises:
+        UsageError: There is no such method, or the file does not hold the class.
+    """
+    paths = {info.name: info.path for info in METHODS}
+    plugins = {point.name: point for point in entry_points(group="fsbench.methods")}
+    if name in paths:
+        module, _, attribute = paths[name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+    elif name in plugins:
+        found = plugins[name].load()
+    elif ".py:" in name:
+        found = _from_file(name)
+    else:
+        raise unknown("method", name, [*paths, *plugins])
+    from fsbench.methods.base import Method
+
+    if not (inspect.isclass(found) and issubclass(found, Method)):
+        raise UsageError(f"{name!r} is not a subclass of fsbench.methods.base.Method; see the README, Add a method.")
+    return found
+
+
+def check_params(name: str, method: type[Method], params: dict[str, object]) -> None:
+    """Check hyper-parameters against the constructor of a method.
+
+    Raises:
+        UsageError: One is missing, or one does not exist.
+    """
+    taken = inspect.signature(method.__init__).parameters.values()
+    wanted = {parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    if extra := sorted(set(params) - wanted):
+        raise unknown(f"hyper-parameter of {name}", extra[0], wanted)
+    if lacking := sorted(wanted - set(params)):
+        raise UsageError(f"{name} needs the hyper-parameter {lacking[0]!r}; give it in the suite under params.")
+
+
+def _from_file(name: str) -> object:
+    path, _, attribute = name.rpartition(":")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        raise UsageError(f"there is no method file {path!r}; give it as path/to/file.py:Class.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, attribute):
+        raise UsageError(f"{path} has no class {attribute!r}; give the method as path/to/file.py:Class.")
+    return getattr(module, attribute)

@@ -1,0 +1,128 @@
+"""What every method is, and the families that share how they learn.
+
+Method
+├── FeatureMethod       answers from features of single images: embed, then compare
+│   ├── MetricMethod        learns by comparing, from tasks
+│   └── ClassifierMethod    learns to classify all training classes, from batches
+└── GradientMethod      (fsbench.methods.gradient) adapts its weights to the support set, from tasks
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsbench.backbones.base import MakeBackbone
+from fsbench.tasks import Batch, Tasks
+
+__all__ = ["ClassifierMethod", "EpisodicMethod", "FeatureMethod", "Method", "MetricMethod", "one_hot", "prototypes"]
+
+
+class Method(nn.Module, ABC):
+    """Something that learns from training data and classifies the queries of a task.
+
+    A subclass takes `make_backbone`, the number of training `classes`, and its hyper-parameters as
+    keyword-only arguments without defaults: their values stand in the suite file.
+
+    Attributes:
+        transductive: Whether a query's answer depends on the other queries.
+        label: The method's name in tables.
+        revision: Raised when the same hyper-parameters would give other numbers.
+    """
+
+    transductive: ClassVar[bool] = False
+    label: ClassVar[str]
+    revision: ClassVar[int] = 1
+
+    @abstractmethod
+    def predict(self, tasks: Tasks) -> Tensor:
+        """Logits `[B, Q, way]` of the queries; changes nothing in the model."""
+
+
+class EpisodicMethod(Method):
+    """A method that learns from tasks."""
+
+    @abstractmethod
+    def loss(self, tasks: Tasks) -> Tensor:
+        """Training objective, mean over the batch of tasks: a scalar."""
+
+
+class FeatureMethod(Method):
+    """A method whose answer needs only features of single images, so that every image is embedded once."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Features `[N, ...]` of images `[N, C, H, W]`."""
+
+    @abstractmethod
+    def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+        """Logits `[B, Q, way]` from support features `[B, S, ...]`, their labels `[B, S]` and query features `[B, Q, ...]`."""
+
+    def predict(self, tasks: Tasks) -> Tensor:
+        """Logits `[B, Q, way]`, by `embed` and `compare`."""
+        support, query = self._features(tasks)
+        return self.compare(support, tasks.support_labels, query, tasks.way)
+
+    def _features(self, tasks: Tasks) -> tuple[Tensor, Tensor]:
+        """Support and query features of all tasks, embedded as one batch."""
+        images = torch.cat([tasks.support.flatten(0, 1), tasks.query.flatten(0, 1)])
+        features = self.embed(images)
+        shape, split = features.shape[1:], tasks.support_labels.numel()
+        return (
+            features[:split].view(*tasks.support_labels.shape, *shape),
+            features[split:].view(*tasks.query_labels.shape, *shape),
+        )
+
+
+class MetricMethod(FeatureMethod, EpisodicMethod):
+    """A backbone trained by comparing; in training, support and query form one batch of its normalisation."""
+
+    def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
+        super().__init__()
+        self.backbone = make_backbone()
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features `[N, D]`."""
+        features: Tensor = self.backbone(images)
+        return features
+
+    def loss(self, tasks: Tasks) -> Tensor:
+        """Cross-entropy of the queries."""
+        return F.cross_entropy(self.predict(tasks).flatten(0, 1), tasks.query_labels.flatten())
+
+
+class ClassifierMethod(FeatureMethod):
+    """A backbone trained to classify all training classes, then frozen.
+
+    The pretraining is that of the "Baseline" of Chen et al., "A closer look at few-shot classification",
+    ICLR 2019: one linear layer on the features, cross-entropy.
+    """
+
+    def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
+        super().__init__()
+        self.backbone = make_backbone()
+        self.classifier = nn.Linear(self.backbone.features, classes)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features `[N, D]`."""
+        features: Tensor = self.backbone(images)
+        return features
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy over the training classes."""
+        return F.cross_entropy(self.classifier(self.embed(batch.images)), batch.labels)
+
+
+def one_hot(labels: Tensor, way: int, like: Tensor) -> Tensor:
+    """Labels `[...]` as indicator vectors `[..., way]` in the type of `like`."""
+    return F.one_hot(labels, way).to(like.dtype)
+
+
+def prototypes(support: Tensor, labels: Tensor, way: int) -> Tensor:
+    """Mean feature of every class `[B, way, D]`, from support features `[B, S, D]` and labels `[B, S]`."""
+    members = one_hot(labels, way, support)
+    return members.transpose(1, 2) @ support / members.sum(1).unsqueeze(-1)

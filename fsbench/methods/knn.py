@@ -1,0 +1,28 @@
+"""k-NN."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fsbench.methods.base import ClassifierMethod
+
+__all__ = ["NearestNeighbour"]
+
+
+class NearestNeighbour(ClassifierMethod):
+    """The k-NN baseline of Meta-Dataset: Triantafillou et al., ICLR 2020, section 3.
+
+    One nearest neighbour (k = 1) among the individual support images, by cosine similarity of features
+    from the pretrained classifier. The logit of a class is the similarity of its nearest support image;
+    ties go to the first class.
+    """
+
+    label = "k-NN"
+
+    def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+        """Logits `[B, Q, way]`: largest cosine similarity to an image of the class."""
+        cosines = F.normalize(query, dim=-1) @ F.normalize(support, dim=-1).transpose(1, 2)
+        others = labels.unsqueeze(-1) != torch.arange(way, device=labels.device)
+        return cosines.unsqueeze(-1).masked_fill(others.unsqueeze(1), -torch.inf).amax(2)

@@ -1,0 +1,94 @@
+"""RelationNet."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsbench.backbones.base import MakeBackbone
+from fsbench.backbones.norm import BatchNorm2d
+from fsbench.methods.base import MetricMethod, one_hot, prototypes
+from fsbench.tasks import Tasks
+
+__all__ = ["RelationNet", "TransductiveRelationNet"]
+
+
+class RelationNet(MetricMethod):
+    """Relation networks: Sung et al., CVPR 2018, equations 1 and 2 and figure 2.
+
+    A small network scores how well the feature maps of a query and of a class belong together; it is
+    trained with the mean squared error to 1 for the right class and 0 for the others.
+
+    Deviations: a class is the mean, not the sum, of its support maps, so that shots may differ (as Chen
+    et al., ICLR 2019, and Meta-Dataset do); support and query form one batch of the normalisation in
+    training, and the running statistics serve at test. The authors' code normalises by the test batch,
+    which `TransductiveRelationNet` reproduces.
+
+    Args:
+        hidden: Units of the hidden fully connected layer.
+    """
+
+    label = "RelationNet"
+
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, hidden: int) -> None:
+        super().__init__(lambda: make_backbone(maps=True), classes)
+        width, *size = self.backbone.shape
+        self.first = nn.Conv2d(2 * width, width, kernel_size=3, padding=1)
+        self.first_norm = BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
+        self.second_norm = BatchNorm2d(width)
+        self.hidden = nn.Linear(width * (size[0] // 4) * (size[1] // 4), hidden)
+        self.score = nn.Linear(hidden, 1)
+
+    def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+        """Relation scores `[B, Q, way]` between 0 and 1."""
+        return self.relate(support, labels, query, way, batch_statistics=False)
+
+    def relate(self, support: Tensor, labels: Tensor, query: Tensor, way: int, *, batch_statistics: bool) -> Tensor:
+        """Relation scores `[B, Q, way]` from maps `[B, S, C, h, w]` and `[B, Q, C, h, w]`.
+
+        The first convolution of a concatenated pair is the sum of a convolution of either half, so it is
+        done once an image instead of once a pair.
+        """
+        centres = prototypes(support.flatten(2), labels, way).view(len(support), way, *support.shape[2:])
+        weight_class, weight_query = self.first.weight.chunk(2, dim=1)
+        of_class = F.conv2d(centres.flatten(0, 1), weight_class, self.first.bias, padding=1)
+        of_query = F.conv2d(query.flatten(0, 1), weight_query, padding=1)
+        pairs = of_class.view(len(query), 1, way, *of_class.shape[1:]) + of_query.view(
+            *query.shape[:2], 1, *of_query.shape[1:]
+        )
+        maps = pairs.flatten(0, 2)
+        leading = len(maps) if batch_statistics else None
+        maps = F.relu(F.max_pool2d(self.first_norm(maps, leading), 2))
+        maps = F.relu(F.max_pool2d(self.second_norm(self.second(maps), leading), 2))
+        scores = self.score(F.relu(self.hidden(maps.flatten(1)))).sigmoid()
+        return scores.view(*pairs.shape[:3])
+
+    def loss(self, tasks: Tasks) -> Tensor:
+        """Mean squared error of the scores."""
+        scores = self.predict(tasks)
+        return F.mse_loss(scores, one_hot(tasks.query_labels, tasks.way, scores))
+
+
+class TransductiveRelationNet(RelationNet):
+    """RelationNet as its authors ran it: batch normalisation by the statistics of the test episode itself.
+
+    Training is that of `RelationNet`. Deviation: an episode's support and query images form one batch, as
+    they do in training, where the authors' code passes them one after the other.
+    """
+
+    transductive = True
+
+    def predict(self, tasks: Tasks) -> Tensor:
+        """Relation scores `[B, Q, way]`, every task normalised by its own statistics."""
+        if self.training:
+            return super().predict(tasks)
+        return torch.cat([self._predict_task(tasks, index) for index in range(len(tasks))])
+
+    def _predict_task(self, tasks: Tasks, index: int) -> Tensor:
+        images = torch.cat([tasks.support[index], tasks.query[index]])
+        maps = self.backbone(images, leading=len(images)).unsqueeze(0)
+        shots = tasks.support.shape[1]
+        labels = tasks.support_labels[index : index + 1]
+        return self.relate(maps[:, :shots], labels, maps[:, shots:], tasks.way, batch_statistics=True)

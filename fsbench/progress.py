@@ -1,0 +1,138 @@
+"""What a run says while it works: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+__all__ = ["Progress", "TrainingView", "open_progress"]
+
+_SECONDS_A_LINE = 15.0
+
+
+class TrainingView(Protocol):
+    """The view of one training; it is a `fsbench.training.Watcher`."""
+
+    def __call__(self, step: int, loss: float, accuracy: float | None) -> None: ...
+
+
+class Progress(Protocol):
+    """The view of a run."""
+
+    def line(self, text: str) -> None:
+        """Something that happened."""
+
+    def training(self, label: str, steps: int) -> TrainingView:
+        """A training of at most `steps` steps begins; the one before has ended."""
+
+    def advance(self) -> None:
+        """One of the run's trainings or cells is finished."""
+
+
+@contextmanager
+def open_progress(total: int) -> Iterator[Progress]:
+    """The view of a run of `total` trainings and cells, on standard error."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _Bars(console, total) as bars:
+            yield bars
+    else:
+        yield _Lines(console, total)
+
+
+class _Lines:
+    """Plain lines, a training's at most every few seconds."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console, self._total, self._done = console, total, 0
+
+    def line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def training(self, label: str, steps: int) -> TrainingView:
+        meter = _Meter(steps)
+        last = time.monotonic()
+
+        def show(step: int, loss: float, accuracy: float | None) -> None:
+            nonlocal last
+            meter.update(step, loss, accuracy)
+            if step == steps or time.monotonic() - last >= _SECONDS_A_LINE:
+                last = time.monotonic()
+                self.line(f"  {label}: step {step}/{steps}, {meter}")
+
+        return show
+
+    def advance(self) -> None:
+        self._done += 1
+        self.line(f"  {self._done} of {self._total} done")
+
+
+class _Bars:
+    """Two bars: the run, and the training that is under way."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._run = self._bars.add_task("run", total=total, figures="")
+        self._training: TaskID | None = None
+
+    def __enter__(self) -> _Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def line(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
+    def training(self, label: str, steps: int) -> TrainingView:
+        if self._training is not None:
+            self._bars.remove_task(self._training)
+        task = self._training = self._bars.add_task(label, total=steps, figures="")
+        meter = _Meter(steps)
+
+        def show(step: int, loss: float, accuracy: float | None) -> None:
+            meter.update(step, loss, accuracy)
+            self._bars.update(task, completed=step, figures=str(meter))
+
+        return show
+
+    def advance(self) -> None:
+        self._bars.advance(self._run)
+
+
+class _Meter:
+    """Loss, validation accuracy, speed and time left of one training, as text."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps, self._started, self._first = steps, time.monotonic(), 0
+        self._text, self._accuracy = "", ""
+
+    def update(self, step: int, loss: float, accuracy: float | None) -> None:
+        if not self._text:  # the first steps after a start or a resumption only set the clock
+            self._started, self._first = time.monotonic(), step
+        if accuracy is not None:
+            self._accuracy = f", validation {accuracy:.2f} %"
+        speed = (step - self._first) / max(time.monotonic() - self._started, 1e-9)
+        left = f", {speed:.1f} steps/s, {(self._steps - step) / speed:.0f} s left" if speed > 0 else ""
+        self._text = f"loss {loss:.4f}{self._accuracy}{left}"
+
+    def __str__(self) -> str:
+        return self._text

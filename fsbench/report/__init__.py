@@ -1,0 +1,1 @@
+"""From records to tables: one table model, and one writer a format."""

@@ -1,0 +1,93 @@
+"""The files of a finished table: Markdown to read, CSV to work with."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from fsbench.files import write_atomic
+from fsbench.records import Record
+from fsbench.report.markdown import to_markdown
+from fsbench.report.table import Table, build_table, measure
+
+__all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "write_reports"]
+
+TABLE_COLUMNS = (
+    "suite",
+    "method",
+    "backbone",
+    "train_source",
+    "test_source",
+    "way",
+    "shot",
+    "queries",
+    "episodes",
+    "mean",
+    "ci95",
+    "rank",
+    "transductive",
+    "train_seed",
+    "episode_set",
+)
+RANK_COLUMNS = ("method", "average_rank")
+
+
+def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] = ()) -> Table:
+    """Write `table.md`, `table.csv` and `ranks.csv` into a folder.
+
+    `table.csv` has one line a record: `TABLE_COLUMNS`, accuracies in percent, `rank` that of the row and
+    empty where it has none. `ranks.csv` has the rows that are ranked in every column.
+
+    Args:
+        records: What was measured, of one suite.
+        out: The folder; it is created.
+        missing: Why planned cells have no record, a sentence each.
+
+    Returns:
+        The table.
+
+    Raises:
+        RecordError: The records do not belong into one table.
+        OutputError: The folder cannot be written.
+    """
+    table = build_table(records, missing=missing)
+    ranks = ([row.name, _number(row.average_rank)] for row in table.rows if row.average_rank is not None)
+    write_atomic(out / "table.md", to_markdown(table))
+    write_atomic(out / "table.csv", _csv(TABLE_COLUMNS, _table_lines(table)))
+    write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, ranks))
+    return table
+
+
+def _table_lines(table: Table) -> Iterator[list[object]]:
+    places = ((row, cell, record) for row in table.rows for cell in row.cells if cell for record in cell.records)
+    for row, cell, record in places:
+        identity, own = record.identity, measure([record])
+        yield [
+            identity.suite,
+            row.name,
+            row.backbone,
+            "+".join(identity.train_sources),
+            identity.source,
+            identity.way,
+            identity.shot,
+            identity.queries,
+            identity.episodes,
+            _number(own.mean),
+            _number(own.half_width),
+            "" if cell.rank is None else _number(cell.rank),
+            str(row.transductive).lower(),
+            identity.train_seed,
+            identity.episode_set,
+        ]
+
+
+def _number(value: float) -> str:
+    return repr(round(value, 6))
+
+
+def _csv(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
+    return text.getvalue()

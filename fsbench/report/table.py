@@ -1,0 +1,259 @@
+"""The table: records arranged as methods × (source, way, shot), with intervals and ranks.
+
+Every format is written from this one model, so that no two of them can disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from fsbench.errors import RecordError
+from fsbench.records import Record
+from fsbench.stats import Interval, average_ranks, mean_ci, metadataset_ranks
+
+__all__ = ["Cell", "Column", "Row", "Table", "build_table", "measure"]
+
+_DECIMALS = 6  # kept of every figure, so that the ranks are those of the figures in table.csv
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is measured: one test source, way and shot, and the episodes that all rows share."""
+
+    source: str
+    way: int
+    shot: int
+    queries: int  # per class
+    episodes: int
+    split: str
+    sampler: str
+    episode_seed: int
+    episode_set: str  # SHA-256 of the episodes' indices
+    pack: str  # digest
+    partial: str | None  # what is missing from an incomplete source
+    image_size: int  # pixels, both ways
+    channels: int
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.way}-way {self.shot}-shot"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table, and the records that it comes from.
+
+    Attributes:
+        mean: Accuracy over the episodes, percent; with several training seeds, of the accuracy that an
+            episode has on average over the seeds.
+        ci95: Half width of its 95 % confidence interval, percent.
+        rank: Meta-Dataset's rank among the inductive rows of the column; None for a transductive row.
+        best: Ranked first, alone or tied.
+        spread: Sample standard deviation between the means of several training seeds, percent; else None.
+        records: One a training seed, ascending.
+    """
+
+    mean: float
+    ci95: float
+    rank: float | None
+    best: bool
+    spread: float | None
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method as the suite runs it.
+
+    Attributes:
+        name: Unique within the table; ends with "(transductive)" where the row is.
+        backbone: Its name, e.g. "Conv4-64".
+        transductive: Whether a query's answer may depend on the other queries.
+        cells: One a column of the table; None where there is no record.
+        average_rank: Mean of the ranks over all columns; None when the row is not ranked in all of them.
+    """
+
+    name: str
+    backbone: str
+    transductive: bool
+    cells: tuple[Cell | None, ...]
+    average_rank: float | None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All records of the row, by column and training seed."""
+        return tuple(record for cell in self.cells if cell is not None for record in cell.records)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether a model of the row was trained for another length than the suite states."""
+        return any(record.identity.training_fraction != 1 for record in self.records)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A suite's results.
+
+    Attributes:
+        suite: Its name.
+        columns: By shot, then way, then source in the order given.
+        rows: In the order given.
+        missing: Why cells are missing, a sentence each.
+    """
+
+    suite: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All records, by row, column and training seed."""
+        return tuple(record for row in self.rows for record in row.records)
+
+
+def build_table(records: Sequence[Record], *, missing: Sequence[str] = ()) -> Table:
+    """Arrange records of one suite as a table.
+
+    Rows and sources keep the order in which they first appear; nothing else depends on the order of the
+    records. Ranks are given among the inductive rows: a transductive row also uses the other queries of an
+    episode, so it is not compared with them.
+
+    Args:
+        records: At least one.
+        missing: Why planned cells have no record, a sentence each.
+
+    Raises:
+        RecordError: There is no record, or they do not belong side by side: other suites, other episodes or
+            another pack within a column, a cell twice, or a row that is more than one method.
+    """
+    suites = sorted({record.identity.suite for record in records})
+    if len(suites) != 1:
+        raise RecordError(f"a table holds the records of one suite, not of {', '.join(suites) or 'none'}.")
+    sources = list(dict.fromkeys(record.identity.source for record in records))
+    columns: dict[tuple[int, int, int], Column] = {}
+    rows: dict[str, dict[Column, list[Record]]] = {}
+    for record in records:
+        identity = record.identity
+        address = (identity.shot, identity.way, sources.index(identity.source))
+        column = columns.setdefault(address, _column(record))
+        _check_column(record, column)
+        rows.setdefault(identity.row, {}).setdefault(column, []).append(record)
+    for by_column in rows.values():
+        _check_row(by_column)
+        for found in by_column.values():
+            found.sort(key=lambda record: record.identity.train_seed)
+    ordered = tuple(columns[address] for address in sorted(columns))
+    return Table(suites[0], ordered, _rows(rows, ordered), tuple(missing))
+
+
+def measure(records: Sequence[Record]) -> Interval:
+    """Mean accuracy of one or more training seeds on the same episodes, and its 95 % interval, percent.
+
+    The accuracy of an episode is averaged over the seeds first, so n stays the number of episodes.
+    """
+    mean, half_width = mean_ci(np.mean([record.accuracies for record in records], axis=0))
+    return Interval(round(mean, _DECIMALS), round(half_width, _DECIMALS))
+
+
+def _rows(records: Mapping[str, Mapping[Column, Sequence[Record]]], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Measure and rank. The records come by the key of their row, then by column, sorted by training seed."""
+    first = {row: next(iter(by_column.values()))[0] for row, by_column in records.items()}
+    intervals = {row: {c: measure(found) for c, found in by_column.items()} for row, by_column in records.items()}
+    ranks = {}
+    for column in columns:
+        ranked = {
+            row: measured[column]
+            for row, measured in intervals.items()
+            if column in measured and not first[row].identity.transductive
+        }
+        means = {row: interval.mean for row, interval in ranked.items()}
+        ranks[column] = metadataset_ranks(means, {row: interval.half_width for row, interval in ranked.items()})
+
+    def cell(row: str, column: Column) -> Cell | None:
+        if column not in intervals[row]:
+            return None
+        rank = ranks[column].get(row)
+        found = tuple(records[row][column])
+        return Cell(
+            mean=intervals[row][column].mean,
+            ci95=intervals[row][column].half_width,
+            rank=rank,
+            best=rank is not None and rank == min(ranks[column].values()),
+            spread=_spread(found) if len(found) > 1 else None,
+            records=found,
+        )
+
+    names = _names(first)
+    averages = average_ranks({str(column): found for column, found in ranks.items()})
+    return tuple(
+        Row(
+            name=names[row],
+            backbone=record.backbone_label,
+            transductive=record.identity.transductive,
+            cells=tuple(cell(row, column) for column in columns),
+            average_rank=averages.get(row),
+        )
+        for row, record in first.items()
+    )
+
+
+def _spread(records: Sequence[Record]) -> float:
+    """Sample standard deviation between the means of several training seeds, percent."""
+    means = [np.mean(record.accuracies) for record in records]
+    return round(float(np.std(means, ddof=1)), _DECIMALS)
+
+
+def _names(first: Mapping[str, Record]) -> dict[str, str]:
+    """What every row is called, by its key; rows that would share a name add their key to it."""
+    names = {row: record.label for row, record in first.items()}
+    for row, record in first.items():
+        if record.identity.transductive and "transductive" not in record.label:
+            names[row] += " (transductive)"
+    shared = Counter(names.values())
+    return {row: f"{name} [{row}]" if shared[name] > 1 else name for row, name in names.items()}
+
+
+def _column(record: Record) -> Column:
+    identity = record.identity
+    return Column(
+        source=identity.source,
+        way=identity.way,
+        shot=identity.shot,
+        queries=identity.queries,
+        episodes=identity.episodes,
+        split=identity.split,
+        sampler=identity.sampler,
+        episode_seed=identity.episode_seed,
+        episode_set=identity.episode_set,
+        pack=identity.pack,
+        partial=identity.partial,
+        image_size=identity.images["size"],
+        channels=identity.images["channels"],
+    )
+
+
+def _check_column(record: Record, column: Column) -> None:
+    """Refuse a record that was not measured on what its column measures."""
+    own = _column(record)
+    for name in (field.name for field in fields(Column)):
+        if getattr(own, name) != getattr(column, name):
+            raise RecordError(
+                f"{record.label} on {column} has {name} {getattr(own, name)!r} where others have "
+                f"{getattr(column, name)!r}, so they cannot be compared; run with --fresh, or into another folder."
+            )
+
+
+def _check_row(by_column: Mapping[Column, Sequence[Record]]) -> None:
+    """Refuse a row that is more than one method, and a cell that is there twice."""
+    kinds = {(record.identity.method, record.identity.transductive) for found in by_column.values() for record in found}
+    label = next(iter(by_column.values()))[0].label
+    if len(kinds) > 1:
+        raise RecordError(f"the row {label} holds records of different methods; run with --fresh.")
+    for column, found in by_column.items():
+        seed, times = Counter(record.identity.train_seed for record in found).most_common(1)[0]
+        if times > 1:
+            raise RecordError(f"{label} on {column} has {times} records with training seed {seed}; keep one of them.")

@@ -1,0 +1,254 @@
+"""Carries out a plan: trains what is missing, evaluates what is missing, writes records and tables."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fsbench.backbones import backbone_label, build_backbone
+from fsbench.data.pack import Pack
+from fsbench.data.prepare import ensure_pack
+from fsbench.devices import describe_environment, pick_device, tune_process
+from fsbench.episode_files import EpisodeFile
+from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
+from fsbench.errors import DataError, RecordError, unknown
+from fsbench.evaluation import correct_counts, embed_split
+from fsbench.files import make_folder
+from fsbench.methods import check_params, load_method
+from fsbench.methods.base import FeatureMethod, Method
+from fsbench.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows, test_protocol
+from fsbench.progress import Progress, open_progress
+from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
+from fsbench.report.files import write_reports
+from fsbench.report.table import Table
+from fsbench.stats import mean_ci
+from fsbench.suite import Suite
+from fsbench.tasks import ImageStore
+from fsbench.training import load_trained, train
+
+__all__ = ["run_suite"]
+
+
+def run_suite(
+    suite: Suite,
+    options: Options,
+    *,
+    out: Path,
+    device: str = "auto",
+    data_root: Path | None = None,
+    fresh: bool = False,
+    episode_file: EpisodeFile | None = None,
+) -> Table:
+    """Run a suite and write `table.md`, `table.csv`, `ranks.csv` and `records/` into `out`.
+
+    What is finished and has the same identity is used again; a training that was stopped goes on.
+
+    Args:
+        suite: What to measure.
+        options: What to change of it.
+        out: Where to write.
+        device: "auto", "cpu" or "cuda".
+        data_root: Where the sources' files lie, if a pack is not yet prepared.
+        fresh: Start over: remove the records and checkpoints of this plan first.
+        episode_file: Test on these episodes, and on no others.
+
+    Raises:
+        FsbenchError: Anything that its reader can mend; what was finished is kept.
+    """
+    chosen = pick_device(device)
+    tune_process(deterministic=options.deterministic)
+    rows = selected_rows(suite, options)
+    methods = {suite.methods[row].method: load_method(suite.methods[row].method) for row in suite.methods}
+    for row in rows:
+        check_params(row, methods[suite.methods[row].method], suite.methods[row].params)
+    make_folder(out)
+    report = functools.partial(print, flush=True)
+    sources = [suite.sources.train, *suite.sources.test]
+    packs = {source: _pack(suite, source, data_root, report) for source in dict.fromkeys(sources)}
+    if episode_file is None:
+        episode_sets = _drawn(suite, options, packs)
+    else:
+        episode_sets = [(episode_file.source, _from_file(suite, options, packs, episode_file))]
+    plan = make_plan(suite, options, methods, packs, episode_sets)
+    with open_progress(len(plan)) as progress:
+        records = _Run(suite, methods, packs, chosen, out, progress).carry_out(plan, fresh=fresh)
+    return write_reports(records, out)
+
+
+class _Run:
+    """What the trainings and cells of one run share."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        methods: Mapping[str, type[Method]],
+        packs: Mapping[str, Pack],
+        device: torch.device,
+        out: Path,
+        progress: Progress,
+    ) -> None:
+        self._suite, self._methods, self._packs, self._device = suite, methods, packs, device
+        self._store = RecordStore(out / "records")
+        self._checkpoints = out / "checkpoints"
+        self._progress = progress
+        self._environment = describe_environment(device)
+        self._images = functools.cache(
+            lambda source, split: ImageStore(packs[source], split, device, suite.images.mean, suite.images.std)
+        )
+
+    def carry_out(self, plan: Sequence[Cell], *, fresh: bool) -> list[Record]:
+        """The records of all cells, in the order of the plan."""
+        if fresh:
+            for cell in plan:
+                self._store.path(cell.identity).unlink(missing_ok=True)
+                self._checkpoint(cell.training).unlink(missing_ok=True)
+        records = []
+        for _, group in groupby(plan, key=lambda cell: cell.training.id):
+            cells = list(group)
+            found = [self._finished(cell) for cell in cells]
+            if None in found:
+                found = self._measure(cells, found)
+            records += [record for record in found if record is not None]
+            for _ in cells:
+                self._progress.advance()
+        return records
+
+    def _finished(self, cell: Cell) -> Record | None:
+        """The record of a cell if it is there and whole; a damaged one is set aside."""
+        try:
+            return self._store.find(cell.identity)
+        except RecordError as error:
+            aside = self._store.set_aside(cell.identity)
+            self._progress.line(f"{error} It is set aside as {aside.name} and done again.")
+            return None
+
+    def _measure(self, cells: Sequence[Cell], found: Sequence[Record | None]) -> list[Record | None]:
+        """Train the model that some cells share, and evaluate those of them that have no record."""
+        weights, summary, seconds = self._trained(cells[0].training)
+        features: dict[str, Tensor] = {}
+        records = list(found)
+        for index, cell in enumerate(cells):
+            if records[index] is None:
+                records[index] = self._evaluate(cell, weights, summary, seconds, features)
+        return records
+
+    def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
+        """The weights of a training, its summary, and how long it took just now in seconds."""
+        method = self._build(training.method, training.params, training.schedule.seed)
+        path = self._checkpoint(training)
+        started = time.monotonic()
+        try:
+            summary = load_trained(path, method)
+        except RecordError as error:
+            aside = path.rename(path.with_suffix(".safetensors.corrupt"))
+            self._progress.line(f"{error} It is set aside as {aside.name} and done again.")
+            summary = None
+        if summary is None:
+            shot = "" if training.shot is None else f" {training.shot}-shot"
+            view = self._progress.training(f"training {training.row}{shot}", training.schedule.steps)
+            looked_at = self._images(training.source, "val")
+            episodes = _draw(looked_at.pack, training.validation)
+            store = self._images(training.source, "train")
+            summary = train(method, training.schedule, store, (looked_at, episodes), path, view)
+        return method.state_dict(), summary, time.monotonic() - started
+
+    def _evaluate(
+        self,
+        cell: Cell,
+        weights: Mapping[str, Tensor],
+        summary: TrainingSummary,
+        seconds: float,
+        features: dict[str, Tensor],
+    ) -> Record:
+        """Evaluate a cell and write its record; `features` keeps a source's features for the next cell."""
+        identity, episodes = cell.identity, cell.episode_set.episodes
+        method = self._build(identity.method, identity.params, identity.train_seed)
+        method.load_state_dict(weights)
+        store = self._images(identity.source, identity.split)
+        started = time.monotonic()
+        if isinstance(method, FeatureMethod) and not method.transductive:
+            if identity.source not in features:
+                features[identity.source] = embed_split(method, store)
+            correct = correct_counts(method, store, episodes, features[identity.source])
+        else:
+            correct = correct_counts(method, store, episodes)
+        asked = episodes.query_images.shape[1]
+        interval = mean_ci(100.0 * correct / asked)
+        record = Record(
+            cell=cell_id(identity),
+            label=cell.label,
+            backbone_label=backbone_label(**self._suite.backbone.model_dump()),
+            identity=identity,
+            correct=correct.tolist(),
+            total=[asked] * len(correct),
+            mean=interval.mean,
+            ci95=interval.half_width,
+            training=summary,
+            environment=self._environment,
+            timings={"training": seconds, "evaluation": time.monotonic() - started},
+        )
+        self._store.write(record)
+        self._progress.line(
+            f"{cell.label}, {identity.source} {identity.way}-way {identity.shot}-shot: "
+            f"{interval.mean:.2f} ± {interval.half_width:.2f}"
+        )
+        return record
+
+    def _build(self, name: str, params: Mapping[str, object], seed: int) -> Method:
+        """A method with the initial weights of a seed, on the device."""
+        suite = self._suite
+        make_backbone = functools.partial(
+            build_backbone,
+            suite.backbone.name,
+            channels=suite.images.channels,
+            size=suite.images.size,
+            width=suite.backbone.width,
+        )
+        classes = len(self._packs[suite.sources.train].splits["train"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            method = self._methods[name](make_backbone, classes, **params)
+        return method.to(self._device, memory_format=torch.channels_last)
+
+    def _checkpoint(self, training: Training) -> Path:
+        return self._checkpoints / f"{training.name}.safetensors"
+
+
+def _pack(suite: Suite, source: str, data_root: Path | None, report: functools.partial[None]) -> Pack:
+    pack = ensure_pack(source, size=suite.images.size, data_root=data_root, report=report)
+    if pack.images.shape[1] != suite.images.channels:
+        raise DataError(
+            f"{source} has {pack.images.shape[1]} channels, but the suite {suite.name} asks for "
+            f"{suite.images.channels}; change images.channels, mean and std in the suite."
+        )
+    return pack
+
+
+def _draw(pack: Pack, protocol: Protocol) -> Episodes:
+    return draw_episodes(pool_of(pack, protocol.split, at_least=protocol.shot + protocol.queries), protocol)
+
+
+def _drawn(suite: Suite, options: Options, packs: Mapping[str, Pack]) -> list[tuple[str, EpisodeSet]]:
+    """Test source and episodes of every column, as the suite says."""
+    protocols = [test_protocol(suite, options, shot) for shot in options.shots or suite.episodes.shots]
+    return [
+        (source, EpisodeSet(protocol, _draw(packs[source], protocol)))
+        for source in suite.sources.test
+        for protocol in protocols
+    ]
+
+
+def _from_file(suite: Suite, options: Options, packs: Mapping[str, Pack], file: EpisodeFile) -> EpisodeSet:
+    """The episodes of a file, or as many of the first ones as are asked for."""
+    if file.source not in suite.sources.test:
+        raise unknown(f"test source of the suite {suite.name}", file.source, suite.sources.test)
+    file.check(packs[file.source])
+    number = min(options.episodes or len(file.episodes), len(file.episodes))
+    return EpisodeSet(replace(file.protocol, episodes=number), file.episodes[:number], file.sampler)

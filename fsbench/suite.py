@@ -1,0 +1,223 @@
+"""A suite: a TOML file that says what is measured, on what, and how every method is trained."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from fsbench.errors import SuiteError, unknown
+
+__all__ = [
+    "BackboneSpec",
+    "BatchTraining",
+    "EpisodeSpec",
+    "EpisodicTraining",
+    "ImageSpec",
+    "PerShot",
+    "Row",
+    "Sources",
+    "Suite",
+    "TrainingSpec",
+    "ValidationSpec",
+    "at_shot",
+    "list_suites",
+    "load_suite",
+]
+
+_Value = TypeVar("_Value")
+PerShot = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageSpec(_Model):
+    """What a method sees: square images, normalised on the scale 0 to 1."""
+
+    size: PositiveInt
+    channels: Literal[1, 3]
+    mean: tuple[float, ...]
+    std: tuple[PositiveFloat, ...]
+
+    @model_validator(mode="after")
+    def _one_for_every_channel(self) -> ImageSpec:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} values, one for every channel")
+        return self
+
+
+class BackboneSpec(_Model):
+    """The backbone of all methods of a suite."""
+
+    name: str
+    width: PositiveInt
+
+
+class Sources(_Model):
+    """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
+
+    train: str
+    test: Annotated[list[str], Field(min_length=1)]
+
+
+class EpisodeSpec(_Model):
+    """The test episodes."""
+
+    way: Annotated[int, Field(ge=2)]
+    shots: Annotated[list[PositiveInt], Field(min_length=1)]
+    queries: PositiveInt  # per class
+    number: PositiveInt
+    seed: int
+
+
+class ValidationSpec(_Model):
+    """The validation episodes, of the test's way and queries and the training's shot."""
+
+    number: PositiveInt
+    seed: int
+
+
+class _Optimisation(_Model):
+    """Adam and how long it runs."""
+
+    steps: PerShot[PositiveInt]
+    rate: PerShot[PositiveFloat]  # learning rate
+    halve_every: PerShot[PositiveInt] | None = None  # steps after which the rate is halved; none: constant
+    weight_decay: float = 0.0
+    clip: PositiveFloat | None = None  # largest norm of the gradient
+    validate_every: PerShot[PositiveInt]  # steps
+    patience: PositiveInt | None = None  # validations without a new best before training stops; none: all steps
+
+
+class EpisodicTraining(_Optimisation):
+    """Training on tasks: one step is one batch of tasks."""
+
+    kind: Literal["episodes"]
+    way: PerShot[Annotated[int, Field(ge=2)]]
+    queries: PerShot[PositiveInt]  # per class
+    tasks: PerShot[PositiveInt]  # per step
+
+
+class BatchTraining(_Optimisation):
+    """Training on batches of images of all training classes; validated on 1-shot episodes."""
+
+    kind: Literal["batches"]
+    batch: PositiveInt
+
+
+TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]
+
+
+class Row(_Model):
+    """A row of the table: a method, its hyper-parameters, and how it is trained."""
+
+    method: str
+    label: str | None = None  # in tables; none: the method's own
+    params: dict[str, Any] = Field(default_factory=dict)  # a value may be a table from shot to value
+    training: TrainingSpec | str  # or the name of the row whose training it shares
+
+
+class Suite(_Model):
+    """A benchmark suite."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
+    images: ImageSpec
+    backbone: BackboneSpec
+    sources: Sources
+    episodes: EpisodeSpec
+    validation: ValidationSpec
+    methods: Annotated[dict[str, Row], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _shared_trainings_exist(self) -> Suite:
+        for name, row in self.methods.items():
+            if isinstance(row.training, str):
+                owner = self.methods.get(row.training)
+                if owner is None or isinstance(owner.training, str):
+                    raise ValueError(f"methods.{name}.training names {row.training!r}, which is no row with a training")
+        return self
+
+    def trained_as(self, row: str) -> str:
+        """The row whose training `row` uses: itself, or the one it names."""
+        training = self.methods[row].training
+        return training if isinstance(training, str) else row
+
+
+def at_shot(value: Any, shot: int, name: str) -> Any:
+    """The value at a shot: of a table from shot to value its entry, else the value itself.
+
+    Raises:
+        SuiteError: The table has no entry for the shot.
+    """
+    if not isinstance(value, dict):
+        return value
+    table = {int(key): entry for key, entry in value.items()}
+    if shot not in table:
+        raise SuiteError(f"{name} is given for the shots {sorted(table)}, not for {shot}; add it to the suite.")
+    return table[shot]
+
+
+def list_suites() -> list[Suite]:
+    """The suites that come with fsbench, by name."""
+    folder = resources.files("fsbench") / "suites"
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
+    return [_parse(entry.read_text(encoding="utf-8"), entry.name) for entry in files]
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite.
+
+    Args:
+        name: The name of one that comes with fsbench, or the path of a TOML file.
+
+    Raises:
+        UsageError: There is no suite of this name.
+        SuiteError: The file cannot be read; the text names file, line and key.
+    """
+    if name.endswith(".toml"):
+        try:
+            return _parse(Path(name).read_text(encoding="utf-8"), name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SuiteError(f"the suite file {name} cannot be read ({error}).") from error
+    entry = resources.files("fsbench") / "suites" / f"{name}.toml"
+    if not entry.is_file():
+        known = [file.name.removesuffix(".toml") for file in (resources.files("fsbench") / "suites").iterdir()]
+        raise unknown("suite", name, known)
+    return _parse(entry.read_text(encoding="utf-8"), entry.name)
+
+
+def _parse(text: str, file: str) -> Suite:
+    try:
+        return Suite.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{file} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = [str(key) for key in first["loc"] if key not in ("episodes_", "batches_")]
+        line = _line_of(text, keys)
+        where = f"{file}, line {line}" if line else file
+        raise SuiteError(f"{where}: {'.'.join(keys) or 'the suite'}: {first['msg']}.") from error
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """The line of a key, found by its table header and its name; of the header if the key is absent."""
+    header: list[str] = []
+    best: tuple[int, int] | None = None  # (how many keys match, line)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if match := re.match(r"\s*\[+([^\]]+)\]", line):
+            header = [part.strip().strip("\"'") for part in match[1].split(".")]
+            path = header
+        elif match := re.match(r"\s*([A-Za-z0-9_.\-]+)\s*=", line):
+            path = [*header, *match[1].split(".")]
+        else:
+            continue
+        if path == keys[: len(path)] and (best is None or len(path) > best[0]):
+            best = (len(path), number)
+    return best[1] if best else None

@@ -1,0 +1,111 @@
+"""Tasks: episodes as tensors on the device, gathered from a pack in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fsbench.data.pack import Pack
+from fsbench.episodes import Episodes
+
+__all__ = ["Batch", "ImageStore", "Tasks"]
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """A batch of B tasks with S support and Q query images each.
+
+    Nothing says that classes have equal shots: read `support_labels`.
+
+    Attributes:
+        support: float `[B, S, C, H, W]`, normalised.
+        support_labels: int64 `[B, S]`, labels within the task, 0 to way - 1.
+        query: float `[B, Q, C, H, W]`.
+        query_labels: int64 `[B, Q]`; for losses and scores, never for predictions.
+        way: Classes per task.
+    """
+
+    support: Tensor
+    support_labels: Tensor
+    query: Tensor
+    query_labels: Tensor
+    way: int
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Labelled images without episodes: float `[N, C, H, W]` and int64 `[N]`, labels 0 to classes - 1."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class ImageStore:
+    """The images of one split of a pack, as uint8: memory-mapped on the CPU, resident on a GPU.
+
+    Args:
+        pack: The pack.
+        split: Its split.
+        device: Where tasks are made.
+        mean: Of every channel, on the scale 0 to 1; subtracted.
+        std: Of every channel; divided by.
+    """
+
+    def __init__(self, pack: Pack, split: str, device: torch.device, mean: Sequence[float], std: Sequence[float]):
+        self.pack = pack
+        self.split = split
+        self.device = device
+        labels = np.asarray(pack.splits[split], dtype=np.int64)
+        self.indices = np.concatenate([np.arange(pack.first[c], pack.first[c] + pack.counts[c]) for c in labels])
+        self._class = np.repeat(np.arange(len(labels)), pack.counts[labels])
+        self._offset = int(self.indices[0])
+        self._images: npt.NDArray[np.uint8] | Tensor = pack.images[self._offset : int(self.indices[-1]) + 1]
+        if device.type != "cpu":
+            self._images = torch.from_numpy(np.ascontiguousarray(self._images)).to(device)
+        shape = (1, len(mean), 1, 1)
+        self._scale = (1 / (255 * torch.tensor(std, dtype=torch.float64))).float().view(shape).to(device)
+        self._shift = (torch.tensor(mean, dtype=torch.float64) / torch.tensor(std)).float().view(shape).to(device)
+
+    @property
+    def classes(self) -> int:
+        """Classes in the split."""
+        return len(self.pack.splits[self.split])
+
+    def images(self, indices: npt.NDArray[np.int64]) -> Tensor:
+        """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`, channels last."""
+        rows = indices - self._offset
+        if isinstance(self._images, Tensor):
+            raw = self._images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+        else:
+            raw = torch.from_numpy(self._images[rows])
+        images = raw.to(torch.float32, memory_format=torch.channels_last)
+        return images.mul_(self._scale).sub_(self._shift)
+
+    def tasks(self, episodes: Episodes) -> Tasks:
+        """The tasks of some episodes drawn from this pack."""
+        support, query = episodes.support_images, episodes.query_images
+        both = self.images(np.concatenate([support.ravel(), query.ravel()]))
+        shape = both.shape[1:]
+        return Tasks(
+            support=both[: support.size].view(*support.shape, *shape),
+            support_labels=self.tensor(episodes.support_labels),
+            query=both[support.size :].view(*query.shape, *shape),
+            query_labels=self.tensor(episodes.query_labels),
+            way=episodes.way,
+        )
+
+    def batch(self, positions: npt.NDArray[np.int64]) -> Batch:
+        """The images at some positions within the split, with their class within the split as label."""
+        return Batch(self.images(self.indices[positions]), self.tensor(self._class[positions]))
+
+    def tensor(self, array: npt.NDArray[np.int64]) -> Tensor:
+        """Integers as a tensor on the device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)

@@ -1,0 +1,191 @@
+"""Training: the episodic and the batch loop, as one loop over addressed steps that can stop anywhere."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import typing
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fsbench.checkpoints import load_checkpoint, save_checkpoint
+from fsbench.episodes import Episodes, draw_batches, draw_episodes, pool_of
+from fsbench.errors import TrainingError
+from fsbench.evaluation import correct_counts
+from fsbench.methods.base import Method
+from fsbench.plan import Schedule
+from fsbench.records import TrainingSummary, Validation
+from fsbench.tasks import Batch, ImageStore, Tasks
+
+__all__ = ["Watcher", "load_trained", "train"]
+
+_STEPS_A_DRAW = 32
+_STEPS_A_REPORT = 10
+
+
+class Watcher(typing.Protocol):
+    """Who is told how a training goes."""
+
+    def __call__(self, step: int, loss: float, accuracy: float | None) -> None:
+        """Steps taken, training loss, and accuracy in percent if the validation episodes were looked at."""
+
+
+@dataclass
+class _Progress:
+    """What a training knows beside its tensors; it stands in the checkpoint's header."""
+
+    step: int = 0
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def exhausted(self, schedule: Schedule) -> bool:
+        """Whether there is nothing left to do: all steps taken, or no new best for `patience` looks."""
+        stale = sum(look["step"] > self.best_step for look in self.history)
+        return self.step >= schedule.steps or (schedule.patience is not None and stale >= schedule.patience)
+
+
+def load_trained(path: Path, method: Method) -> TrainingSummary | None:
+    """Load the kept weights of a finished training into a method; None when there is no finished one.
+
+    Raises:
+        RecordError: The checkpoint is damaged.
+    """
+    found = load_checkpoint(path)
+    if found is None or "summary" not in found[1]:
+        return None
+    method.load_state_dict(found[0])
+    return TrainingSummary(**found[1]["summary"])
+
+
+def train(
+    method: Method,
+    schedule: Schedule,
+    store: ImageStore,
+    validation: tuple[ImageStore, Episodes],
+    path: Path,
+    watcher: Watcher,
+) -> TrainingSummary:
+    """Train a method, keep the weights that did best on the validation episodes, and load them into it.
+
+    The state is saved at every look at the validation episodes. A training that was stopped goes on from
+    there and ends with the same weights: every step's data has an address, and nothing else is random.
+
+    Args:
+        method: With the weights to start from, on the device of `store`.
+        schedule: What to do.
+        store: The training images.
+        validation: The validation images and episodes.
+        path: The checkpoint: gone on from if it is there, and rewritten.
+        watcher: Told how it goes.
+
+    Returns:
+        What the records say of the training.
+
+    Raises:
+        RecordError: The checkpoint is damaged.
+        TrainingError: The loss is not finite.
+        OutputError: The checkpoint cannot be written.
+    """
+    optimiser = torch.optim.Adam(method.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    progress, best = _resume(path, method, optimiser)
+    losses: list[Tensor] = []
+    data = _data(method, schedule, store, progress.step)
+    while not progress.exhausted(schedule):
+        losses.append(_step(method, next(data), optimiser, schedule, progress.step))
+        progress.step += 1
+        if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
+            loss = torch.stack(losses).mean().item()
+            if not math.isfinite(loss):
+                raise TrainingError(f"the loss is not finite at step {progress.step}; lower the learning rate.")
+            accuracy = _accuracy(method, *validation)
+            progress.history.append({"step": progress.step, "loss": loss, "accuracy": accuracy})
+            if accuracy > progress.best_accuracy:
+                progress.best_step, progress.best_accuracy = progress.step, accuracy
+                best = {name: value.clone() for name, value in method.state_dict().items()}
+            _save(path, method, optimiser, best, progress)
+            losses = []
+            watcher(progress.step, loss, accuracy)
+        elif progress.step % _STEPS_A_REPORT == 0:
+            watcher(progress.step, losses[-1].item(), None)
+    method.load_state_dict(best)
+    summary = TrainingSummary(
+        steps=progress.step,
+        planned_steps=schedule.steps,
+        best_step=progress.best_step,
+        best_accuracy=progress.best_accuracy,
+        stopped_early=progress.step < schedule.steps,
+        parameters=sum(weight.numel() for weight in method.parameters()),
+        history=[Validation(**look) for look in progress.history],
+    )
+    save_checkpoint(path, best, {"summary": summary.model_dump()})
+    return summary
+
+
+def _step(method: Method, data: Tasks | Batch, optimiser: torch.optim.Adam, schedule: Schedule, step: int) -> Tensor:
+    """One step of Adam; returns its loss, still on the device."""
+    method.train()
+    for group in optimiser.param_groups:
+        group["lr"] = schedule.rate_at(step)
+    optimiser.zero_grad(set_to_none=True)
+    loss: Tensor = method.loss(data)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if schedule.clip is not None:
+        torch.nn.utils.clip_grad_norm_(method.parameters(), schedule.clip)
+    optimiser.step()
+    return loss.detach()
+
+
+def _data(method: Method, schedule: Schedule, store: ImageStore, start: int) -> Iterator[Tasks | Batch]:
+    """The training data from step `start` on, drawn some steps ahead and gathered when asked for."""
+    size, protocol = schedule.size, schedule.protocol
+    for first in itertools.count(start, _STEPS_A_DRAW):
+        if protocol is None:
+            last = first + _STEPS_A_DRAW
+            for positions in draw_batches(len(store.indices), size, seed=schedule.seed, start=first, stop=last):
+                yield store.batch(positions)
+        else:
+            pool = pool_of(store.pack, protocol.split, at_least=protocol.shot + protocol.queries)
+            drawn = draw_episodes(pool, protocol, first * size, (first + _STEPS_A_DRAW) * size)
+            for task in range(0, len(drawn), size):
+                yield store.tasks(drawn[task : task + size])
+
+
+def _accuracy(method: Method, store: ImageStore, episodes: Episodes) -> float:
+    """Mean accuracy on the validation episodes, percent."""
+    return 100.0 * float(np.mean(correct_counts(method, store, episodes))) / episodes.query_images.shape[1]
+
+
+def _save(
+    path: Path, method: Method, optimiser: torch.optim.Adam, best: dict[str, Tensor], progress: _Progress
+) -> None:
+    tensors = {f"model.{name}": value for name, value in method.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+    save_checkpoint(path, tensors, {"progress": asdict(progress)})
+
+
+def _resume(path: Path, method: Method, optimiser: torch.optim.Adam) -> tuple[_Progress, dict[str, Tensor]]:
+    """Load an unfinished training into method and optimiser; return its progress and its best weights."""
+    found = load_checkpoint(path)
+    if found is None:
+        return _Progress(), {}
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
+    adam: dict[int, dict[str, Tensor]] = {}
+    for key, value in found[0].items():
+        group, _, name = key.partition(".")
+        if group == "adam":
+            index, _, name = name.partition(".")
+            adam.setdefault(int(index), {})[name] = value
+        else:
+            groups[group][name] = value
+    method.load_state_dict(groups["model"])
+    optimiser.load_state_dict({"state": adam, "param_groups": optimiser.state_dict()["param_groups"]})
+    return _Progress(**found[1]["progress"]), groups["best"]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsbench.data.pack import Pack, Prepared, load_pack, write_pack
+from fsbench.errors import DataError
+
+
+def prepared() -> Prepared:
+    return Prepared(
+        images=np.arange(5 * 3 * 4 * 4, dtype=np.uint8).reshape(5, 3, 4, 4),
+        labels=np.array([0, 0, 1, 2, 2]),
+        names=["a/1", "a/2", "b/1", "ç/1", "ç/2"],
+        classes=["a", "b", "ç"],
+        splits={"train": [0, 2], "test": [1]},
+        processing={"size": 4},
+        partial="partial (5 images)",
+    )
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    return write_pack(tmp_path / "pack", "letters", prepared())
+
+
+def test_a_pack_is_read_as_it_was_written(pack: Pack) -> None:
+    again = load_pack(pack.folder, verify=True)
+    assert again.source == "letters"
+    assert np.array_equal(again.images, prepared().images)
+    assert again.labels.tolist() == [0, 0, 1, 2, 2]
+    assert again.names.tolist() == ["a/1", "a/2", "b/1", "ç/1", "ç/2"]
+    assert again.classes == ("a", "b", "ç")
+    assert again.splits == {"train": (0, 2), "val": (), "test": (1,)}
+    assert (again.processing, again.partial, again.digest) == ({"size": 4}, "partial (5 images)", pack.digest)
+    assert again.counts.tolist() == [2, 1, 2]
+    assert again.first.tolist() == [0, 2, 3]
+    assert isinstance(again.images, np.memmap)
+
+
+def test_the_digest_is_that_of_the_content(pack: Pack, tmp_path: Path) -> None:
+    assert write_pack(tmp_path / "elsewhere", "letters", prepared()).digest == pack.digest
+    for change in (
+        {"images": prepared().images[::-1]},
+        {"names": ["a/1", "a/2", "b/1", "ç/1", "ç/3"]},
+        {"classes": ["a", "b", "c"]},
+        {"splits": {"train": [0, 1], "test": [2]}},
+        {"processing": {"size": 5}},
+        {"partial": None},
+    ):
+        assert write_pack(tmp_path / "other", "letters", replace(prepared(), **change)).digest != pack.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"names": ["a/1"]}, "5 images, 5 labels and 1 names do not fit"),
+        ({"labels": np.array([0, 0, 1, 2])}, "5 images, 4 labels and 5 names do not fit"),
+        ({"labels": np.array([0, 1, 0, 2, 2])}, "must be sorted by class"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_not_written(tmp_path: Path, change: dict[str, object], complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        write_pack(tmp_path / "pack", "letters", replace(prepared(), **change))  # type: ignore[arg-type]
+    assert not (tmp_path / "pack").exists()
+
+
+def edit(folder: Path, key: str, value: object) -> None:
+    content = json.loads((folder / "pack.json").read_text())
+    (folder / "pack.json").write_text(json.dumps({**content, key: value}))
+
+
+def truncate(path: Path, size: int) -> None:
+    content = path.read_bytes()[:size]
+    path.unlink()  # the pack that is open keeps its file: a mapped file that shrinks kills its reader
+    path.write_bytes(content)
+
+
+def labels_of_another_pack(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.array([0, 1, 1, 2, 2]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda folder: (folder / "pack.json").unlink(), "cannot be read"),
+        (lambda folder: (folder / "pack.json").write_text("{"), "cannot be read"),
+        (lambda folder: (folder / "pack.json").write_text("[]"), "cannot be read"),
+        (lambda folder: edit(folder, "classes", ["x", "y", "z"]), "does not match its own hash"),
+        (lambda folder: edit(folder, "digest", "0"), "does not match its own hash"),
+        (lambda folder: (folder / "images.npy").unlink(), "cannot be read"),
+        (lambda folder: truncate(folder / "images.npy", 0), "cannot be read"),
+        (lambda folder: truncate(folder / "images.npy", 200), "cannot be read"),
+        (labels_of_another_pack, "its arrays do not fit"),
+    ],
+)
+def test_a_damaged_pack_says_so_and_what_to_do(pack: Pack, damage: Callable[[Path], object], complaint: str) -> None:
+    damage(pack.folder)
+    with pytest.raises(DataError, match=f"{complaint}.*delete .* and prepare the source again") as caught:
+        load_pack(pack.folder)
+    assert str(pack.folder) in str(caught.value)
+
+
+def test_a_pack_that_was_being_replaced_is_no_pack(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numpy.save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(pack.folder, "letters", prepared())
+    with pytest.raises(DataError, match="cannot be read"):
+        load_pack(pack.folder)

@@ -1,0 +1,141 @@
+"""The table model: which figure stands where, what is ranked, and what is refused."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factories import make_record
+from fsbench.errors import RecordError
+from fsbench.records import Record
+from fsbench.report.table import Cell, Row, Table, build_table
+from fsbench.stats import mean_ci
+
+LOW, MIDDLE, HIGH = (40, 42, 41, 43), (60, 66, 63, 69), (62, 68, 65, 69)
+
+
+def _row(table: Table, name: str) -> Row:
+    return next(row for row in table.rows if row.name == name)
+
+
+def _cell(table: Table, name: str, column: int = 0) -> Cell:
+    cell = _row(table, name).cells[column]
+    assert cell is not None
+    return cell
+
+
+def _suite(seeds: int = 1) -> list[Record]:
+    methods = {"k-NN": LOW, "ProtoNet": MIDDLE, "fo-MAML": HIGH}
+    return [
+        make_record(label, [right + shot + seed for right in correct], source=source, shot=shot, train_seed=seed)
+        for label, correct in methods.items()
+        for source in ("omniglot", "birds")
+        for shot in (1, 5)
+        for seed in range(seeds)
+    ]
+
+
+def test_rows_and_sources_keep_their_order_and_columns_go_by_shot() -> None:
+    table = build_table([*_suite(), make_record("k-NN", LOW, shot=1, way=20), make_record("k-NN", LOW, shot=10)])
+    assert [row.name for row in table.rows] == ["k-NN", "ProtoNet", "fo-MAML"]
+    assert [str(column) for column in table.columns] == [
+        "omniglot 5-way 1-shot",
+        "birds 5-way 1-shot",
+        "omniglot 20-way 1-shot",
+        "omniglot 5-way 5-shot",
+        "birds 5-way 5-shot",
+        "omniglot 5-way 10-shot",
+    ]
+
+
+def test_a_cell_is_the_mean_over_episodes_in_percent() -> None:
+    cell = _cell(build_table([make_record("ProtoNet", (60, 75, 45, 30))]), "ProtoNet")
+    expected = mean_ci([80, 100, 60, 40])
+    assert (cell.mean, cell.ci95) == pytest.approx(expected, abs=1e-6)
+    assert cell.spread is None
+
+
+def test_ranks_ties_and_the_best() -> None:
+    table = build_table(_suite())
+    assert [_cell(table, name).rank for name in ("k-NN", "ProtoNet", "fo-MAML")] == [3, 1.5, 1.5]
+    assert [_cell(table, name).best for name in ("k-NN", "ProtoNet", "fo-MAML")] == [False, True, True]
+    assert [row.average_rank for row in table.rows] == [3, 1.5, 1.5]
+
+
+def test_a_transductive_row_is_named_so_and_takes_no_part_in_the_ranks() -> None:
+    table = build_table([*_suite(), *(make_record("fo-MAML", (74, 75, 74, 75), shot=1, transductive=True),)])
+    cell = _cell(table, "fo-MAML (transductive)")
+    assert (cell.rank, cell.best, _row(table, "fo-MAML (transductive)").average_rank) == (None, False, None)
+    assert _cell(table, "fo-MAML").rank == 1.5
+
+
+def test_a_label_that_already_says_transductive_is_kept() -> None:
+    table = build_table([make_record("fo-MAML (transductive)", transductive=True)])
+    assert [row.name for row in table.rows] == ["fo-MAML (transductive)"]
+
+
+def test_rows_that_share_a_label_are_told_apart_by_their_keys() -> None:
+    table = build_table([make_record("ProtoNet", LOW, row="proto-a"), make_record("ProtoNet", HIGH, row="proto-b")])
+    assert [row.name for row in table.rows] == ["ProtoNet [proto-a]", "ProtoNet [proto-b]"]
+
+
+def test_training_seeds_are_averaged_episode_by_episode() -> None:
+    records = [make_record("ProtoNet", correct, train_seed=seed) for seed, correct in ((0, (75, 45)), (1, (45, 60)))]
+    cell = _cell(build_table(records), "ProtoNet")
+    assert (cell.mean, cell.ci95) == pytest.approx(mean_ci([80, 70]), abs=1e-6)
+    assert cell.spread == pytest.approx(10 / 2**0.5, abs=1e-6)  # means 80 and 70
+    assert [record.identity.train_seed for record in cell.records] == [0, 1]
+
+
+def test_a_gap_is_empty_and_costs_the_row_its_average() -> None:
+    records = [r for r in _suite() if (r.label, r.identity.source, r.identity.shot) != ("ProtoNet", "birds", 5)]
+    table = build_table(records, missing=["ProtoNet on birds: training diverged."])
+    assert [cell is None for cell in _row(table, "ProtoNet").cells] == [False, False, False, True]
+    assert [row.average_rank for row in table.rows] == [pytest.approx(11 / 4), None, pytest.approx(5.5 / 4)]
+    assert table.missing == ("ProtoNet on birds: training diverged.",)
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 2))
+def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
+    shuffle: random.Random, seeds: int
+) -> None:
+    records = _suite(seeds)
+    expected = build_table(records)
+    shuffle.shuffle(records)
+    table = build_table(records)
+    assert {column.shot for column in table.columns[:2]} == {1}
+    assert sorted(table.columns, key=str) == sorted(expected.columns, key=str)
+    for row in expected.rows:
+        other = _row(table, row.name)
+        assert other.average_rank == row.average_rank
+        assert dict(zip(table.columns, other.cells, strict=True)) == dict(zip(expected.columns, row.cells, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("records", "sentence"),
+    [
+        ([], "of one suite, not of none"),
+        ([make_record(), make_record(suite="other")], "of one suite, not of other, tiny"),
+        (
+            [make_record("a"), make_record("b", episode_set="other")],
+            "b on omniglot 5-way 1-shot has episode_set 'other'",
+        ),
+        ([make_record("a"), make_record("b", pack="other")], "has pack 'other'"),
+        ([make_record("a"), make_record("b", (60, 61))], "has episodes 2 where others have 4"),
+        ([make_record(), make_record()], "2 records with training seed 0; keep one"),
+        ([make_record(), make_record(shot=5, method="other")], "different methods"),
+    ],
+)
+def test_records_that_do_not_belong_side_by_side_are_refused(records: Sequence[Record], sentence: str) -> None:
+    with pytest.raises(RecordError, match=sentence):
+        build_table(records)
+
+
+@pytest.mark.parametrize(("facts", "reduced"), [({}, False), ({"fraction": 0.1}, True)])
+def test_a_row_knows_that_its_training_was_reduced(facts: dict[str, Any], reduced: bool) -> None:
+    assert build_table([make_record(**facts)]).rows[0].reduced is reduced
