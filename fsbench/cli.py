@@ -27,12 +27,12 @@ class _Group(click.Group):
             raise click.UsageError(str(error)) from error
 
 
-class _Names(click.ParamType):
+class _Names(click.ParamType[list[Any]]):
     """Comma-separated names; the option may also be repeated."""
 
     name = "names"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
         return [name.strip() for name in value.split(",") if name.strip()]
 
 
@@ -129,7 +129,7 @@ def episodes() -> None:
 @click.option("--source", help="Test source; default the suite's first.")
 @click.option("--way", type=click.IntRange(min=2), default=5, show_default=True, help="Classes per episode.")
 @click.option("--shot", type=click.IntRange(min=1), default=1, show_default=True, help="Support images per class.")
-@click.option("--episodes", "number", type=click.IntRange(min=1), help="How many; default as the suite says.")
+@click.option("--episodes", "number", type=click.IntRange(min=2), help="How many; default as the suite says.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or FILE.json.")
 def export(

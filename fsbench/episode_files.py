@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fsbench.data.pack import Pack
-from fsbench.episodes import Episodes, Protocol
+from fsbench.episodes import Episodes, Integers, Protocol
 from fsbench.errors import EpisodeError, UsageError
 from fsbench.files import atomic_path, write_atomic
 
@@ -112,7 +112,7 @@ def read_episodes(path: Path) -> EpisodeFile:
         digest = episodes.digest
         number, way, shot, queries = *episodes.support.shape, episodes.queries
         shapes = [(number, way), (number, way, shot), (number, way, queries), (number, way * queries)]
-        if [array.shape for array in arrays.values()] != shapes or 0 in (number, way, shot, queries):
+        if [array.shape for array in arrays.values()] != shapes or number < 2 or 0 in (way, shot, queries):
             raise ValueError("its arrays do not fit each other")
         protocol = Protocol(str(content["split"]), way, shot, queries, number, int(content["seed"]))
         found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
@@ -126,9 +126,10 @@ def read_episodes(path: Path) -> EpisodeFile:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in _ARRAYS} | json.loads(str(file["about"]))
+        about: dict[str, Any] = json.loads(str(file["about"]))
+        return about | {name: file[name] for name in _ARRAYS}
 
 
-def _repeats(items: np.ndarray) -> bool:
+def _repeats(items: Integers) -> bool:
     ordered = np.sort(items, axis=1)
     return bool((ordered[:, 1:] == ordered[:, :-1]).any())

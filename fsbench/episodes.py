@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,11 @@ from fsbench.files import sha256_json
 if TYPE_CHECKING:
     from fsbench.data.pack import Pack
 
-__all__ = ["SAMPLER", "ClassPool", "Episodes", "Protocol", "draw_batches", "draw_episodes", "pool_of"]
+__all__ = ["SAMPLER", "ClassPool", "Episodes", "Integers", "Protocol", "draw_batches", "draw_episodes", "pool_of"]
 
 SAMPLER: Final = "fixed-1"  # raised whenever the same address would give another episode
 
-Integers = npt.NDArray[np.int64]
+Integers: TypeAlias = npt.NDArray[np.int64]
 _WORDS_A_BLOCK = 4  # Philox 4x64 makes four words a counter value
 
 
@@ -98,17 +98,17 @@ class Episodes:
     @property
     def way(self) -> int:
         """Classes per episode."""
-        return self.classes.shape[1]
+        return int(self.classes.shape[1])
 
     @property
     def shot(self) -> int:
         """Support images per class."""
-        return self.support.shape[2]
+        return int(self.support.shape[2])
 
     @property
     def queries(self) -> int:
         """Query images per class."""
-        return self.query.shape[2]
+        return int(self.query.shape[2])
 
     @cached_property
     def support_images(self) -> Integers:
@@ -240,7 +240,9 @@ class _Stream:
         limits = bounds.astype(np.uint64)
         words = self._words[:, position : position + bounds.shape[1]].copy()
         top = np.uint64(0xFFFFFFFFFFFFFFFF)
-        surplus = (top % limits + np.uint64(1)) % limits  # 2^64 mod bound: the last words that would favour small values
+        surplus = (
+            top % limits + np.uint64(1)
+        ) % limits  # 2^64 mod bound: the last words that would favour small values
         for row, column in np.argwhere(words > top - surplus):
             round_ = 1
             while words[row, column] > top - surplus[row, column]:

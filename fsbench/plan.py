@@ -225,9 +225,7 @@ def _training(
     }
     source = suite.sources.train
     shot_or_none = shot if episodic else None
-    return Training(
-        sha256_json(content), owner_name, owner.method, params, source, shot_or_none, schedule, validation
-    )
+    return Training(sha256_json(content), owner_name, owner.method, params, source, shot_or_none, schedule, validation)
 
 
 def _cell(

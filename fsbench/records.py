@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fsbench.errors import RecordError
 from fsbench.files import sha256_json, write_atomic
 
-__all__ = ["RECORD_SCHEMA", "CellIdentity", "Environment", "Record", "RecordStore", "TrainingSummary", "Validation"]
+__all__ = [
+    "RECORD_SCHEMA",
+    "CellIdentity",
+    "Environment",
+    "Record",
+    "RecordStore",
+    "TrainingSummary",
+    "Validation",
+    "cell_id",
+    "read_record",
+]
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA: Final = 1
 
 
 class _Model(BaseModel):

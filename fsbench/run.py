@@ -18,10 +18,10 @@ from fsbench.data.prepare import ensure_pack
 from fsbench.devices import describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
 from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
-from fsbench.errors import DataError, RecordError, unknown
+from fsbench.errors import DataError, RecordError, SuiteError, unknown
 from fsbench.evaluation import correct_counts, embed_split
 from fsbench.files import make_folder
-from fsbench.methods import check_params, load_method
+from fsbench.methods import check_row, load_method
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows, test_protocol
 from fsbench.progress import Progress, open_progress
@@ -65,9 +65,10 @@ def run_suite(
     chosen = pick_device(device)
     tune_process(deterministic=options.deterministic)
     rows = selected_rows(suite, options)
-    methods = {suite.methods[row].method: load_method(suite.methods[row].method) for row in suite.methods}
-    for row in rows:
-        check_params(row, methods[suite.methods[row].method], suite.methods[row].params)
+    needed = dict.fromkeys([*rows, *(suite.trained_as(row) for row in rows)])
+    methods = {suite.methods[row].method: load_method(suite.methods[row].method) for row in needed}
+    for row in needed:
+        check_row(row, suite.methods[row], methods[suite.methods[row].method])
     make_folder(out)
     report = functools.partial(print, flush=True)
     sources = [suite.sources.train, *suite.sources.test]
@@ -170,7 +171,13 @@ class _Run:
         """Evaluate a cell and write its record; `features` keeps a source's features for the next cell."""
         identity, episodes = cell.identity, cell.episode_set.episodes
         method = self._build(identity.method, identity.params, identity.train_seed)
-        method.load_state_dict(weights)
+        try:
+            method.load_state_dict(weights)
+        except RuntimeError as error:
+            raise SuiteError(
+                f"methods.{identity.row} cannot use the training of {cell.training.row}: their weights differ; "
+                "give it a training of its own."
+            ) from error
         store = self._images(identity.source, identity.split)
         started = time.monotonic()
         if isinstance(method, FeatureMethod) and not method.transductive:
@@ -215,7 +222,7 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             method = self._methods[name](make_backbone, classes, **params)
-        return method.to(self._device, memory_format=torch.channels_last)
+        return method.to(self._device).to(memory_format=torch.channels_last)
 
     def _checkpoint(self, training: Training) -> Path:
         return self._checkpoints / f"{training.name}.safetensors"

@@ -6,7 +6,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _Value = TypeVar("_Value")
-PerShot = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
+PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
 
 
 class _Model(BaseModel):
@@ -72,7 +72,7 @@ class EpisodeSpec(_Model):
     way: Annotated[int, Field(ge=2)]
     shots: Annotated[list[PositiveInt], Field(min_length=1)]
     queries: PositiveInt  # per class
-    number: PositiveInt
+    number: Annotated[int, Field(ge=2)]  # one episode has no interval
     seed: int
 
 

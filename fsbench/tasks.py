@@ -59,7 +59,9 @@ class ImageStore:
         std: Of every channel; divided by.
     """
 
-    def __init__(self, pack: Pack, split: str, device: torch.device, mean: Sequence[float], std: Sequence[float]):
+    def __init__(
+        self, pack: Pack, split: str, device: torch.device, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         self.pack = pack
         self.split = split
         self.device = device

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -134,7 +133,7 @@ def _step(method: Method, data: Tasks | Batch, optimiser: torch.optim.Adam, sche
     for group in optimiser.param_groups:
         group["lr"] = schedule.rate_at(step)
     optimiser.zero_grad(set_to_none=True)
-    loss: Tensor = method.loss(data)
+    loss = method.loss(data)
     loss.backward()  # type: ignore[no-untyped-call]
     if schedule.clip is not None:
         torch.nn.utils.clip_grad_norm_(method.parameters(), schedule.clip)
@@ -159,7 +158,7 @@ def _data(method: Method, schedule: Schedule, store: ImageStore, start: int) -> 
 
 def _accuracy(method: Method, store: ImageStore, episodes: Episodes) -> float:
     """Mean accuracy on the validation episodes, percent."""
-    return 100.0 * float(np.mean(correct_counts(method, store, episodes))) / episodes.query_images.shape[1]
+    return float(100.0 * correct_counts(method, store, episodes).mean() / episodes.query_images.shape[1])
 
 
 def _save(

@@ -10,12 +10,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsbench.errors import UsageError, unknown
+from fsbench.errors import SuiteError, UsageError, unknown
 
 if TYPE_CHECKING:
     from fsbench.methods.base import Method
+    from fsbench.suite import Row
 
-__all__ = ["METHODS", "MethodInfo", "check_params", "load_method"]
+__all__ = ["METHODS", "MethodInfo", "check_row", "load_method"]
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,26 @@ def load_method(name: str) -> type[Method]:
     return found
 
 
-def check_params(name: str, method: type[Method], params: dict[str, object]) -> None:
-    """Check hyper-parameters against the constructor of a method.
+def check_row(name: str, row: Row, method: type[Method]) -> None:
+    """Check that a suite's row fits its method.
 
     Raises:
-        UsageError: One is missing, or one does not exist.
+        UsageError: A hyper-parameter does not exist.
+        SuiteError: One is missing, or the method cannot learn from the row's kind of training.
     """
     taken = inspect.signature(method.__init__).parameters.values()
     wanted = {parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
-    if extra := sorted(set(params) - wanted):
+    if extra := sorted(set(row.params) - wanted):
         raise unknown(f"hyper-parameter of {name}", extra[0], wanted)
-    if lacking := sorted(wanted - set(params)):
-        raise UsageError(f"{name} needs the hyper-parameter {lacking[0]!r}; give it in the suite under params.")
+    if lacking := sorted(wanted - set(row.params)):
+        raise SuiteError(
+            f"methods.{name}.params lacks {lacking[0]!r}, which {method.label} needs; add it to the suite."
+        )
+    if not isinstance(row.training, str) and row.training.kind != method.learns_from:
+        raise SuiteError(
+            f"methods.{name}.training.kind is {row.training.kind!r}, but {method.label} learns from "
+            f"{method.learns_from!r}; change it in the suite."
+        )
 
 
 def _from_file(name: str) -> object:

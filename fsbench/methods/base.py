@@ -10,7 +10,7 @@ Method
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fsbench.backbones.base import MakeBackbone
 from fsbench.tasks import Batch, Tasks
 
-__all__ = ["ClassifierMethod", "EpisodicMethod", "FeatureMethod", "Method", "MetricMethod", "one_hot", "prototypes"]
+__all__ = ["ClassifierMethod", "FeatureMethod", "Method", "MetricMethod", "one_hot", "prototypes"]
 
 
 class Method(nn.Module, ABC):
@@ -31,24 +31,22 @@ class Method(nn.Module, ABC):
     Attributes:
         transductive: Whether a query's answer depends on the other queries.
         label: The method's name in tables.
+        learns_from: What its `loss` takes: "episodes" (`Tasks`) or "batches" (`Batch`).
         revision: Raised when the same hyper-parameters would give other numbers.
     """
 
     transductive: ClassVar[bool] = False
     label: ClassVar[str]
+    learns_from: ClassVar[Literal["episodes", "batches"]] = "episodes"
     revision: ClassVar[int] = 1
+
+    @abstractmethod
+    def loss(self, data: Any) -> Tensor:
+        """Training objective, a scalar: mean over a batch of `Tasks`, or over a `Batch` of images."""
 
     @abstractmethod
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]` of the queries; changes nothing in the model."""
-
-
-class EpisodicMethod(Method):
-    """A method that learns from tasks."""
-
-    @abstractmethod
-    def loss(self, tasks: Tasks) -> Tensor:
-        """Training objective, mean over the batch of tasks: a scalar."""
 
 
 class FeatureMethod(Method):
@@ -60,7 +58,7 @@ class FeatureMethod(Method):
 
     @abstractmethod
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
-        """Logits `[B, Q, way]` from support features `[B, S, ...]`, their labels `[B, S]` and query features `[B, Q, ...]`."""
+        """Logits `[B, Q, way]` from support features `[B, S, ...]` with labels `[B, S]` and query features `[B, Q, ...]`."""
 
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]`, by `embed` and `compare`."""
@@ -78,7 +76,7 @@ class FeatureMethod(Method):
         )
 
 
-class MetricMethod(FeatureMethod, EpisodicMethod):
+class MetricMethod(FeatureMethod):
     """A backbone trained by comparing; in training, support and query form one batch of its normalisation."""
 
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
@@ -101,6 +99,8 @@ class ClassifierMethod(FeatureMethod):
     The pretraining is that of the "Baseline" of Chen et al., "A closer look at few-shot classification",
     ICLR 2019: one linear layer on the features, cross-entropy.
     """
+
+    learns_from = "batches"
 
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()

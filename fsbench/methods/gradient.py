@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.methods.base import EpisodicMethod
+from fsbench.methods.base import Method
 from fsbench.tasks import Tasks
 
 __all__ = ["GradientMethod", "Weights"]
@@ -18,7 +19,7 @@ __all__ = ["GradientMethod", "Weights"]
 Weights = tuple[dict[str, Tensor], Tensor, Tensor]  # of the backbone by name, of the head [way, D], its bias [way]
 
 
-class GradientMethod(EpisodicMethod):
+class GradientMethod(Method):
     """A backbone and a linear head whose weights take gradient steps on each task's support set.
 
     The loss of an inner step is the mean cross-entropy of the support set, so a learning rate means the
@@ -68,14 +69,14 @@ class GradientMethod(EpisodicMethod):
         adapted = [weight.detach().requires_grad_() for weight in initial]
         for _ in range(steps):
             with torch.enable_grad():
-                logits = self._logits((dict(zip(start, adapted)), *adapted[-2:]), support, len(support))
+                logits = self._logits(_named(start, adapted), support, len(support))
                 gradients = torch.autograd.grad(F.cross_entropy(logits, labels), adapted)
             adapted = [
                 (weight.detach() - self.inner_rate * gradient).requires_grad_()
                 for weight, gradient in zip(adapted, gradients, strict=True)
             ]
         final = [weight + (new - weight).detach() for weight, new in zip(initial, adapted, strict=True)]
-        return dict(zip(start, final)), final[-2], final[-1]
+        return _named(start, final)
 
     def _task_logits(self, tasks: Tasks, index: int, steps: int) -> Tensor:
         """Query logits `[Q, way]` of one task."""
@@ -90,3 +91,9 @@ class GradientMethod(EpisodicMethod):
         backbone, head, bias = weights
         features = functional_call(self.backbone, backbone, (images, leading))
         return F.linear(features, head, bias)
+
+
+def _named(names: Iterable[str], weights: Sequence[Tensor]) -> Weights:
+    """Weights from the list of the backbone's, the head's and its bias."""
+    *backbone, head, bias = weights
+    return dict(zip(names, backbone, strict=True)), head, bias

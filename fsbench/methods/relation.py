@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,7 +34,7 @@ class RelationNet(MetricMethod):
     label = "RelationNet"
 
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, hidden: int) -> None:
-        super().__init__(lambda: make_backbone(maps=True), classes)
+        super().__init__(partial(make_backbone, maps=True), classes)
         width, *size = self.backbone.shape
         self.first = nn.Conv2d(2 * width, width, kernel_size=3, padding=1)
         self.first_norm = BatchNorm2d(width)
@@ -63,7 +65,8 @@ class RelationNet(MetricMethod):
         maps = F.relu(F.max_pool2d(self.first_norm(maps, leading), 2))
         maps = F.relu(F.max_pool2d(self.second_norm(self.second(maps), leading), 2))
         scores = self.score(F.relu(self.hidden(maps.flatten(1)))).sigmoid()
-        return scores.view(*pairs.shape[:3])
+        of_pairs: Tensor = scores.view(*pairs.shape[:3])
+        return of_pairs
 
     def loss(self, tasks: Tasks) -> Tensor:
         """Mean squared error of the scores."""
