@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,24 @@ def run(
     file = read_episodes(episodes_file) if episodes_file else None
     from fsbench.run import run_suite
 
+    folder = out or Path("runs") / suite.name
     table = run_suite(
         suite,
         options,
-        out=out or Path("runs") / suite.name,
+        out=folder,
         device=device,
         data_root=data_root,
         fresh=fresh,
         episode_file=file,
     )
-    click.echo(to_markdown(table))
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(to_markdown(table, notes=False)))
+    else:
+        click.echo(to_markdown(table))
+    _say(f"What the figures mean and every file of the table: {folder}")
 
 
 @main.group()

@@ -58,7 +58,14 @@ class FeatureMethod(Method):
 
     @abstractmethod
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
-        """Logits `[B, Q, way]` from support features `[B, S, ...]` with labels `[B, S]` and query features `[B, Q, ...]`."""
+        """Logits `[B, Q, way]`.
+
+        Args:
+            support: Features `[B, S, ...]`.
+            labels: Of the support, `[B, S]`.
+            query: Features `[B, Q, ...]`.
+            way: Classes per task.
+        """
 
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]`, by `embed` and `compare`."""
