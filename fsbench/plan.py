@@ -11,6 +11,7 @@ from fsbench.data.pack import Pack
 from fsbench.episodes import SAMPLER, Episodes, Protocol
 from fsbench.errors import unknown
 from fsbench.files import sha256_json
+from fsbench.methods import revision_of
 from fsbench.records import CellIdentity
 from fsbench.suite import BatchTraining, Row, Suite, at_shot
 
@@ -213,7 +214,7 @@ def _training(
     params = _params(owner_name, owner, shot)
     content = {
         "method": owner.method,
-        "revision": methods[owner.method].revision,
+        "revision": revision_of(owner.method, methods[owner.method]),
         "params": params,
         "backbone": suite.backbone.model_dump(),
         "images": suite.images.model_dump(),
@@ -244,7 +245,7 @@ def _cell(
         suite=suite.name,
         row=row,
         method=entry.method,
-        method_revision=method.revision,
+        method_revision=revision_of(entry.method, method),
         params=_params(row, entry, protocol.shot),
         transductive=method.transductive,
         backbone=suite.backbone.model_dump(),

@@ -40,7 +40,7 @@ class CellIdentity(_Model):
     suite: str
     row: str  # the key of the row in the suite file, e.g. "relation-transductive"
     method: str  # the method's name, e.g. "relation"
-    method_revision: int
+    method_revision: int | str  # raised when the same hyper-parameters would give other numbers
     params: dict[str, Any]  # every hyper-parameter of the method
     transductive: bool
     backbone: dict[str, Any]

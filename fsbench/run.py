@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +71,7 @@ def run_suite(
     for row in needed:
         check_row(row, suite.methods[row], methods[suite.methods[row].method])
     make_folder(out)
-    report = functools.partial(print, flush=True)
+    report = functools.partial(print, file=sys.stderr, flush=True)
     sources = [suite.sources.train, *suite.sources.test]
     packs = {source: _pack(suite, source, data_root, report) for source in dict.fromkeys(sources)}
     if episode_file is None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsbench.errors import SuiteError, UsageError, unknown
+from fsbench.files import sha256_file
 
 if TYPE_CHECKING:
     from fsbench.methods.base import Method
     from fsbench.suite import Row
 
-__all__ = ["METHODS", "MethodInfo", "check_row", "load_method"]
+__all__ = ["METHODS", "MethodInfo", "check_row", "load_method", "revision_of"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,16 @@ def load_method(name: str) -> type[Method]:
 
     if not (inspect.isclass(found) and issubclass(found, Method)):
         raise UsageError(f"{name!r} is not a subclass of fsbench.methods.base.Method; see the README, Add a method.")
+    if not isinstance(getattr(found, "label", None), str):
+        raise UsageError(f"{name!r} has no label; give the class one, its name in tables.")
     return found
+
+
+def revision_of(name: str, method: type[Method]) -> int | str:
+    """What tells a method from its earlier versions: its revision, and outside fsbench the hash of its file too."""
+    if name in {info.name for info in METHODS}:
+        return method.revision
+    return f"{method.revision}-{sha256_file(Path(inspect.getfile(method)))[:12]}"
 
 
 def check_row(name: str, row: Row, method: type[Method]) -> None:
@@ -105,11 +116,15 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
 
 def _from_file(name: str) -> object:
     path, _, attribute = name.rpartition(":")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    spec = importlib.util.spec_from_file_location(f"fsbench_method_{Path(path).stem}", path)
     if spec is None or spec.loader is None or not Path(path).is_file():
         raise UsageError(f"there is no method file {path!r}; give it as path/to/file.py:Class.")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # where inspect looks for the file of a class
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"the method file {path} fails when it is read ({type(error).__name__}: {error}).") from error
     if not hasattr(module, attribute):
         raise UsageError(f"{path} has no class {attribute!r}; give the method as path/to/file.py:Class.")
     return getattr(module, attribute)
