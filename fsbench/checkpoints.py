@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fsbench.errors import RecordError
+from fsbench.errors import OutputError, RecordError
 from fsbench.files import atomic_path, canonical_json
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -28,7 +28,10 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, An
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = canonical_json({"header": header, "checksum": _checksum(plain, header)})
     with atomic_path(path) as temporary:
-        save_file(plain, temporary, metadata={_KEY: content.decode()})
+        try:
+            save_file(plain, temporary, metadata={_KEY: content.decode()})
+        except SafetensorError as error:
+            raise OutputError(f"cannot write {path}: {error}; nothing was changed.") from error
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class EpisodeFile:
                 f"the episode file was made for another preparation of {self.source} (pack {self.pack[:12]}, "
                 f"here {pack.digest[:12]}); export it again."
             )
+        if self.protocol.split not in pack.splits:
+            raise EpisodeError(f"the episode file names the split {self.protocol.split!r}; it is train, val or test.")
         found = self.episodes
         images = np.concatenate([found.support, found.query], axis=2)
         if images.min() < 0 or images.max() >= len(pack.labels):
@@ -117,7 +120,7 @@ def read_episodes(path: Path) -> EpisodeFile:
         protocol = Protocol(str(content["split"]), way, shot, queries, number, int(content["seed"]))
         found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
         expected = content["episode_set"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, LookupError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         raise EpisodeError(f"the episode file {path} cannot be read ({error}); export it again.") from error
     if digest != expected:
         raise EpisodeError(f"the episode file {path} does not match its own hash; export it again.")
@@ -125,7 +128,7 @@ def read_episodes(path: Path) -> EpisodeFile:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         about: dict[str, Any] = json.loads(str(file["about"]))
         return about | {name: file[name] for name in _ARRAYS}
 

@@ -6,7 +6,8 @@ FsbenchError            one sentence for the person at the keyboard; the command
 ├── DataError           images that are absent, damaged or not what was declared
 │   └── DataNotFoundError   says where it looked and how to get the data
 ├── EpisodeError        episodes that a source cannot give, or a file of them that does not fit
-├── RecordError         a record or checkpoint that is damaged, or newer than this version
+├── RecordError         a record or checkpoint that is damaged
+│   └── NewerRecordError    a record that a later version of fsbench wrote
 ├── OutputError         a folder that cannot be written
 ├── TrainingError       a training whose loss is not finite
 └── DeviceError         a device that was asked for and is not there
@@ -23,6 +24,7 @@ __all__ = [
     "DeviceError",
     "EpisodeError",
     "FsbenchError",
+    "NewerRecordError",
     "OutputError",
     "RecordError",
     "SuiteError",
@@ -57,7 +59,11 @@ class EpisodeError(FsbenchError):
 
 
 class RecordError(FsbenchError):
-    """A record or checkpoint that is damaged, or newer than this version of fsbench."""
+    """A record or checkpoint that is damaged."""
+
+
+class NewerRecordError(RecordError):
+    """A record that a later version of fsbench wrote."""
 
 
 class OutputError(FsbenchError):

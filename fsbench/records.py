@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fsbench.errors import RecordError
+from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files import sha256_json, write_atomic
 
 __all__ = [
@@ -151,7 +151,8 @@ class RecordStore:
         """The finished record of a cell, or None when there is none.
 
         Raises:
-            RecordError: There is a file, but it is damaged or of a newer schema.
+            RecordError: There is a file, but it is damaged.
+            NewerRecordError: A later version of fsbench wrote it.
         """
         path = self.path(identity)
         if not path.exists():
@@ -176,13 +177,16 @@ def read_record(path: Path) -> Record:
     """Read one record and check it.
 
     Raises:
-        RecordError: It is damaged, or of a newer schema.
+        RecordError: It is damaged.
+        NewerRecordError: A later version of fsbench wrote it.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
         if isinstance(version, int) and version > RECORD_SCHEMA:
-            raise RecordError(f"the record {path} has schema {version}, newer than {RECORD_SCHEMA}; update fsbench.")
+            raise NewerRecordError(
+                f"the record {path} has schema {version}, newer than {RECORD_SCHEMA}; update fsbench."
+            )
         checksum = content.pop("checksum")
         if sha256_json(content) != checksum:
             raise RecordError(f"the record {path} is damaged (its checksum does not fit its content).")

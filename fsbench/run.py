@@ -19,7 +19,7 @@ from fsbench.data.prepare import ensure_pack
 from fsbench.devices import describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
 from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
-from fsbench.errors import DataError, RecordError, SuiteError, unknown
+from fsbench.errors import DataError, NewerRecordError, RecordError, SuiteError, UsageError, unknown
 from fsbench.evaluation import correct_counts, embed_split
 from fsbench.files import make_folder
 from fsbench.methods import check_row, load_method
@@ -126,6 +126,8 @@ class _Run:
         """The record of a cell if it is there and whole; a damaged one is set aside."""
         try:
             return self._store.find(cell.identity)
+        except NewerRecordError:
+            raise
         except RecordError as error:
             aside = self._store.set_aside(cell.identity)
             self._progress.line(f"{error} It is set aside as {aside.name} and done again.")
@@ -257,6 +259,8 @@ def _from_file(suite: Suite, options: Options, packs: Mapping[str, Pack], file: 
     """The episodes of a file, or as many of the first ones as are asked for."""
     if file.source not in suite.sources.test:
         raise unknown(f"test source of the suite {suite.name}", file.source, suite.sources.test)
+    if options.shots and file.protocol.shot not in options.shots:
+        raise UsageError(f"the episode file holds {file.protocol.shot}-shot episodes; leave --shots out.")
     file.check(packs[file.source])
     number = min(options.episodes or len(file.episodes), len(file.episodes))
     return EpisodeSet(replace(file.protocol, episodes=number), file.episodes[:number], file.sampler)

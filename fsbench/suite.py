@@ -199,11 +199,24 @@ def _parse(text: str, file: str) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{file} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        keys = [str(key) for key in first["loc"] if key not in ("episodes_", "batches_")]
+        content = tomllib.loads(text)
+        found = [
+            (_keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()
+        ]
+        keys, message = max(found, key=lambda entry: len(entry[0]))
         line = _line_of(text, keys)
         where = f"{file}, line {line}" if line else file
-        raise SuiteError(f"{where}: {'.'.join(keys) or 'the suite'}: {first['msg']}.") from error
+        raise SuiteError(f"{where}: {'.'.join(keys) or 'the suite'}: {message}.") from error
+
+
+def _keys_of(content: Any, location: tuple[int | str, ...], missing: bool) -> list[str]:
+    """The keys of the file that lead to an error, without the names of the types that were tried on the way."""
+    keys = []
+    for part in location:
+        if isinstance(content, dict) and part in content:
+            content = content[part]
+            keys.append(str(part))
+    return [*keys, str(location[-1])] if missing else keys
 
 
 def _line_of(text: str, keys: list[str]) -> int | None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
 from fsbench.backbones.norm import BatchNorm2d
+from fsbench.errors import SuiteError
 from fsbench.methods.base import MetricMethod, one_hot, prototypes
 from fsbench.tasks import Tasks
 
@@ -35,12 +36,17 @@ class RelationNet(MetricMethod):
 
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, hidden: int) -> None:
         super().__init__(partial(make_backbone, maps=True), classes)
-        width, *size = self.backbone.shape
+        width, height, breadth = self.backbone.shape
+        if min(height, breadth) < 4:
+            raise SuiteError(
+                f"RelationNet pools maps of {height}x{breadth} twice, which leaves nothing of them; "
+                "raise images.size in the suite, to 28 at least."
+            )
         self.first = nn.Conv2d(2 * width, width, kernel_size=3, padding=1)
         self.first_norm = BatchNorm2d(width)
         self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
         self.second_norm = BatchNorm2d(width)
-        self.hidden = nn.Linear(width * (size[0] // 4) * (size[1] // 4), hidden)
+        self.hidden = nn.Linear(width * (height // 4) * (breadth // 4), hidden)
         self.score = nn.Linear(hidden, 1)
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:

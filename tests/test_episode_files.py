@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsbench.data.pack import Pack
+from fsbench.episode_files import EpisodeFile, read_episodes, write_episodes
+from fsbench.episodes import SAMPLER, Episodes, Protocol, draw_episodes, pool_of
+from fsbench.errors import EpisodeError, UsageError
+from tiny import write_source
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return write_source(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def content(pack: Pack) -> EpisodeFile:
+    protocol = Protocol("test", 5, 2, 3, 8, 0)
+    return EpisodeFile(pack.source, pack.digest, protocol, SAMPLER, draw_episodes(pool_of(pack, "test"), protocol))
+
+
+@pytest.mark.parametrize("ending", ["npz", "json"])
+def test_what_is_written_is_read(tmp_path: Path, pack: Pack, content: EpisodeFile, ending: str) -> None:
+    write_episodes(tmp_path / f"e.{ending}", content, pack)
+    found = read_episodes(tmp_path / f"e.{ending}")
+    assert found.episodes.digest == content.episodes.digest
+    assert replace(found, episodes=content.episodes) == content
+    found.check(pack)
+
+
+def test_another_ending_is_refused(tmp_path: Path, pack: Pack, content: EpisodeFile) -> None:
+    with pytest.raises(UsageError, match=r"\.npz or \.json, not to 'e\.csv'"):
+        write_episodes(tmp_path / "e.csv", content, pack)
+
+
+def test_changed_indices_do_not_match_the_hash(tmp_path: Path, pack: Pack, content: EpisodeFile) -> None:
+    path = tmp_path / "e.json"
+    write_episodes(path, content, pack)
+    whole = json.loads(path.read_text())
+    whole["support"][0][0][0] += 1
+    path.write_text(json.dumps(whole))
+    with pytest.raises(EpisodeError, match="does not match its own hash"):
+        read_episodes(path)
+
+
+def test_pickled_arrays_are_not_loaded(tmp_path: Path, pack: Pack, content: EpisodeFile) -> None:
+    path = tmp_path / "e.npz"
+    write_episodes(path, content, pack)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {"classes": np.array([["x", 1]], dtype=object)})
+    with pytest.raises(EpisodeError, match="cannot be read"):
+        read_episodes(path)
+
+
+def test_a_damaged_archive_is_refused_or_unharmed(tmp_path: Path, pack: Pack, content: EpisodeFile) -> None:
+    path = tmp_path / "e.npz"
+    write_episodes(path, content, pack)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 61):
+        changed = bytearray(whole)
+        changed[position] ^= 0x55
+        path.write_bytes(changed)
+        try:
+            found = read_episodes(path)
+        except EpisodeError:
+            continue
+        assert found.episodes.digest == content.episodes.digest
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"classes": [[1]]}'])
+@pytest.mark.parametrize("ending", ["npz", "json"])
+def test_anything_else_is_refused(tmp_path: Path, text: str, ending: str) -> None:
+    path = tmp_path / f"e.{ending}"
+    path.write_text(text)
+    with pytest.raises(EpisodeError, match="cannot be read"):
+        read_episodes(path)
+
+
+def test_the_episodes_of_another_pack_are_refused(tmp_path: Path, content: EpisodeFile) -> None:
+    with pytest.raises(EpisodeError, match="made for another preparation"):
+        content.check(write_source(tmp_path, seed=1))
+
+
+def test_an_unknown_split_is_refused(pack: Pack, content: EpisodeFile) -> None:
+    with pytest.raises(EpisodeError):
+        replace(content, protocol=replace(content.protocol, split="tset")).check(pack)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ("order", "has a query order that is no permutation"),
+        ("image", "repeats an image within an episode"),
+        ("owner", "holds images under a class that is not theirs"),
+        ("class", "repeats a class within an episode"),
+        ("split", "holds classes outside its split"),
+        ("bounds", "names images that tiny does not have"),
+    ],
+)
+def test_broken_episodes_are_refused(pack: Pack, content: EpisodeFile, rule: str, sentence: str) -> None:
+    drawn = content.episodes
+    classes, support, query, order = (
+        array.copy() for array in (drawn.classes, drawn.support, drawn.query, drawn.order)
+    )
+    match rule:
+        case "order":
+            order[1, 0] = order[1, 1]
+        case "image":
+            query[1, 0, 0] = support[1, 0, 0]
+        case "owner":
+            query[1, [0, 1]] = query[1, [1, 0]]
+        case "class":
+            classes[1, 1], support[1, 1] = classes[1, 0], support[1, 0] + 0
+            query[1, 1] = query[1, 0]
+        case "split":
+            classes[:] = 0
+        case "bounds":
+            support[1, 0, 0] = len(pack.labels)
+    broken = replace(content, episodes=Episodes(classes, support, query, order))
+    with pytest.raises(EpisodeError, match=sentence):
+        broken.check(pack)

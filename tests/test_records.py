@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factories import make_record
+from fsbench.errors import RecordError
+from fsbench.files import sha256_json
+from fsbench.records import Record, RecordStore, cell_id, read_record
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    return RecordStore(tmp_path / "records")
+
+
+@pytest.fixture
+def written(store: RecordStore) -> Path:
+    return store.write(make_record())
+
+
+def test_a_record_is_found_by_its_identity(store: RecordStore) -> None:
+    record, other = make_record(), make_record(shot=5)
+    path = store.write(record)
+    assert path == store.path(record.identity)
+    assert store.find(record.identity) == read_record(path) == record
+    assert store.find(other.identity) is None
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    correct=st.lists(st.integers(0, 75), min_size=2, max_size=30),
+    label=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=9),
+    seconds=st.floats(0, 1e9),
+)
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, correct: list[int], label: str, seconds: float
+) -> None:
+    record = make_record(correct=correct).model_copy(update={"label": label, "timings": {"training": seconds}})
+    assert read_record(RecordStore(tmp_path_factory.mktemp("records")).write(record)) == record
+
+
+def test_accuracies_are_percents() -> None:
+    assert make_record(correct=[0, 15, 75]).accuracies == [0.0, 20.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"train_seed": 1}, {"fraction": 0.5}, {"episode_set": "other"}, {"params": {"rate": 0.1}}]
+)
+def test_whatever_changes_the_number_changes_the_identity(change: dict[str, object], store: RecordStore) -> None:
+    plain, changed = make_record(), make_record(**change)
+    assert cell_id(plain.identity) != cell_id(changed.identity)
+    assert store.path(plain.identity) != store.path(changed.identity)
+
+
+def test_the_machine_is_no_part_of_the_identity() -> None:
+    assert cell_id(make_record(environment={"threads": 64}).identity) == cell_id(make_record().identity)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99, 0.999])
+def test_a_truncated_record_is_damaged(written: Path, part: float) -> None:
+    content = written.read_bytes()
+    written.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(RecordError, match="is damaged"):
+        read_record(written)
+
+
+def test_a_flipped_bit_anywhere_is_noticed(written: Path) -> None:
+    content, record = written.read_bytes(), read_record(written)
+    for position in range(0, len(content), 37):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        written.write_bytes(changed)
+        try:
+            assert read_record(written) == record  # white space between values may differ
+        except RecordError:
+            continue
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}", "7", '"text"', '{"schema_version": "1"}', "\x00"])
+def test_anything_else_is_damaged(written: Path, content: str) -> None:
+    written.write_text(content)
+    with pytest.raises(RecordError, match="is damaged"):
+        read_record(written)
+
+
+def test_a_folder_in_its_place_is_damaged(store: RecordStore, written: Path) -> None:
+    written.unlink()
+    written.mkdir()
+    with pytest.raises(RecordError, match="is damaged"):
+        store.find(make_record().identity)
+
+
+def test_a_changed_number_with_a_new_checksum_of_another_cell_is_noticed(written: Path) -> None:
+    content = json.loads(written.read_text())
+    del content["checksum"]
+    content["identity"]["train_seed"] = 9
+    written.write_text(json.dumps(content | {"checksum": sha256_json(content)}))
+    with pytest.raises(RecordError, match="its identity does not fit its name"):
+        read_record(written)
+
+
+def test_the_record_of_another_cell_is_refused(store: RecordStore, written: Path) -> None:
+    other = make_record(shot=5).identity
+    written.rename(store.path(other))
+    with pytest.raises(RecordError, match="belongs to another cell"):
+        store.find(other)
+
+
+def test_a_newer_schema_is_refused(written: Path) -> None:
+    content = json.loads(written.read_text())
+    written.write_text(json.dumps(content | {"schema_version": 2, "novelty": True}))
+    with pytest.raises(RecordError, match=r"has schema 2, newer than 1; update fsbench\."):
+        read_record(written)
+
+
+def test_a_damaged_record_is_set_aside(store: RecordStore, written: Path) -> None:
+    written.write_text("{")
+    record: Record = make_record()
+    aside = store.set_aside(record.identity)
+    assert aside.name == f"{written.name}.corrupt"
+    assert aside.read_text() == "{"
+    assert store.find(record.identity) is None

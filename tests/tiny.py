@@ -1,0 +1,97 @@
+"""A source and a suite small enough to train and test every method within seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fsbench.data.pack import Pack, Prepared, write_pack
+
+__all__ = ["SIZE", "SOURCE", "write_source", "write_suite"]
+
+SOURCE = "tiny"
+SIZE = 24  # pixels; the smallest maps that RelationNet can pool twice need 22
+
+_HEAD = f"""name = "tiny"
+title = "Nine rows on a source of the test's own"
+
+[images]
+size = {SIZE}
+channels = 1
+mean = [0.5]
+std = [0.5]
+
+[backbone]
+name = "conv4"
+width = 8
+
+[sources]
+train = "{SOURCE}"
+test = ["{SOURCE}"]
+
+[episodes]
+way = 5
+shots = [1, 5]
+queries = 5
+number = 20
+seed = 0
+
+[validation]
+number = 4
+seed = 1
+"""
+_EPISODIC = """
+kind = "episodes"
+way = 5
+queries = 5
+tasks = 2
+steps = { 1 = 4, 5 = 3 }
+rate = 1e-3
+validate_every = 2
+"""
+_ROWS = {
+    "knn": ("", 'kind = "batches"\nbatch = 16\nsteps = 4\nrate = 1e-3\nvalidate_every = 2\n'),
+    "finetune": ("steps = 3\nrate = 0.01\nmomentum = 0.9\ndampening = 0.9\nweight_decay = 1e-3\n", "knn"),
+    "matching": ("scale = 100.0\n", _EPISODIC),
+    "proto": ("", _EPISODIC),
+    "relation": ("hidden = 8\n", _EPISODIC),
+    "relation-transductive": ("hidden = 8\n", "relation"),
+    "fomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
+    "fomaml-transductive": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
+    "foprotomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
+}
+
+
+def write_source(cache: Path, *, name: str = SOURCE, size: int = SIZE, images: int = 12, seed: int = 0) -> Pack:
+    """Put a prepared own source into a cache: 12 train, 6 val and 8 test classes of one noisy pattern each."""
+    parts = (12, 6, 8)
+    random = np.random.default_rng(seed)
+    patterns = random.integers(0, 256, (sum(parts), 1, 1, size, size))
+    pixels = 0.6 * patterns + random.integers(0, 100, (sum(parts), images, 1, size, size))
+    train, val, test = np.split(np.arange(sum(parts)), np.cumsum(parts)[:-1])
+    prepared = Prepared(
+        images=pixels.reshape(-1, 1, size, size).astype(np.uint8),
+        labels=np.repeat(np.arange(sum(parts)), images),
+        names=[f"class-{label:02}/{number:02}.png" for label in range(sum(parts)) for number in range(images)],
+        classes=[f"class-{label:02}" for label in range(sum(parts))],
+        splits={"train": train, "val": val, "test": test},
+        processing={"size": size, "channels": 1},
+    )
+    return write_pack(cache / "packs" / f"{name}-{size}px", name, prepared)
+
+
+def write_suite(path: Path, *edits: tuple[str, str], rows: tuple[str, ...] = tuple(_ROWS)) -> Path:
+    """Write the suite, each edit replacing the first place where its text stands."""
+    text = _HEAD
+    for name in rows:
+        params, training = _ROWS[name]
+        text += f'\n[methods.{name}]\nmethod = "{name}"\n'
+        text += f'training = "{training}"\n' if training in _ROWS else ""
+        text += f"\n[methods.{name}.params]\n{params}" if params else ""
+        text += "" if training in _ROWS else f"\n[methods.{name}.training]\n{training.lstrip()}"
+    for old, new in edits:
+        assert old in text, f"the suite has no {old!r}"
+        text = text.replace(old, new, 1)
+    path.write_text(text, encoding="utf-8")
+    return path
