@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -21,14 +22,16 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` that replaces it when the block ends without an exception.
 
     The file is flushed to disk before it takes the name, so that a reader sees the old content or the
-    new, never a part. When the block fails, the temporary file is removed and `target` is untouched.
+    new, never a part. When the block fails, the temporary file is removed and `target` is untouched; what
+    a killed process left of an earlier try is removed by the next one.
 
     Raises:
         OutputError: The folder cannot be written, or the disk is full.
     """
     make_folder(target.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        _sweep(target)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}; choose another folder.") from error
@@ -82,6 +85,24 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sweep(target: Path) -> None:
+    """Remove the temporary files for `target` whose process is no more."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.*.tmp"):
+        process = left.name.removeprefix(f".{target.name}.").partition(".")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _umask() -> int:

@@ -70,8 +70,10 @@ def test_a_killed_writer_leaves_the_old_content(target: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", program, str(target)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
+    assert len(list(target.parent.iterdir())) == 2
     write_atomic(target, "new")
     assert target.read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from fsbench.data.pack import Pack, Prepared, write_pack
+from fsbench.data.pack import Pack
+from small import write_small_pack
 
 __all__ = ["SIZE", "SOURCE", "write_source", "write_suite"]
 
@@ -64,21 +63,9 @@ _ROWS = {
 
 
 def write_source(cache: Path, *, name: str = SOURCE, size: int = SIZE, images: int = 12, seed: int = 0) -> Pack:
-    """Put a prepared own source into a cache: 12 train, 6 val and 8 test classes of one noisy pattern each."""
-    parts = (12, 6, 8)
-    random = np.random.default_rng(seed)
-    patterns = random.integers(0, 256, (sum(parts), 1, 1, size, size))
-    pixels = 0.6 * patterns + random.integers(0, 100, (sum(parts), images, 1, size, size))
-    train, val, test = np.split(np.arange(sum(parts)), np.cumsum(parts)[:-1])
-    prepared = Prepared(
-        images=pixels.reshape(-1, 1, size, size).astype(np.uint8),
-        labels=np.repeat(np.arange(sum(parts)), images),
-        names=[f"class-{label:02}/{number:02}.png" for label in range(sum(parts)) for number in range(images)],
-        classes=[f"class-{label:02}" for label in range(sum(parts))],
-        splits={"train": train, "val": val, "test": test},
-        processing={"size": size, "channels": 1},
-    )
-    return write_pack(cache / "packs" / f"{name}-{size}px", name, prepared)
+    """Put a prepared own source into a cache: 12 train, 6 val and 8 test classes."""
+    folder = cache / "packs" / f"{name}-{size}px"
+    return write_small_pack(folder, source=name, size=size, images=images, seed=seed)
 
 
 def write_suite(path: Path, *edits: tuple[str, str], rows: tuple[str, ...] = tuple(_ROWS)) -> Path:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fsbench.backbones import BACKBONES
+from fsbench.data.card import list_cards
+from fsbench.errors import SuiteError, UsageError
+from fsbench.methods import METHODS, check_row, load_method
+from fsbench.suite import Suite, at_shot, list_suites, load_suite
+
+SUITES = {suite.name: suite for suite in list_suites()}
+SEVEN = {"knn", "finetune", "matching", "proto", "relation", "fomaml", "foprotomaml"}
+
+
+def test_the_shipped_suites() -> None:
+    assert set(SUITES) == {"glyphs", "omniglot", "omniglot-20way"}
+    assert all(load_suite(name) == suite for name, suite in SUITES.items())
+
+
+@pytest.mark.parametrize("suite", list(SUITES.values()), ids=list(SUITES))
+def test_a_shipped_suite_is_sound(suite: Suite) -> None:
+    assert set(suite.methods) >= SEVEN
+    assert suite.backbone.name in BACKBONES
+    assert {suite.sources.train, *suite.sources.test} <= {card.name for card in list_cards()}
+    for name, row in suite.methods.items():
+        check_row(name, row, load_method(row.method))
+        training = suite.methods[suite.trained_as(name)].training
+        for shot in suite.episodes.shots:
+            steps, looks = (at_shot(getattr(training, key), shot, key) for key in ("steps", "validate_every"))
+            assert steps >= looks
+
+
+def test_validation_and_test_have_seeds_of_their_own() -> None:
+    assert all(suite.validation.seed != suite.episodes.seed for suite in SUITES.values())
+
+
+def test_every_listed_method_loads_and_has_a_name_of_its_own() -> None:
+    loaded = {info.name: load_method(info.name) for info in METHODS}
+    assert {method.label for method in loaded.values()} == {
+        *("k-NN", "Finetune", "MatchingNet", "ProtoNet", "RelationNet", "fo-MAML", "fo-Proto-MAML")
+    }
+    assert {name for name, method in loaded.items() if method.transductive} == {
+        "relation-transductive",
+        "fomaml-transductive",
+    }
+
+
+def test_a_value_may_depend_on_the_shot() -> None:
+    assert at_shot(3, 1, "steps") == 3
+    assert at_shot({1: 4, 5: 6}, 5, "steps") == 6
+    with pytest.raises(SuiteError, match=r"methods\.proto\.steps is given for the shots \[1, 5\], not for 10"):
+        at_shot({1: 4, 5: 6}, 10, "methods.proto.steps")
+
+
+def test_a_training_that_is_shared_must_exist(tmp_path: Path) -> None:
+    file = Path(__file__).parents[1] / "fsbench/suites/glyphs.toml"
+    changed = tmp_path / "changed.toml"
+    changed.write_text(file.read_text().replace('training = "knn"', 'training = "nobody"'))
+    with pytest.raises(SuiteError, match=r"methods\.finetune\.training names 'nobody'"):
+        load_suite(str(changed))
+
+
+def test_an_unknown_suite_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown suite 'omniglott'; did you mean 'omniglot'"):
+        load_suite("omniglott")
