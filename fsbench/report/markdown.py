@@ -14,7 +14,7 @@ __all__ = ["to_markdown"]
 _NOTHING = "–"
 _REDUCED = "†"
 
-Titled = tuple[str, Iterable[str]]  # a title and the texts below it
+_Titled = tuple[str, Iterable[str]]  # a title and the texts below it
 
 
 def to_markdown(table: Table, *, notes: bool = True) -> str:
@@ -27,9 +27,9 @@ def to_markdown(table: Table, *, notes: bool = True) -> str:
         table: What to write.
         notes: Also how the models were trained, and what the figures are. Without them it fits a screen.
     """
-    parts = [f"# {escape(table.suite)}"]
+    parts = [f"# {_escape(table.suite)}"]
     if stamp := reduced(table):
-        parts.append(f"**reduced training** {escape(stamp)} in the rows marked {_REDUCED}")
+        parts.append(f"**reduced training** {_escape(stamp)} in the rows marked {_REDUCED}")
     if len({column.source for column in table.columns}) == 1:
         parts.append(_compact(table))
     else:
@@ -37,12 +37,12 @@ def to_markdown(table: Table, *, notes: bool = True) -> str:
             parts += [f"## {way}-way {shot}-shot", _side_by_side(table, way, shot)]
         parts += ["## Average rank", _pipe_table([*_heads(table), _average_ranks(table)])]
     if notes:
-        points = "\n".join(f"- **{escape(note.term)}**: {escape(note.text)}" for note in footnote(table))
+        points = "\n".join(f"- **{_escape(note.term)}**: {_escape(note.text)}" for note in footnote(table))
         parts += ["## What the figures are", points, "## How the models were trained", _trainings(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def escape(text: str) -> str:
+def _escape(text: str) -> str:
     """Text as Markdown that shows it literally, also within a table."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
@@ -52,7 +52,7 @@ def escape(text: str) -> str:
 def _compact(table: Table) -> str:
     """One source: all columns in one table."""
     one_way = len({column.way for column in table.columns}) == 1
-    figures: list[Titled] = []
+    figures: list[_Titled] = []
     for index, column in enumerate(table.columns):
         figures += _figures(table, index, f"{column.shot}-shot" if one_way else f"{column.way}-way {column.shot}-shot")
     return _pipe_table([*_heads(table), *figures, _average_ranks(table)])
@@ -60,17 +60,20 @@ def _compact(table: Table) -> str:
 
 def _side_by_side(table: Table, way: int, shot: int) -> str:
     """Several sources: the columns of one way and shot."""
-    figures: list[Titled] = []
+    figures: list[_Titled] = []
     for index, column in enumerate(table.columns):
         if (column.way, column.shot) == (way, shot):
-            figures += _figures(table, index, escape(column.source))
+            figures += _figures(table, index, _escape(column.source))
     return _pipe_table([*_heads(table), *figures])
 
 
 def _trainings(table: Table) -> str:
     """How long every row trained, and on what."""
-    facts: list[Titled] = [
-        ("trained on", [listed(escape("+".join(r.identity.train_sources)) for r in row.records) for row in table.rows]),
+    facts: list[_Titled] = [
+        (
+            "trained on",
+            [listed(_escape("+".join(r.identity.train_sources)) for r in row.records) for row in table.rows],
+        ),
         ("parameters", [span(r.training.parameters for r in row.records) for row in table.rows]),
         ("training seeds", [listed(sorted({r.identity.train_seed for r in row.records})) for row in table.rows]),
     ]
@@ -84,18 +87,18 @@ def _trainings(table: Table) -> str:
     )
 
 
-def _heads(table: Table) -> list[Titled]:
+def _heads(table: Table) -> list[_Titled]:
     return [
         ("Method", [_name(row) for row in table.rows]),
-        ("Backbone", [escape(row.backbone) for row in table.rows]),
+        ("Backbone", [_escape(row.backbone) for row in table.rows]),
     ]
 
 
 def _name(row: Row) -> str:
-    return f"{escape(row.name)} {_REDUCED}" if row.reduced else escape(row.name)
+    return f"{_escape(row.name)} {_REDUCED}" if row.reduced else _escape(row.name)
 
 
-def _figures(table: Table, column: int, title: str) -> list[Titled]:
+def _figures(table: Table, column: int, title: str) -> list[_Titled]:
     cells = [row.cells[column] for row in table.rows]
     return [
         (title, [_figure(cell) for cell in cells]),
@@ -111,7 +114,7 @@ def _figure(cell: Cell | None) -> str:
     return f"**{figure}**{spread}" if cell.best else f"{figure}{spread}"
 
 
-def _average_ranks(table: Table) -> Titled:
+def _average_ranks(table: Table) -> _Titled:
     averages = (row.average_rank for row in table.rows)
     return "average rank", [_NOTHING if average is None else f"{average:.2f}" for average in averages]
 
@@ -123,7 +126,7 @@ def _steps(records: Sequence[Record]) -> str:
     return f"{taken} of {planned}"
 
 
-def _pipe_table(columns: Sequence[Titled], *, left: int = 2) -> str:
+def _pipe_table(columns: Sequence[_Titled], *, left: int = 2) -> str:
     """A Markdown table, its first `left` columns aligned left and the others right."""
     import pandas as pd
 

@@ -21,7 +21,7 @@ from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError
 
-__all__ = ["DRAWINGS", "characters_of", "download", "prepare", "read_split"]
+__all__ = ["DRAWINGS", "Characters", "characters_of", "download", "prepare", "read_split"]
 
 DRAWINGS = 20  # of every character
 _PARTS = {"images_background": ("train", "val"), "images_evaluation": ("test",)}  # archive: its original splits
