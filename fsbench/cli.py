@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from fsbench import __version__
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
 from fsbench.report.rank import rank
+
+if TYPE_CHECKING:
+    from fsbench.report.table import Table
 
 __all__ = ["main"]
 
@@ -92,7 +95,6 @@ def run(
     """
     from fsbench.episode_files import read_episodes
     from fsbench.plan import Options, selected_rows
-    from fsbench.report.markdown import to_markdown
     from fsbench.suite import load_suite
 
     suite = load_suite(suite_name)
@@ -118,14 +120,16 @@ def run(
         fresh=fresh,
         episode_file=file,
     )
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
+    _show(table, folder)
 
-        Console().print(Markdown(to_markdown(table, notes=False)))
-    else:
-        click.echo(to_markdown(table))
-    _say(f"What the figures mean and every file of the table: {folder}")
+
+@main.command("table")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def table_(folder: Path) -> None:
+    """Make the table of all records in FOLDER again, e.g. after several runs of parts of a suite."""
+    from fsbench.report.files import records_in, write_reports
+
+    _show(write_reports(records_in(folder / "records"), folder), folder)
 
 
 @main.group()
@@ -193,6 +197,20 @@ def suites() -> None:
 
 main.add_command(data)
 main.add_command(rank)
+
+
+def _show(table: Table, folder: Path) -> None:
+    """Print a table: as it looks on a terminal, as Markdown elsewhere."""
+    from fsbench.report.markdown import to_markdown
+
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(to_markdown(table, notes=False)))
+    else:
+        click.echo(to_markdown(table))
+    _say(f"What the figures mean and every file of the table: {folder}")
 
 
 def _say(line: str) -> None:

@@ -278,3 +278,16 @@ def test_images_too_small_for_a_method_are_one_sentence(tmp_path: Path, cache: P
     write_source(cache, name=SOURCE, size=16)
     suite = write_suite(tmp_path / "s.toml", ("size = 24", "size = 16"), rows=("relation",))
     refused("run", "--suite", suite, "--out", tmp_path / "out", "--device", "cpu")
+
+
+def test_the_table_of_a_folder_is_made_again(finished: tuple[Path, Result], tmp_path: Path) -> None:
+    shutil.copytree(finished[0] / "records", tmp_path / "records")
+    assert CliRunner().invoke(main, ["table", str(tmp_path)]).stdout == finished[1].stdout
+    for name in ("table.md", "table.csv", "ranks.csv"):
+        assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_a_folder_without_records_has_no_table(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["table", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "there are no records in" in result.stderr

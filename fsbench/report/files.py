@@ -7,12 +7,14 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from fsbench.errors import RecordError
 from fsbench.files import write_atomic
-from fsbench.records import Record
+from fsbench.methods import METHODS
+from fsbench.records import Record, read_record
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import Table, build_table, measure
 
-__all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "write_reports"]
+__all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_reports"]
 
 TABLE_COLUMNS = (
     "suite",
@@ -32,6 +34,19 @@ TABLE_COLUMNS = (
     "episode_set",
 )
 RANK_COLUMNS = ("method", "average_rank")
+
+
+def records_in(folder: Path) -> list[Record]:
+    """All records in a folder, their rows in the order of `fsbench methods`, others after these.
+
+    Raises:
+        RecordError: There is none, or one is damaged.
+    """
+    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    if not records:
+        raise RecordError(f"there are no records in {folder}; run a suite with --out {folder.parent} first.")
+    places = {info.name: place for place, info in enumerate(METHODS)}
+    return sorted(records, key=lambda record: places.get(record.identity.method, len(places)))
 
 
 def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] = ()) -> Table:
