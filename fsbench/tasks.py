@@ -39,6 +39,11 @@ class Tasks:
     def __len__(self) -> int:
         return len(self.support)
 
+    def __getitem__(self, which: slice) -> Tasks:
+        return Tasks(
+            self.support[which], self.support_labels[which], self.query[which], self.query_labels[which], self.way
+        )
+
 
 @dataclass(frozen=True)
 class Batch:

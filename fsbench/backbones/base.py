@@ -23,7 +23,9 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor, leading: int | None = None) -> Tensor:
         """Features of `images` `[N, C, H, W]`: vectors `[N, features]`, or maps `[N, *shape]` if it was built for maps.
 
-        `leading` chooses the statistics of batch normalisation, as in `fsbench.backbones.norm.BatchNorm2d`.
+        `leading` chooses the statistics of batch normalisation, as in `fsbench.backbones.norm.BatchNorm2d`. If it
+        is given, the images of G tasks may lie side by side, `[N, G * C, H, W]`, for weights of G networks stacked
+        along their first dimension; the features are then `[N, G * features]`.
         """
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.norm import BatchNorm2d
+from fsbench.backbones.norm import BatchNorm2d, normalised_conv
 
 __all__ = ["Conv4"]
 
@@ -26,7 +26,7 @@ class _Block(nn.Module):
         self.pooled = pooled
 
     def forward(self, images: Tensor, leading: int | None) -> Tensor:
-        maps = self.norm(self.conv(images), leading)
+        maps = normalised_conv(self.conv, self.norm, images, leading)
         return F.relu(F.max_pool2d(maps, 2) if self.pooled else maps)
 
 

@@ -1,4 +1,4 @@
-"""Batch normalisation that says whose statistics it uses."""
+"""Batch normalisation that says whose statistics it uses, and convolutions that absorb it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm2d"]
+__all__ = ["BatchNorm2d", "normalised_conv"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -33,3 +33,26 @@ class BatchNorm2d(nn.BatchNorm2d):
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
         return input * scale[:, None, None] + shift[:, None, None]
+
+    def folded(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that is `conv` followed by this layer with its running statistics."""
+        assert self.running_var is not None and self.running_mean is not None and conv.bias is not None
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return conv.weight * scale[:, None, None, None], (conv.bias - self.running_mean) * scale + self.bias
+
+
+def normalised_conv(conv: nn.Conv2d, norm: BatchNorm2d, images: Tensor, leading: int | None = None) -> Tensor:
+    """A convolution and its normalisation, in one operation where the statistics are constants.
+
+    Args:
+        conv: The convolution.
+        norm: What follows it.
+        images: `[N, C, H, W]`; or `[N, G * C, H, W]`, the images of G tasks side by side, if `conv` and `norm`
+            hold the weights of G networks stacked along their first dimension and `leading` is given.
+        leading: As in `BatchNorm2d.forward`.
+    """
+    if leading is None and not norm.training:
+        weight, bias = norm.folded(conv)
+        return F.conv2d(images, weight, bias, padding=conv.padding)
+    groups = images.shape[1] // conv.weight.shape[1]
+    return norm(F.conv2d(images, conv.weight, conv.bias, padding=conv.padding, groups=groups), leading)

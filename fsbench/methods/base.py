@@ -32,6 +32,8 @@ class Method(nn.Module, ABC):
         transductive: Whether a query's answer depends on the other queries.
         label: The method's name in tables.
         learns_from: What its `loss` takes: "episodes" (`Tasks`) or "batches" (`Batch`).
+        separable: Whether the loss of a batch of tasks is the mean of its tasks' own losses, so that they
+            may be computed in parts.
         revision: Raised when the same hyper-parameters would give other numbers.
     """
 
@@ -39,6 +41,7 @@ class Method(nn.Module, ABC):
     label: ClassVar[str]
     learns_from: ClassVar[Literal["episodes", "batches"]] = "episodes"
     revision: ClassVar[int] = 1
+    separable: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, data: Any) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fsbench.methods.gradient import GradientMethod
+from fsbench.tasks import Tasks
 
 __all__ = ["FirstOrderMAML", "TransductiveFirstOrderMAML"]
 
@@ -19,9 +20,10 @@ class FirstOrderMAML(GradientMethod):
 
     label = "fo-MAML"
 
-    def initial_head(self, support: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    def initial_head(self, tasks: Tasks, backbone: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Zeros."""
-        return support.new_zeros(way, self.backbone.features), support.new_zeros(way)
+        shape = (len(tasks), tasks.way)
+        return tasks.support.new_zeros(*shape, self.backbone.features), tasks.support.new_zeros(shape)
 
 
 class TransductiveFirstOrderMAML(FirstOrderMAML):

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fsbench.methods.base import prototypes
 from fsbench.methods.gradient import GradientMethod
+from fsbench.tasks import Tasks
 
 __all__ = ["FirstOrderProtoMAML"]
 
@@ -20,8 +21,8 @@ class FirstOrderProtoMAML(GradientMethod):
 
     label = "fo-Proto-MAML"
 
-    def initial_head(self, support: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    def initial_head(self, tasks: Tasks, backbone: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The head that classifies as ProtoNet does."""
-        features = self.backbone(support, len(support))
-        centres = prototypes(features.unsqueeze(0), labels.unsqueeze(0), way)[0]
+        features = self.features(backbone, tasks.support, tasks.support.shape[1])
+        centres = prototypes(features, tasks.support_labels, tasks.way)
         return 2 * centres, -centres.square().sum(-1)

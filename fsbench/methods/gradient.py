@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,29 @@ from fsbench.tasks import Tasks
 
 __all__ = ["GradientMethod", "Weights"]
 
-Weights = tuple[dict[str, Tensor], Tensor, Tensor]  # of the backbone by name, of the head [way, D], its bias [way]
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of B networks, one a task, side by side.
+
+    Attributes:
+        backbone: By name, those of the B networks stacked along their first dimension.
+        head: `[B, way, D]`.
+        bias: Of the head, `[B, way]`.
+    """
+
+    backbone: dict[str, Tensor]
+    head: Tensor
+    bias: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        return [*self.backbone.values(), self.head, self.bias]
+
+    def like(self, tensors: list[Tensor]) -> Weights:
+        """Weights of the same names from such a list."""
+        *backbone, head, bias = tensors
+        return Weights(dict(zip(self.backbone, backbone, strict=True)), head, bias)
 
 
 class GradientMethod(Method):
@@ -29,13 +51,16 @@ class GradientMethod(Method):
     default); a transductive one normalises the queries by the statistics of the queries.
 
     First order: the adapted weights are the initial ones plus a change that is constant to the outer
-    gradient (Finn et al., ICML 2017, section 5.2).
+    gradient (Finn et al., ICML 2017, section 5.2). The tasks of a batch go through grouped convolutions
+    side by side, each with weights of its own.
 
     Args:
         inner_rate: Learning rate of the inner steps.
         train_steps: Inner steps in training.
         test_steps: Inner steps in validation and test.
     """
+
+    separable = True
 
     def __init__(
         self, make_backbone: MakeBackbone, classes: int, *, inner_rate: float, train_steps: int, test_steps: int
@@ -45,55 +70,55 @@ class GradientMethod(Method):
         self.inner_rate, self.train_steps, self.test_steps = inner_rate, train_steps, test_steps
 
     @abstractmethod
-    def initial_head(self, support: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
-        """Weights `[way, D]` and bias `[way]` before the first step, from support images `[S, C, H, W]`."""
+    def initial_head(self, tasks: Tasks, backbone: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Weights `[B, way, D]` and bias `[B, way]` before the first step, under the initial `backbone` weights."""
 
     def loss(self, tasks: Tasks) -> Tensor:
         """Mean cross-entropy of the queries under the adapted weights."""
-        losses = [
-            F.cross_entropy(self._task_logits(tasks, index, self.train_steps), tasks.query_labels[index])
-            for index in range(len(tasks))
-        ]
-        return torch.stack(losses).mean()
+        logits = self._query_logits(tasks, self.train_steps)
+        return F.cross_entropy(logits.flatten(0, 1), tasks.query_labels.flatten())
 
+    @torch.no_grad()
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]` under the adapted weights."""
-        logits = [self._task_logits(tasks, index, self.test_steps).detach() for index in range(len(tasks))]
-        return torch.stack(logits)
+        return self._query_logits(tasks, self.test_steps)
 
-    def adapt(self, support: Tensor, labels: Tensor, way: int, steps: int) -> Weights:
-        """The weights after `steps` inner steps on `support` `[S, C, H, W]`, first-order in the initial ones."""
-        start = dict(self.backbone.named_parameters())
-        head, bias = self.initial_head(support, labels, way)
-        initial = [*start.values(), head, bias]
-        adapted = [weight.detach().requires_grad_() for weight in initial]
+    def adapt(self, tasks: Tasks, steps: int) -> Weights:
+        """The weights after `steps` inner steps on every support set, first-order in the initial ones."""
+        backbone = {name: torch.cat([weight] * len(tasks)) for name, weight in self.backbone.named_parameters()}
+        initial = Weights(backbone, *self.initial_head(tasks, backbone))
+        adapted = initial.like([weight.detach().requires_grad_() for weight in initial.tensors()])
         for _ in range(steps):
             with torch.enable_grad():
-                logits = self._logits(_named(start, adapted), support, len(support))
-                gradients = torch.autograd.grad(F.cross_entropy(logits, labels), adapted)
-            adapted = [
+                logits = self._logits(adapted, tasks.support, tasks.support.shape[1])
+                # the mean of every task, added up: no task has a part in another's gradient
+                loss = len(tasks) * F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten())
+                gradients = torch.autograd.grad(loss, adapted.tensors())
+            stepped = [
                 (weight.detach() - self.inner_rate * gradient).requires_grad_()
-                for weight, gradient in zip(adapted, gradients, strict=True)
+                for weight, gradient in zip(adapted.tensors(), gradients, strict=True)
             ]
-        final = [weight + (new - weight).detach() for weight, new in zip(initial, adapted, strict=True)]
-        return _named(start, final)
+            adapted = initial.like(stepped)
+        return initial.like(
+            [
+                weight + (new - weight).detach()
+                for weight, new in zip(initial.tensors(), adapted.tensors(), strict=True)
+            ]
+        )
 
-    def _task_logits(self, tasks: Tasks, index: int, steps: int) -> Tensor:
-        """Query logits `[Q, way]` of one task."""
-        support, query = tasks.support[index], tasks.query[index]
-        weights = self.adapt(support, tasks.support_labels[index], tasks.way, steps)
+    def features(self, backbone: dict[str, Tensor], images: Tensor, leading: int) -> Tensor:
+        """Features `[B, N, D]` of images `[B, N, C, H, W]`, normalised by the first `leading` images of each task."""
+        side_by_side = images.transpose(0, 1).flatten(1, 2)
+        features: Tensor = functional_call(self.backbone, backbone, (side_by_side, leading))
+        return features.view(len(side_by_side), len(images), -1).transpose(0, 1)
+
+    def _query_logits(self, tasks: Tasks, steps: int) -> Tensor:
+        weights, shots = self.adapt(tasks, steps), tasks.support.shape[1]
         if self.transductive:
-            return self._logits(weights, query, len(query))
-        return self._logits(weights, torch.cat([support, query]), len(support))[len(support) :]
+            return self._logits(weights, tasks.query, tasks.query.shape[1])
+        return self._logits(weights, torch.cat([tasks.support, tasks.query], dim=1), shots)[:, shots:]
 
     def _logits(self, weights: Weights, images: Tensor, leading: int) -> Tensor:
-        """Logits `[N, way]` of images `[N, C, H, W]`, normalised by the statistics of the first `leading` ones."""
-        backbone, head, bias = weights
-        features = functional_call(self.backbone, backbone, (images, leading))
-        return F.linear(features, head, bias)
-
-
-def _named(names: Iterable[str], weights: Sequence[Tensor]) -> Weights:
-    """Weights from the list of the backbone's, the head's and its bias."""
-    *backbone, head, bias = weights
-    return dict(zip(names, backbone, strict=True)), head, bias
+        """Logits `[B, N, way]` of images `[B, N, C, H, W]`."""
+        features = self.features(weights.backbone, images, leading)
+        return torch.baddbmm(weights.bias.unsqueeze(1), features, weights.head.mT)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.backbones.norm import BatchNorm2d
+from fsbench.backbones.norm import BatchNorm2d, normalised_conv
 from fsbench.errors import SuiteError
 from fsbench.methods.base import MetricMethod, one_hot, prototypes
 from fsbench.tasks import Tasks
@@ -60,16 +60,18 @@ class RelationNet(MetricMethod):
         done once an image instead of once a pair.
         """
         centres = prototypes(support.flatten(2), labels, way).view(len(support), way, *support.shape[2:])
-        weight_class, weight_query = self.first.weight.chunk(2, dim=1)
-        of_class = F.conv2d(centres.flatten(0, 1), weight_class, self.first.bias, padding=1)
+        folds = not (self.training or batch_statistics)
+        weight, bias = self.first_norm.folded(self.first) if folds else (self.first.weight, self.first.bias)
+        weight_class, weight_query = weight.chunk(2, dim=1)
+        of_class = F.conv2d(centres.flatten(0, 1), weight_class, bias, padding=1)
         of_query = F.conv2d(query.flatten(0, 1), weight_query, padding=1)
         pairs = of_class.view(len(query), 1, way, *of_class.shape[1:]) + of_query.view(
             *query.shape[:2], 1, *of_query.shape[1:]
         )
         maps = pairs.flatten(0, 2)
         leading = len(maps) if batch_statistics else None
-        maps = F.relu(F.max_pool2d(self.first_norm(maps, leading), 2))
-        maps = F.relu(F.max_pool2d(self.second_norm(self.second(maps), leading), 2))
+        maps = F.relu(F.max_pool2d(maps if folds else self.first_norm(maps, leading), 2))
+        maps = F.relu(F.max_pool2d(normalised_conv(self.second, self.second_norm, maps, leading), 2))
         scores = self.score(F.relu(self.hidden(maps.flatten(1)))).sigmoid()
         of_pairs: Tensor = scores.view(*pairs.shape[:3])
         return of_pairs

@@ -1,0 +1,94 @@
+"""What the benchmarks measured: ratios of paired rounds, and the tables made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fsbench.files import write_atomic
+
+__all__ = ["Ratio", "ratio_of", "to_markdown", "update"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How often ours does the peer's work in the peer's time.
+
+    Attributes:
+        topic: What is compared, e.g. "sampling".
+        what: The work.
+        peer: Who else does it.
+        unit: Of the rates, e.g. "episodes/s".
+        ours: Our rate, median over the rounds.
+        theirs: The peer's, likewise.
+        quartiles: Of the ratio over the rounds: 25 %, median, 75 %.
+        rounds: How many.
+        target: The ratio to reach, or None.
+        allocation: "default", or "tuned" where glibc keeps freed memory on both sides.
+        note: What a reader must know, e.g. that the peer did a part of the work and its time is scaled.
+    """
+
+    topic: str
+    what: str
+    peer: str
+    unit: str
+    ours: float
+    theirs: float
+    quartiles: tuple[float, float, float]
+    rounds: int
+    target: float | None
+    allocation: str
+    note: str
+
+
+def ratio_of(
+    ours: Sequence[float], theirs: Sequence[float], *, our_work: float, their_work: float
+) -> tuple[float, float, tuple[float, float, float]]:
+    """Rates of both, and quartiles of the ratio, from the seconds of paired rounds and the work done in each."""
+    our_rate, their_rate = our_work / np.asarray(ours), their_work / np.asarray(theirs)
+    low, middle, high = np.quantile(our_rate / their_rate, [0.25, 0.5, 0.75])
+    return float(np.median(our_rate)), float(np.median(their_rate)), (float(low), float(middle), float(high))
+
+
+def update(path: Path, ratios: Sequence[Ratio], environment: dict[str, object]) -> list[Ratio]:
+    """Write ratios to a JSON file, in place of those of the same work that it holds; return all that it holds then."""
+    found: list[Ratio] = []
+    if path.exists():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = [Ratio(**row | {"quartiles": tuple(row["quartiles"])}) for row in content["ratios"]]
+    merged = {(row.topic, row.what, row.peer, row.allocation): row for row in [*found, *ratios]}
+    rows = sorted(merged.values(), key=lambda row: (row.allocation, row.topic))
+    content = {"environment": environment, "ratios": [asdict(row) for row in rows]}
+    write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return rows
+
+
+def to_markdown(ratios: Sequence[Ratio], environment: dict[str, object]) -> str:
+    """The tables as Markdown: one with glibc's default allocation, one with the tuned one."""
+    titles = {
+        "default": "## Ours beside the alternatives",
+        "tuned": "## The same, with glibc's allocation thresholds raised for both sides",
+    }
+    parts = []
+    for allocation, title in titles.items():
+        if rows := [row for row in ratios if row.allocation == allocation]:
+            parts += [title, "", _table(rows), ""]
+    machine = ", ".join(f"{name} {value}" for name, value in environment.items())
+    return "\n".join([*parts, f"Ratios are medians (quartiles) over paired rounds. {machine}.", ""])
+
+
+def _table(ratios: Sequence[Ratio]) -> str:
+    lines = ["| topic | work | ours | beside | theirs | ratio | at least |", "|:--|:--|--:|:--|--:|--:|--:|"]
+    for row in ratios:
+        low, middle, high = (f"{value:.3g}" for value in row.quartiles)
+        target = "" if row.target is None else f"{row.target:g}" + ("" if row.quartiles[1] >= row.target else " (missed)")
+        work = f"{row.what} ({row.note})" if row.note else row.what
+        lines.append(
+            f"| {row.topic} | {work} | {row.ours:.4g} {row.unit} | {row.peer} | {row.theirs:.4g} | "
+            f"**{middle}** ({low}–{high}) | {target} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,133 @@
+"""The slow and obvious form of everything that fsbench does in a fast way: what tests and benchmarks hold it against."""
+
+from __future__ import annotations
+
+import copy
+
+import higher
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsbench.backbones.conv4 import Conv4
+from fsbench.methods.base import FeatureMethod, prototypes
+from fsbench.methods.foprotomaml import FirstOrderProtoMAML
+from fsbench.methods.gradient import GradientMethod
+from fsbench.methods.relation import RelationNet
+from fsbench.tasks import Tasks
+
+__all__ = [
+    "PlainConv4",
+    "PlainNetwork",
+    "plain_finetune",
+    "plain_inner_loop",
+    "plain_method",
+    "plain_norm",
+    "plain_relation",
+]
+
+
+class PlainConv4(nn.Module):
+    """A Conv4 as it is usually written: nothing folded, ReLU before pooling, contiguous; with a copy of the weights."""
+
+    def __init__(self, backbone: Conv4) -> None:
+        super().__init__()
+        blocks = copy.deepcopy(backbone).to(memory_format=torch.contiguous_format).blocks
+        self.convs = nn.ModuleList(block.conv for block in blocks)
+        self.norms = nn.ModuleList(block.norm for block in blocks)
+        self.pooled = [block.pooled for block in blocks]
+        self.maps = backbone.maps
+        self.train(backbone.training)
+
+    def forward(self, images: Tensor, leading: int | None = None) -> Tensor:
+        for conv, norm, pooled in zip(self.convs, self.norms, self.pooled, strict=True):
+            maps = F.relu(plain_norm(norm, conv(images), leading))
+            images = F.max_pool2d(maps, 2) if pooled else maps
+        return images if self.maps else images.flatten(1)
+
+
+def plain_norm(norm: nn.BatchNorm2d, maps: Tensor, leading: int | None) -> Tensor:
+    """Batch normalisation; with `leading` by the statistics of the first maps."""
+    if leading is None:
+        return nn.BatchNorm2d.forward(norm, maps)
+    if leading == len(maps):
+        return F.batch_norm(maps, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+    variance, mean = torch.var_mean(maps[:leading], dim=(0, 2, 3), correction=0)
+    scale = norm.weight / (variance + norm.eps).sqrt()
+    return maps * scale[:, None, None] + (norm.bias - mean * scale)[:, None, None]
+
+
+def plain_relation(method: RelationNet, support: Tensor, query: Tensor) -> Tensor:
+    """Relation scores `[Q, way]` of query maps `[Q, C, h, w]` with class maps `[way, C, h, w]`: every pair concatenated."""
+    way, asked = len(support), len(query)
+    pairs = torch.cat([support.repeat(asked, 1, 1, 1), query.repeat_interleave(way, 0)], dim=1)
+    maps = F.max_pool2d(F.relu(plain_norm(method.first_norm, method.first(pairs), None)), 2)
+    maps = F.max_pool2d(F.relu(plain_norm(method.second_norm, method.second(maps), None)), 2)
+    scores: Tensor = method.score(F.relu(method.hidden(maps.flatten(1)))).sigmoid().view(asked, way)
+    return scores
+
+
+def plain_method(method: FeatureMethod) -> FeatureMethod:
+    """A copy of a method whose backbone is the plain one."""
+    plain = copy.deepcopy(method)
+    plain.backbone = PlainConv4(method.backbone)
+    return plain
+
+
+def plain_finetune(
+    support: Tensor, labels: Tensor, query: Tensor, way: int, *, steps: int, rate: float, **settings: float
+) -> Tensor:
+    """Logits `[Q, way]` of one episode's head, trained by `torch.optim.SGD` from features `[S, D]` and `[Q, D]`."""
+    head = nn.Linear(support.shape[-1], way, dtype=support.dtype)
+    for weight in head.parameters():
+        nn.init.zeros_(weight)
+    optimiser = torch.optim.SGD(head.parameters(), lr=rate, **settings)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        F.cross_entropy(head(support), labels).backward()
+        optimiser.step()
+    logits: Tensor = head(query).detach()
+    return logits
+
+
+class PlainNetwork(nn.Module):
+    """Backbone and linear head as one module, normalised by the statistics of the first images of a batch."""
+
+    def __init__(self, backbone: nn.Module, head: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head, self.bias = nn.Parameter(head.detach().clone()), nn.Parameter(bias.detach().clone())
+
+    def forward(self, images: Tensor, leading: int) -> Tensor:
+        return F.linear(self.backbone(images, leading), self.head, self.bias)
+
+
+def plain_inner_loop(
+    method: GradientMethod, backbone: PlainConv4, task: Tasks, steps: int
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """One task, adapted by `higher`: query loss, adapted weights (head, bias, backbone), gradients of `backbone`.
+
+    The gradient goes through the initial head too.
+    """
+    support, query, labels = task.support[0], task.query[0], task.support_labels[0]
+    head, bias = support.new_zeros(task.way, method.backbone.features), support.new_zeros(task.way)
+    if isinstance(method, FirstOrderProtoMAML):
+        features = backbone(support, len(support))
+        centres = prototypes(features[None], labels[None], task.way)[0]
+        head, bias = 2 * centres, -centres.square().sum(-1)
+    network = PlainNetwork(backbone, head, bias)
+    optimiser = torch.optim.SGD(network.parameters(), lr=method.inner_rate)
+    with higher.innerloop_ctx(network, optimiser, track_higher_grads=False) as (functional, inner):
+        for _ in range(steps):
+            inner.step(F.cross_entropy(functional(support, len(support)), labels))
+        if method.transductive:
+            logits = functional(query, len(query))
+        else:
+            logits = functional(torch.cat([support, query]), len(support))[len(support) :]
+        loss = F.cross_entropy(logits, task.query_labels[0])
+        weights = list(functional.parameters())
+        of_head, of_bias, *gradients = torch.autograd.grad(loss, weights)
+    if head.requires_grad:
+        through_head = torch.autograd.grad([head, bias], list(backbone.parameters()), [of_head, of_bias])
+        gradients = [direct + path for direct, path in zip(gradients, through_head, strict=True)]
+    return loss.detach(), [weight.detach() for weight in weights], gradients
