@@ -82,6 +82,11 @@ class ImageStore:
         self._shift = (torch.tensor(mean, dtype=torch.float64) / torch.tensor(std)).float().view(shape).to(device)
 
     @property
+    def pixels(self) -> int:
+        """Height times width of an image."""
+        return self._images.shape[2] * self._images.shape[3]
+
+    @property
     def classes(self) -> int:
         """Classes in the split."""
         return len(self.pack.splits[self.split])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 import typing
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,12 +21,13 @@ from fsbench.evaluation import correct_counts
 from fsbench.methods.base import Method
 from fsbench.plan import Schedule
 from fsbench.records import TrainingSummary, Validation
+from fsbench.steps import Stepper, cuda_recorder
 from fsbench.tasks import Batch, ImageStore, Tasks
 
 __all__ = ["Watcher", "load_trained", "train"]
 
 _STEPS_A_DRAW = 32
-_STEPS_A_REPORT = 10
+_SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
 
 
 class Watcher(typing.Protocol):
@@ -90,14 +92,16 @@ def train(
     Raises:
         RecordError: The checkpoint is damaged.
         TrainingError: The loss is not finite.
+        DeviceError: The device has too little memory.
         OutputError: The checkpoint cannot be written.
     """
-    optimiser = torch.optim.Adam(method.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
-    progress, best = _resume(path, method, optimiser)
+    take_step = Stepper(method, schedule, cuda_recorder(method, store.device))
+    progress, best = _resume(path, method, take_step.optimiser)
     losses: list[Tensor] = []
+    reported = time.monotonic()
     data = _data(method, schedule, store, progress.step)
     while not progress.exhausted(schedule):
-        losses.append(_step(method, next(data), optimiser, schedule, progress.step))
+        losses.append(take_step(next(data), progress.step))
         progress.step += 1
         if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
             loss = torch.stack(losses).mean().item()
@@ -108,11 +112,12 @@ def train(
             if accuracy > progress.best_accuracy:
                 progress.best_step, progress.best_accuracy = progress.step, accuracy
                 best = {name: value.clone() for name, value in method.state_dict().items()}
-            _save(path, method, optimiser, best, progress)
+            _save(path, method, take_step.optimiser, best, progress)
             losses = []
             watcher(progress.step, loss, accuracy)
-        elif progress.step % _STEPS_A_REPORT == 0:
+        elif time.monotonic() - reported >= _SECONDS_A_REPORT:
             watcher(progress.step, losses[-1].item(), None)
+            reported = time.monotonic()
     method.load_state_dict(best)
     summary = TrainingSummary(
         steps=progress.step,
@@ -127,31 +132,18 @@ def train(
     return summary
 
 
-def _step(method: Method, data: Tasks | Batch, optimiser: torch.optim.Adam, schedule: Schedule, step: int) -> Tensor:
-    """One step of Adam; returns its loss, still on the device."""
-    method.train()
-    for group in optimiser.param_groups:
-        group["lr"] = schedule.rate_at(step)
-    optimiser.zero_grad(set_to_none=True)
-    loss = method.loss(data)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if schedule.clip is not None:
-        torch.nn.utils.clip_grad_norm_(method.parameters(), schedule.clip)
-    optimiser.step()
-    return loss.detach()
-
-
 def _data(method: Method, schedule: Schedule, store: ImageStore, start: int) -> Iterator[Tasks | Batch]:
     """The training data from step `start` on, drawn some steps ahead and gathered when asked for."""
     size, protocol = schedule.size, schedule.protocol
-    for first in itertools.count(start, _STEPS_A_DRAW):
-        if protocol is None:
-            last = first + _STEPS_A_DRAW
+    draws = ((first, first + _STEPS_A_DRAW) for first in itertools.count(start, _STEPS_A_DRAW))
+    if protocol is None:
+        for first, last in draws:
             for positions in draw_batches(len(store.indices), size, seed=schedule.seed, start=first, stop=last):
                 yield store.batch(positions)
-        else:
-            pool = pool_of(store.pack, protocol.split, at_least=protocol.shot + protocol.queries)
-            drawn = draw_episodes(pool, protocol, first * size, (first + _STEPS_A_DRAW) * size)
+    else:
+        pool = pool_of(store.pack, protocol.split, at_least=protocol.shot + protocol.queries)
+        for first, last in draws:
+            drawn = draw_episodes(pool, protocol, first * size, last * size)
             for task in range(0, len(drawn), size):
                 yield store.tasks(drawn[task : task + size])
 

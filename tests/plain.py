@@ -1,4 +1,4 @@
-"""The slow and obvious form of everything that fsbench does in a fast way: what tests and benchmarks hold it against."""
+"""The slow and obvious form of what fsbench does in a fast way: tests and benchmarks hold it against this."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def plain_norm(norm: nn.BatchNorm2d, maps: Tensor, leading: int | None) -> Tenso
 
 
 def plain_relation(method: RelationNet, support: Tensor, query: Tensor) -> Tensor:
-    """Relation scores `[Q, way]` of query maps `[Q, C, h, w]` with class maps `[way, C, h, w]`: every pair concatenated."""
+    """Relation scores `[Q, way]` of query maps `[Q, C, h, w]` and class maps `[way, C, h, w]`, pair by pair."""
     way, asked = len(support), len(query)
     pairs = torch.cat([support.repeat(asked, 1, 1, 1), query.repeat_interleave(way, 0)], dim=1)
     maps = F.max_pool2d(F.relu(plain_norm(method.first_norm, method.first(pairs), None)), 2)

@@ -55,4 +55,5 @@ def normalised_conv(conv: nn.Conv2d, norm: BatchNorm2d, images: Tensor, leading:
         weight, bias = norm.folded(conv)
         return F.conv2d(images, weight, bias, padding=conv.padding)
     groups = images.shape[1] // conv.weight.shape[1]
-    return norm(F.conv2d(images, conv.weight, conv.bias, padding=conv.padding, groups=groups), leading)
+    maps: Tensor = norm(F.conv2d(images, conv.weight, conv.bias, padding=conv.padding, groups=groups), leading)
+    return maps

@@ -34,6 +34,9 @@ class Method(nn.Module, ABC):
         learns_from: What its `loss` takes: "episodes" (`Tasks`) or "batches" (`Batch`).
         separable: Whether the loss of a batch of tasks is the mean of its tasks' own losses, so that they
             may be computed in parts.
+        replayable: Whether `loss` does the same operations in every step and nothing else (no Python-side
+            counters, no waiting for the device), so that a GPU may replay a recording of them. True for the
+            families below; a subclass that breaks it says False.
         revision: Raised when the same hyper-parameters would give other numbers.
     """
 
@@ -42,6 +45,7 @@ class Method(nn.Module, ABC):
     learns_from: ClassVar[Literal["episodes", "batches"]] = "episodes"
     revision: ClassVar[int] = 1
     separable: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, data: Any) -> Tensor:
@@ -89,6 +93,8 @@ class FeatureMethod(Method):
 class MetricMethod(FeatureMethod):
     """A backbone trained by comparing; in training, support and query form one batch of its normalisation."""
 
+    replayable = True
+
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()
         self.backbone = make_backbone()
@@ -111,6 +117,7 @@ class ClassifierMethod(FeatureMethod):
     """
 
     learns_from = "batches"
+    replayable = True
 
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()

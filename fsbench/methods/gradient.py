@@ -61,6 +61,7 @@ class GradientMethod(Method):
     """
 
     separable = True
+    replayable = True
 
     def __init__(
         self, make_backbone: MakeBackbone, classes: int, *, inner_rate: float, train_steps: int, test_steps: int
@@ -75,13 +76,13 @@ class GradientMethod(Method):
 
     def loss(self, tasks: Tasks) -> Tensor:
         """Mean cross-entropy of the queries under the adapted weights."""
-        logits = self._query_logits(tasks, self.train_steps)
+        logits = self.query_logits(self.adapt(tasks, self.train_steps), tasks)
         return F.cross_entropy(logits.flatten(0, 1), tasks.query_labels.flatten())
 
     @torch.no_grad()
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]` under the adapted weights."""
-        return self._query_logits(tasks, self.test_steps)
+        return self.query_logits(self.adapt(tasks, self.test_steps), tasks)
 
     def adapt(self, tasks: Tasks, steps: int) -> Weights:
         """The weights after `steps` inner steps on every support set, first-order in the initial ones."""
@@ -100,10 +101,7 @@ class GradientMethod(Method):
             ]
             adapted = initial.like(stepped)
         return initial.like(
-            [
-                weight + (new - weight).detach()
-                for weight, new in zip(initial.tensors(), adapted.tensors(), strict=True)
-            ]
+            [weight + (new - weight).detach() for weight, new in zip(initial.tensors(), adapted.tensors(), strict=True)]
         )
 
     def features(self, backbone: dict[str, Tensor], images: Tensor, leading: int) -> Tensor:
@@ -112,8 +110,9 @@ class GradientMethod(Method):
         features: Tensor = functional_call(self.backbone, backbone, (side_by_side, leading))
         return features.view(len(side_by_side), len(images), -1).transpose(0, 1)
 
-    def _query_logits(self, tasks: Tasks, steps: int) -> Tensor:
-        weights, shots = self.adapt(tasks, steps), tasks.support.shape[1]
+    def query_logits(self, weights: Weights, tasks: Tasks) -> Tensor:
+        """Logits `[B, Q, way]` under given weights."""
+        shots = tasks.support.shape[1]
         if self.transductive:
             return self._logits(weights, tasks.query, tasks.query.shape[1])
         return self._logits(weights, torch.cat([tasks.support, tasks.query], dim=1), shots)[:, shots:]

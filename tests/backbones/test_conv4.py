@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from fsbench.backbones import backbone_label, build_backbone
+from fsbench.backbones.base import Backbone
 from fsbench.backbones.norm import BatchNorm2d
 from fsbench.errors import UsageError
+from plain import PlainConv4
+
+close = {"rtol": 1e-9, "atol": 1e-11}
 
 
 def test_conv4_64_has_the_parameters_of_the_field() -> None:
@@ -26,14 +30,45 @@ def test_the_shape_of_its_features(size: int, maps: bool, shape: tuple[int, int,
     assert features.shape == ((2, *shape) if maps else (2, backbone.features))
 
 
-def test_pooling_before_the_relu_is_the_published_block() -> None:
-    backbone = build_backbone("conv4", channels=1, size=28, width=8).double().eval()
-    images = torch.rand(3, 1, 28, 28, dtype=torch.float64)
-    torch.nn.init.uniform_(backbone.blocks[1].norm.weight, -1, 1)
-    expected = images
-    for block in backbone.blocks:
-        expected = F.max_pool2d(F.relu(block.norm(block.conv(expected))), 2)
-    torch.testing.assert_close(backbone(images), expected.flatten(1))
+@pytest.fixture(params=[False, True], ids=["vectors", "maps"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    """In float64, with weights and statistics of which none is its initial one or zero."""
+    backbone = build_backbone("conv4", channels=3, size=28, width=8, maps=request.param).double()
+    for module in backbone.modules():
+        if isinstance(module, BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                torch.nn.init.uniform_(tensor, -1, 1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return backbone
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("leading", [None, 2, 4])
+def test_it_is_the_published_network(backbone: Backbone, training: bool, leading: int | None) -> None:
+    plain = PlainConv4(backbone.train(training)).train(training)
+    images = torch.rand(4, 3, 28, 28, dtype=torch.float64)
+    torch.testing.assert_close(backbone(images, leading), plain(images, leading), **close)
+    ours, theirs = gradients(backbone, images, leading), gradients(plain, images, leading)
+    for name, gradient in ours.items():
+        _, block, layer, kind = name.split(".")
+        torch.testing.assert_close(gradient, theirs[f"{layer}s.{block}.{kind}"], **close)
+
+
+def gradients(network: nn.Module, images: torch.Tensor, leading: int | None) -> dict[str, torch.Tensor]:
+    """Of a sum of all features with different weights, for every weight of the network."""
+    features = network(images, leading)
+    total = (features * torch.linspace(-1, 1, features.numel(), dtype=features.dtype).view_as(features)).sum()
+    parameters = dict(network.named_parameters())
+    return dict(zip(parameters, torch.autograd.grad(total, list(parameters.values())), strict=True))
+
+
+def test_in_evaluation_it_normalises_by_the_running_statistics_of_the_moment(backbone: Backbone) -> None:
+    images = torch.rand(4, 3, 28, 28, dtype=torch.float64)
+    before = backbone.eval()(images)
+    backbone.train()(images)  # moves the running statistics
+    after = backbone.eval()(images)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, PlainConv4(backbone)(images), **close)
 
 
 def test_an_unknown_backbone_is_named() -> None:

@@ -1,96 +1,92 @@
-"""Our inner loop beside that of `higher`, in float64."""
+"""Our inner loop, tasks side by side, beside `higher`'s, task by task, and beside finite differences; in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import higher
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from fsbench.methods.base import prototypes
+from fsbench.methods.base import Method, prototypes
 from fsbench.methods.gradient import GradientMethod
 from fsbench.tasks import Tasks
+from plain import PlainConv4, plain_inner_loop
 from small import build, random_tasks
 
-STEPS, RATE = 3, 0.05
 close = {"rtol": 1e-9, "atol": 1e-11}
 
 
-class Network(nn.Module):
-    """Backbone and linear head as one module, normalised by the batch it is given, for `higher` to adapt."""
-
-    def __init__(self, method: GradientMethod, head: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.backbone = method.backbone
-        self.head, self.bias = nn.Parameter(head.detach().clone()), nn.Parameter(bias.detach().clone())
-
-    def forward(self, images: Tensor, leading: int) -> Tensor:
-        return F.linear(self.backbone(images, leading), self.head, self.bias)
-
-
 @pytest.fixture(params=["fomaml", "fomaml-transductive", "foprotomaml"])
-def method(request: pytest.FixtureRequest) -> Iterator[GradientMethod]:
-    yield build(request.param, inner_rate=RATE, train_steps=STEPS).double()
+def method(request: pytest.FixtureRequest) -> Method:
+    return build(request.param, inner_rate=0.05, train_steps=3).double()
 
 
-@pytest.fixture
-def task() -> Tasks:
-    return random_tasks(batch=1)
+@pytest.fixture(params=[1, 3], ids=["one task", "three tasks"])
+def tasks(request: pytest.FixtureRequest) -> Tasks:
+    return random_tasks(batch=request.param)
 
 
-def adapted_by_higher(method: GradientMethod, task: Tasks) -> tuple[nn.Module, list[Tensor]]:
-    """The functional network after the inner steps, and its weights."""
-    support, labels = task.support[0], task.support_labels[0]
-    network = Network(method, *method.initial_head(support, labels, task.way))
-    optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
-    with higher.innerloop_ctx(network, optimiser, track_higher_grads=False) as (functional, inner):
-        for _ in range(STEPS):
-            inner.step(F.cross_entropy(functional(support, len(support)), labels))
-        return functional, list(functional.parameters())
+def by_name(backbone: PlainConv4, tensors: list[Tensor]) -> dict[str, Tensor]:
+    """Tensors in the order of the plain backbone's parameters, by the names of ours."""
+    names = [name.split(".") for name, _ in backbone.named_parameters()]
+    return {
+        f"blocks.{block}.{layer[:-1]}.{kind}": tensor
+        for (layer, block, kind), tensor in zip(names, tensors, strict=True)
+    }
 
 
-def query_loss(method: GradientMethod, network: nn.Module, task: Tasks) -> Tensor:
-    support, query = task.support[0], task.query[0]
-    if method.transductive:
-        logits = network(query, len(query))
-    else:
-        logits = network(torch.cat([support, query]), len(support))[len(support) :]
-    return F.cross_entropy(logits, task.query_labels[0])
+def test_the_adapted_weights_are_those_of_higher(method: GradientMethod, tasks: Tasks) -> None:
+    ours, plain = method.adapt(tasks, method.train_steps), PlainConv4(method.backbone)
+    for index in range(len(tasks)):
+        _, (head, bias, *backbone), _ = plain_inner_loop(method, plain, tasks[index : index + 1], method.train_steps)
+        torch.testing.assert_close(ours.head[index], head, **close)
+        torch.testing.assert_close(ours.bias[index], bias, **close)
+        for name, expected in by_name(plain, backbone).items():
+            torch.testing.assert_close(ours.backbone[name].chunk(len(tasks))[index], expected, **close)
+            if not name.endswith("conv.bias"):  # batch normalisation takes a bias away again
+                assert (expected != method.backbone.get_parameter(name)).any()
 
 
-def test_the_adapted_weights_are_those_of_higher(method: GradientMethod, task: Tasks) -> None:
-    backbone, head, bias = method.adapt(task.support[0], task.support_labels[0], task.way, STEPS)
-    ours = [head, bias, *backbone.values()]
-    _, theirs = adapted_by_higher(method, task)
-    for mine, reference in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, reference, **close)
-    assert (backbone["blocks.0.conv.weight"] != method.backbone.blocks[0].conv.weight).any()
-
-
-def test_the_meta_gradient_is_that_of_higher(method: GradientMethod, task: Tasks) -> None:
-    loss = method.loss(task)
+def test_the_meta_gradient_is_that_of_higher(method: GradientMethod, tasks: Tasks) -> None:
+    loss, plain = method.loss(tasks), PlainConv4(method.backbone)
     loss.backward()
-    functional, weights = adapted_by_higher(method, task)
-    reference = query_loss(method, functional, task)
-    torch.testing.assert_close(loss, reference, **close)
-    of_head, of_bias, *of_backbone = torch.autograd.grad(reference, weights)
-    head, bias = method.initial_head(task.support[0], task.support_labels[0], task.way)
-    if head.requires_grad:  # what the initial head owes to the initial weights is not constant
-        through_head = torch.autograd.grad([head, bias], list(method.backbone.parameters()), [of_head, of_bias])
-        assert any(gradient.abs().max() > 1e-3 for gradient in through_head)
-        of_backbone = [direct + path for direct, path in zip(of_backbone, through_head, strict=True)]
-    for parameter, gradient in zip(method.backbone.parameters(), of_backbone, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, **close)
+    each = [plain_inner_loop(method, plain, tasks[i : i + 1], method.train_steps) for i in range(len(tasks))]
+    torch.testing.assert_close(loss, torch.stack([part[0] for part in each]).mean(), **close)
+    mean = [torch.stack(of_tasks).mean(0) for of_tasks in zip(*(part[2] for part in each), strict=True)]
+    for name, expected in by_name(plain, mean).items():
+        torch.testing.assert_close(method.backbone.get_parameter(name).grad, expected, **close)
 
 
-def test_the_statistics_of_the_model_stay(method: GradientMethod, task: Tasks) -> None:
+def test_the_meta_gradient_is_that_of_finite_differences(method: GradientMethod, tasks: Tasks) -> None:
+    """First order: of the query loss, with every inner change held at what it is."""
+    method.loss(tasks).backward()
+    adapted = method.adapt(tasks, method.train_steps)
+    start = dict(method.backbone.named_parameters())
+    stacked = {name: torch.cat([weight] * len(tasks)) for name, weight in start.items()}
+    initial = [*stacked.values(), *method.initial_head(tasks, stacked)]
+    changes = [(new - old).detach() for new, old in zip(adapted.tensors(), initial, strict=True)]
+
+    def query_loss(moved: dict[str, Tensor]) -> Tensor:
+        backbone = {name: torch.cat([weight] * len(tasks)) for name, weight in moved.items()}
+        tensors = [*backbone.values(), *method.initial_head(tasks, backbone)]
+        weights = adapted.like([tensor + change for tensor, change in zip(tensors, changes, strict=True)])
+        return F.cross_entropy(method.query_logits(weights, tasks).flatten(0, 1), tasks.query_labels.flatten())
+
+    generator = torch.Generator().manual_seed(0)
+    step = 1e-8  # so small that hardly any activation passes the kink of its ReLU on the way
+    with torch.no_grad():
+        for name, weight in start.items():
+            direction = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+            ahead, behind = ({**start, name: weight + sign * step * direction} for sign in (1, -1))
+            slope = (query_loss(ahead) - query_loss(behind)) / (2 * step)
+            torch.testing.assert_close((weight.grad * direction).sum(), slope, rtol=1e-5, atol=1e-6)
+
+
+def test_the_statistics_of_the_model_stay(method: GradientMethod, tasks: Tasks) -> None:
     before = {name: buffer.clone() for name, buffer in method.named_buffers()}
     method.train()
-    method.loss(task).backward()
-    method.predict(task)
+    method.loss(tasks).backward()
+    method.predict(tasks)
     assert all(torch.equal(buffer, before[name]) for name, buffer in method.named_buffers())
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
+import pytest
 import torch
 import torch.nn.functional as F
 
-from fsbench.methods.finetune import Finetune
 from fsbench.methods.relation import RelationNet
+from plain import plain_finetune, plain_relation
 from small import PARAMS, build
 
 LABELS = torch.arange(5).repeat_interleave(3).repeat(4, 1)
@@ -39,38 +42,31 @@ def test_matchingnet_averages_the_support_labels() -> None:
     torch.testing.assert_close(logits.exp(), attention @ F.one_hot(LABELS, 5).double())
 
 
-def test_finetune_is_sgd_on_every_episode_alone() -> None:
-    method = build("finetune")
-    assert isinstance(method, Finetune)
-    support, query = features(15, 0), features(40, 1)
-    logits = method.compare(support, LABELS, query, 5)
-    settings = dict(PARAMS["finetune"])
-    steps, rate = settings.pop("steps"), settings.pop("rate")
+@pytest.mark.parametrize("dimension", [8, 100])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_finetune_is_sgd_on_every_episode_alone(dimension: int, dtype: torch.dtype) -> None:
+    """With fewer features than support images (8 < 15) in the primal form, with more in the dual one."""
+    support, query = features(15, 0, dimension).to(dtype), features(40, 1, dimension).to(dtype)
+    logits = build("finetune").compare(support, LABELS, query, 5)
     for episode in range(4):
-        head = torch.nn.Linear(8, 5, dtype=torch.float64)
-        torch.nn.init.zeros_(head.weight)
-        torch.nn.init.zeros_(head.bias)
-        optimiser = torch.optim.SGD(head.parameters(), lr=rate, **settings)
-        for _ in range(steps):
-            optimiser.zero_grad()
-            F.cross_entropy(head(support[episode]), LABELS[episode]).backward()
-            optimiser.step()
-        torch.testing.assert_close(logits[episode], head(query[episode]).detach(), rtol=1e-9, atol=1e-9)
+        expected = plain_finetune(support[episode], LABELS[episode], query[episode], 5, **PARAMS["finetune"])
+        assert torch.equal(logits[episode].argmax(-1), expected.argmax(-1))
+        tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+        torch.testing.assert_close(logits[episode], expected, rtol=tolerance, atol=tolerance)
 
 
 def test_finetune_without_steps_is_its_initial_head() -> None:
     assert not build("finetune", steps=0).compare(features(15, 0), LABELS, features(40, 1), 5).any()
 
 
-def test_relationnet_scores_concatenated_pairs() -> None:
-    method = build("relation").double().eval()
+@pytest.mark.parametrize("training", [False, True])
+def test_relationnet_scores_concatenated_pairs(training: bool) -> None:
+    method = build("relation").double().train(training)
     assert isinstance(method, RelationNet)
+    for norm in (method.first_norm, method.second_norm):
+        torch.nn.init.uniform_(norm.running_mean)
+        torch.nn.init.uniform_(norm.weight, -1, 1)
     shape = method.backbone.shape
     support, query = (torch.rand(1, count, *shape, dtype=torch.float64) for count in (15, 6))
-    scores = method.compare(support, LABELS[:1], query, 5)
-    centres = support.view(5, 3, *shape).mean(1)
-    pairs = torch.cat([centres.repeat(6, 1, 1, 1), query[0].repeat_interleave(5, 0)], dim=1)
-    maps = F.max_pool2d(F.relu(method.first_norm(method.first(pairs))), 2)
-    maps = F.max_pool2d(F.relu(method.second_norm(method.second(maps))), 2)
-    expected = method.score(F.relu(method.hidden(maps.flatten(1)))).sigmoid()
-    torch.testing.assert_close(scores, expected.view(1, 6, 5))
+    expected = plain_relation(copy.deepcopy(method), support.view(5, 3, *shape).mean(1), query[0])
+    torch.testing.assert_close(method.compare(support, LABELS[:1], query, 5), expected.unsqueeze(0))
