@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.norm import BatchNorm2d, normalised_conv
+from fsbench.backbones.norm import BatchNorm2d, conv_norm_pool
 
 __all__ = ["Conv4"]
 
@@ -26,8 +26,7 @@ class _Block(nn.Module):
         self.pooled = pooled
 
     def forward(self, images: Tensor, leading: int | None) -> Tensor:
-        maps = normalised_conv(self.conv, self.norm, images, leading)
-        return F.relu(F.max_pool2d(maps, 2) if self.pooled else maps)
+        return F.relu(conv_norm_pool(self.conv, self.norm, images, leading, pooled=self.pooled))
 
 
 class Conv4(Backbone):

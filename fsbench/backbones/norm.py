@@ -1,4 +1,4 @@
-"""Batch normalisation that says whose statistics it uses, and convolutions that absorb it."""
+"""Batch normalisation that says whose statistics it uses, and what surrounds it in one function."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm2d", "normalised_conv"]
+__all__ = ["BatchNorm2d", "conv_norm_pool"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -29,10 +29,14 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         if leading == len(input):
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
-        variance, mean = torch.var_mean(input[:leading], dim=(0, 2, 3), correction=0)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        shift = self.bias - mean * scale
-        return input * scale[:, None, None] + shift[:, None, None]
+        scale, shift = self.scale_and_shift(input[:leading], self.weight)
+        return input * scale + shift
+
+    def scale_and_shift(self, maps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift `[C, 1, 1]` that normalise by the statistics of `maps`, with this `weight` `[C]`."""
+        variance, mean = torch.var_mean(maps, dim=(0, 2, 3), correction=0)
+        scale = weight * (variance + self.eps).rsqrt()
+        return scale[:, None, None], (self.bias - mean * scale)[:, None, None]
 
     def folded(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that is `conv` followed by this layer with its running statistics."""
@@ -41,8 +45,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         return conv.weight * scale[:, None, None, None], (conv.bias - self.running_mean) * scale + self.bias
 
 
-def normalised_conv(conv: nn.Conv2d, norm: BatchNorm2d, images: Tensor, leading: int | None = None) -> Tensor:
-    """A convolution and its normalisation, in one operation where the statistics are constants.
+def conv_norm_pool(
+    conv: nn.Conv2d, norm: BatchNorm2d, images: Tensor, leading: int | None = None, *, pooled: bool
+) -> Tensor:
+    """Convolution, normalisation and 2x2 max-pooling, with as few passes over the large maps as possible.
+
+    Running statistics are constants, and go into the convolution's weights. Statistics of leading images
+    are known only after the convolution, but scaling by a positive number may follow the pooling, where
+    the maps are a quarter as large; the sign of a negative scale goes into the convolution.
 
     Args:
         conv: The convolution.
@@ -50,10 +60,22 @@ def normalised_conv(conv: nn.Conv2d, norm: BatchNorm2d, images: Tensor, leading:
         images: `[N, C, H, W]`; or `[N, G * C, H, W]`, the images of G tasks side by side, if `conv` and `norm`
             hold the weights of G networks stacked along their first dimension and `leading` is given.
         leading: As in `BatchNorm2d.forward`.
+        pooled: Whether there is pooling.
     """
+    groups = images.shape[1] // conv.weight.shape[1]
     if leading is None and not norm.training:
         weight, bias = norm.folded(conv)
-        return F.conv2d(images, weight, bias, padding=conv.padding)
-    groups = images.shape[1] // conv.weight.shape[1]
-    maps: Tensor = norm(F.conv2d(images, conv.weight, conv.bias, padding=conv.padding, groups=groups), leading)
-    return maps
+        return _pool(F.conv2d(images, weight, bias, padding=conv.padding), pooled)
+    if leading is None or leading == len(images):
+        maps = norm(F.conv2d(images, conv.weight, conv.bias, padding=conv.padding, groups=groups), leading)
+        return _pool(maps, pooled)
+    assert conv.bias is not None
+    sign = torch.where(norm.weight < 0, -1.0, 1.0).to(norm.weight.dtype)
+    weight, bias = conv.weight * sign[:, None, None, None], conv.bias * sign
+    maps = F.conv2d(images, weight, bias, padding=conv.padding, groups=groups)
+    scale, shift = norm.scale_and_shift(maps[:leading], norm.weight * sign)
+    return _pool(maps, pooled) * scale + shift
+
+
+def _pool(maps: Tensor, pooled: bool) -> Tensor:
+    return F.max_pool2d(maps, 2) if pooled else maps

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.backbones.norm import BatchNorm2d, normalised_conv
+from fsbench.backbones.norm import BatchNorm2d, conv_norm_pool
 from fsbench.errors import SuiteError
 from fsbench.methods.base import MetricMethod, one_hot, prototypes
 from fsbench.tasks import Tasks
@@ -71,7 +71,7 @@ class RelationNet(MetricMethod):
         maps = pairs.flatten(0, 2)
         leading = len(maps) if batch_statistics else None
         maps = F.relu(F.max_pool2d(maps if folds else self.first_norm(maps, leading), 2))
-        maps = F.relu(F.max_pool2d(normalised_conv(self.second, self.second_norm, maps, leading), 2))
+        maps = F.relu(conv_norm_pool(self.second, self.second_norm, maps, leading, pooled=True))
         scores = self.score(F.relu(self.hidden(maps.flatten(1)))).sigmoid()
         of_pairs: Tensor = scores.view(*pairs.shape[:3])
         return of_pairs
