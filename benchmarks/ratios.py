@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tabulate import tabulate
 
 from fsbench.files import write_atomic
 
@@ -82,13 +83,20 @@ def to_markdown(ratios: Sequence[Ratio], environment: dict[str, object]) -> str:
 
 
 def _table(ratios: Sequence[Ratio]) -> str:
-    lines = ["| topic | work | ours | beside | theirs | ratio | at least |", "|:--|:--|--:|:--|--:|--:|--:|"]
-    for row in ratios:
-        low, middle, high = (f"{value:.3g}" for value in row.quartiles)
-        target = "" if row.target is None else f"{row.target:g}" + ("" if row.quartiles[1] >= row.target else " (missed)")
-        work = f"{row.what} ({row.note})" if row.note else row.what
-        lines.append(
-            f"| {row.topic} | {work} | {row.ours:.4g} {row.unit} | {row.peer} | {row.theirs:.4g} | "
-            f"**{middle}** ({low}–{high}) | {target} |"
-        )
-    return "\n".join(lines)
+    headers = ("topic", "work", "ours", "beside", "theirs", "ratio (quartiles)", "at least")
+    align = ("left", "left", "right", "left", "right", "right", "right")
+    return tabulate([_cells(row) for row in ratios], headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _cells(row: Ratio) -> tuple[str, ...]:
+    low, middle, high = (f"{value:.3g}" for value in row.quartiles)
+    missed = row.target is not None and row.quartiles[1] < row.target
+    return (
+        row.topic,
+        f"{row.what}; {row.note}" if row.note else row.what,
+        f"{row.ours:.4g} {row.unit}",
+        row.peer,
+        f"{row.theirs:.4g} {row.unit}",
+        f"**{middle}** ({low}–{high})",
+        "" if row.target is None else f"{row.target:g}" + " (missed)" * missed,
+    )
