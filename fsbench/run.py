@@ -16,7 +16,7 @@ from torch import Tensor
 from fsbench.backbones import backbone_label, build_backbone
 from fsbench.data.pack import Pack
 from fsbench.data.prepare import ensure_pack
-from fsbench.devices import describe_environment, pick_device, tune_process
+from fsbench.devices import cost_of_determinism, describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
 from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
 from fsbench.errors import DataError, NewerRecordError, RecordError, SuiteError, UsageError, unknown
@@ -72,6 +72,8 @@ def run_suite(
         check_row(row, suite.methods[row], methods[suite.methods[row].method])
     make_folder(out)
     report = functools.partial(print, file=sys.stderr, flush=True)
+    if options.deterministic:
+        report(cost_of_determinism(chosen))
     sources = [suite.sources.train, *suite.sources.test]
     packs = {source: _pack(suite, source, data_root, report) for source in dict.fromkeys(sources)}
     if episode_file is None:

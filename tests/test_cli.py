@@ -134,6 +134,13 @@ def test_a_second_run_computes_nothing_and_a_fresh_one_all(
     assert contents(out)["ranks.csv"] != contents(finished[0])["ranks.csv"]
 
 
+def test_a_deterministic_run_says_what_it_costs_and_repeats(suite: Path, tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in "ab")
+    results = [run(suite, out, "--methods", "proto", "--shots", "1", "--deterministic") for out in (first, second)]
+    assert all("Deterministic: on a CPU this costs no time." in result.stderr for result in results)
+    assert contents(first) == contents(second)
+
+
 def test_a_killed_run_goes_on_to_the_same_bytes(finished: tuple[Path, Result], suite: Path, tmp_path: Path) -> None:
     words = ["run", "--suite", str(suite), "--out", str(tmp_path), "--device", "cpu"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
