@@ -91,4 +91,4 @@ def test_evaluate(name: str, number: int, case: Case, images: ImageStore, beside
 def agree(ours: npt.NDArray[np.int64], peer: npt.NDArray[np.int64]) -> None:
     """The same answers, but for one query whose classes may be equally near."""
     assert np.abs(ours[: len(peer)] - peer).sum() <= 1
-    assert 20 < ours.mean() < 70, "the images are too hard or too easy to tell right from wrong"
+    assert ours.std() > 0, "all right, or always the same class: that would prove little"

@@ -53,7 +53,7 @@ def test_heads(shape: Shape, shot: int, tmp_path: Path, beside: Beside) -> None:
 
     def agree(ours: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64]) -> None:
         assert ours[:PEER_EPISODES].tolist() == theirs.tolist()
-        assert 20 < ours.mean() < 70, "the features are too hard or too easy to tell right from wrong"
+        assert ours.std() > 0, "all right, or always the same class: that would prove little"
         for precise in (features, features.double()):
             support, query = precise[some.support_images], precise[some.query_images]
             side_by_side, alone = finetune.compare(support, labels, query, episodes.way), one_by_one(precise)

@@ -50,18 +50,19 @@ class Finetune(ClassifierMethod):
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]` of the trained heads."""
-        inputs, queries, targets = _with_bias(support), _with_bias(query), one_hot(labels, way, support)
-        dual = inputs.shape[-1] > inputs.shape[-2]
-        if dual:
-            inputs, queries = inputs @ inputs.mT, queries @ inputs.mT
-        head = inputs.new_zeros(len(inputs), inputs.shape[-1], way)
+        targets = one_hot(labels, way, support).mT
+        dual = support.shape[-1] >= support.shape[-2]
+        inputs = support @ support.mT + 1 if dual else _with_bias(support)  # products of features that end in a one
+        head = inputs.new_zeros(len(inputs), way, inputs.shape[-1])
         velocity = torch.zeros_like(head)
         for step in range(self.steps):
-            errors = ((inputs @ head).softmax(-1) - targets) / inputs.shape[1]
-            gradient = (errors if dual else inputs.mT @ errors) + self.weight_decay * head
+            errors = ((head @ inputs.mT).softmax(1) - targets) / support.shape[1]
+            gradient = (errors if dual else errors @ inputs) + self.weight_decay * head
             velocity = gradient if step == 0 else self.momentum * velocity + (1 - self.dampening) * gradient
             head = head - self.rate * velocity
-        return queries @ head
+        if dual:
+            return query @ support.mT @ head.mT + head.sum(-1).unsqueeze(1)
+        return _with_bias(query) @ head.mT
 
 
 def _with_bias(features: Tensor) -> Tensor:

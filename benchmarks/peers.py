@@ -1,0 +1,134 @@
+"""Training steps of gradient methods: ours, and the same with `higher` or learn2learn, a task at a time."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fsbench.methods.gradient import GradientMethod
+from fsbench.plan import Schedule
+from fsbench.steps import Stepper, cuda_recorder
+from fsbench.tasks import Tasks
+from made import Shape, contiguous, draw, method, store
+from plain import PlainConv4, PlainNetwork, plain_inner_loop
+
+__all__ = ["INNER_STEPS", "SCHEDULE", "gradient_method", "higher_step", "learn2learn_step", "our_step", "peak_of_step"]
+
+INNER_STEPS: Final = 5
+SCHEDULE: Final = Schedule(
+    protocol=None,
+    size=4,
+    seed=0,
+    steps=1000,
+    rate=1e-3,
+    halve_every=None,
+    weight_decay=0.0,
+    clip=None,
+    validate_every=1000,
+    patience=None,
+)
+Outcome: TypeAlias = tuple[Tensor, dict[str, Tensor]]  # loss, and the gradient of every weight of the backbone by name
+Step: TypeAlias = Callable[[], Outcome]
+
+
+def gradient_method(name: str, shape: Shape) -> GradientMethod:
+    """A gradient method that takes `INNER_STEPS` steps."""
+    built = method(name, shape)
+    assert isinstance(built, GradientMethod)
+    built.train_steps = INNER_STEPS
+    return built
+
+
+def our_step(method: GradientMethod, tasks: Tasks) -> Step:
+    """fsbench's step."""
+    device = tasks.support.device
+    step, numbers = Stepper(method, SCHEDULE, cuda_recorder(method, device)), itertools.count()
+
+    def take() -> Outcome:
+        return step(tasks, next(numbers)), gradients(method.backbone.named_parameters())
+
+    return take
+
+
+def higher_step(method: GradientMethod, tasks: Tasks) -> Step:
+    """`higher`, on a copy of the weights."""
+    backbone = PlainConv4(method.backbone)
+
+    def backward(task: Tasks) -> Tensor:
+        loss, _, found = plain_inner_loop(method, backbone, task, INNER_STEPS)
+        for weight, gradient in zip(backbone.parameters(), found, strict=True):
+            share = gradient / len(tasks)
+            weight.grad = share if weight.grad is None else weight.grad + share
+        return loss / len(tasks)
+
+    return _step_by_task(backbone, backward, tasks)
+
+
+def learn2learn_step(method: GradientMethod, tasks: Tasks) -> Step:
+    """learn2learn's first-order MAML from a head at zero, on a copy of the weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its imports are old
+        import learn2learn
+
+    backbone = PlainConv4(method.backbone)
+    head = tasks.support.new_zeros(tasks.way, method.backbone.features)
+    network = PlainNetwork(backbone, head, head.new_zeros(tasks.way))
+    maml = learn2learn.algorithms.MAML(network, lr=method.inner_rate, first_order=True)
+
+    def backward(task: Tasks) -> Tensor:
+        support, query, learner = task.support[0], task.query[0], maml.clone()
+        for _ in range(INNER_STEPS):
+            learner.adapt(F.cross_entropy(learner(support, len(support)), task.support_labels[0]))
+        logits = learner(torch.cat([support, query]), len(support))[len(support) :]
+        loss = F.cross_entropy(logits, task.query_labels[0]) / len(tasks)
+        loss.backward()
+        return loss.detach()
+
+    return _step_by_task(backbone, backward, tasks)
+
+
+def gradients(weights: Iterator[tuple[str, torch.nn.Parameter]]) -> dict[str, Tensor]:
+    return {name: weight.grad for name, weight in weights if weight.grad is not None}
+
+
+def _step_by_task(backbone: PlainConv4, backward: Callable[[Tasks], Tensor], tasks: Tasks) -> Step:
+    """A step of Adam, after `backward` on every task has added to the gradients and returned its part of the loss."""
+    backbone.train()
+    optimiser = torch.optim.Adam(backbone.parameters(), lr=SCHEDULE.rate)
+    usual = contiguous(tasks)
+
+    def take() -> Outcome:
+        optimiser.zero_grad()
+        loss = torch.stack([backward(usual[index : index + 1]) for index in range(len(tasks))]).sum()
+        optimiser.step()
+        return loss, {_ours(name): gradient for name, gradient in gradients(backbone.named_parameters()).items()}
+
+    return take
+
+
+def _ours(name: str) -> str:
+    """The name in our backbone of a weight of the plain one: "convs.0.bias" is "blocks.0.conv.bias"."""
+    layers, block, kind = name.split(".")
+    return f"blocks.{block}.{layers[:-1]}.{kind}"
+
+
+def peak_of_step(make_step: Callable[[GradientMethod, Tasks], Step], name: str, shape: Shape, folder: Path) -> float:
+    """How much memory the first step takes beyond what model and images do, in MiB; of a process of its own."""
+    images = store(folder, shape)
+    step = make_step(gradient_method(name, shape), images.tasks(draw(images, 1, shot=1)))
+    before = _memory("VmRSS")
+    step()
+    return _memory("VmHWM") - before
+
+
+def _memory(kind: str) -> float:
+    """A figure of this process in MiB; `ru_maxrss` would begin with the peak of the process that started this one."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
