@@ -26,6 +26,7 @@ __all__ = [
     "DISTINCT",
     "MINIIMAGENET",
     "OMNIGLOT",
+    "VINYALS",
     "PlainRelationNet",
     "Shape",
     "contiguous",
@@ -69,6 +70,7 @@ class Shape:
 
 
 OMNIGLOT: Final = Shape("Omniglot", channels=1, size=28, classes=659, images=20)  # its authors' split
+VINYALS: Final = Shape("Omniglot with rotations", channels=1, size=28, classes=1692, images=20)  # of our suite
 MINIIMAGENET: Final = Shape("miniImageNet", channels=3, size=84, classes=20, images=600)
 
 

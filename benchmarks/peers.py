@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -16,10 +16,20 @@ from fsbench.methods.gradient import GradientMethod
 from fsbench.plan import Schedule
 from fsbench.steps import Stepper, cuda_recorder
 from fsbench.tasks import Tasks
-from made import Shape, contiguous, draw, method, store
+from made import Shape, contiguous, method
 from plain import PlainConv4, PlainNetwork, plain_inner_loop
 
-__all__ = ["INNER_STEPS", "SCHEDULE", "gradient_method", "higher_step", "learn2learn_step", "our_step", "peak_of_step"]
+__all__ = [
+    "INNER_STEPS",
+    "MakeStep",
+    "Outcome",
+    "gradient_method",
+    "higher_step",
+    "learn2learn_step",
+    "our_step",
+    "peak_of_step",
+    "random_tasks",
+]
 
 INNER_STEPS: Final = 5
 SCHEDULE: Final = Schedule(
@@ -36,6 +46,7 @@ SCHEDULE: Final = Schedule(
 )
 Outcome: TypeAlias = tuple[Tensor, dict[str, Tensor]]  # loss, and the gradient of every weight of the backbone by name
 Step: TypeAlias = Callable[[], Outcome]
+MakeStep: TypeAlias = Callable[[GradientMethod, Tasks], Step]
 
 
 def gradient_method(name: str, shape: Shape) -> GradientMethod:
@@ -47,12 +58,12 @@ def gradient_method(name: str, shape: Shape) -> GradientMethod:
 
 
 def our_step(method: GradientMethod, tasks: Tasks) -> Step:
-    """fsbench's step."""
+    """Fsbench's step."""
     device = tasks.support.device
     step, numbers = Stepper(method, SCHEDULE, cuda_recorder(method, device)), itertools.count()
 
     def take() -> Outcome:
-        return step(tasks, next(numbers)), gradients(method.backbone.named_parameters())
+        return step(tasks, next(numbers)), _gradients(method.backbone)
 
     return take
 
@@ -94,8 +105,8 @@ def learn2learn_step(method: GradientMethod, tasks: Tasks) -> Step:
     return _step_by_task(backbone, backward, tasks)
 
 
-def gradients(weights: Iterator[tuple[str, torch.nn.Parameter]]) -> dict[str, Tensor]:
-    return {name: weight.grad for name, weight in weights if weight.grad is not None}
+def _gradients(backbone: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: weight.grad for name, weight in backbone.named_parameters() if weight.grad is not None}
 
 
 def _step_by_task(backbone: PlainConv4, backward: Callable[[Tasks], Tensor], tasks: Tasks) -> Step:
@@ -108,7 +119,7 @@ def _step_by_task(backbone: PlainConv4, backward: Callable[[Tasks], Tensor], tas
         optimiser.zero_grad()
         loss = torch.stack([backward(usual[index : index + 1]) for index in range(len(tasks))]).sum()
         optimiser.step()
-        return loss, {_ours(name): gradient for name, gradient in gradients(backbone.named_parameters()).items()}
+        return loss, {_ours(name): gradient for name, gradient in _gradients(backbone).items()}
 
     return take
 
@@ -119,10 +130,23 @@ def _ours(name: str) -> str:
     return f"blocks.{block}.{layers[:-1]}.{kind}"
 
 
-def peak_of_step(make_step: Callable[[GradientMethod, Tasks], Step], name: str, shape: Shape, folder: Path) -> float:
-    """How much memory the first step takes beyond what model and images do, in MiB; of a process of its own."""
-    images = store(folder, shape)
-    step = make_step(gradient_method(name, shape), images.tasks(draw(images, 1, shot=1)))
+def random_tasks(shape: Shape, number: int, *, shot: int = 1, device: str = "cpu") -> Tasks:
+    """5-way tasks with 15 queries a class, their images noise, laid out as fsbench lays them out."""
+    generator = torch.Generator().manual_seed(0)
+
+    def images(each: int) -> Tensor:
+        flat = torch.randn(number * 5 * each, shape.channels, shape.size, shape.size, generator=generator)
+        return flat.to(device, memory_format=torch.channels_last).view(number, -1, *flat.shape[1:])
+
+    def labels(each: int) -> Tensor:
+        return torch.arange(5, device=device).repeat_interleave(each).repeat(number, 1)
+
+    return Tasks(images(shot), labels(shot), images(15), labels(15), way=5)
+
+
+def peak_of_step(make_step: MakeStep, name: str, shape: Shape) -> float:
+    """The memory that the first step of this process takes beyond the model and the images of one task, in MiB."""
+    step = make_step(gradient_method(name, shape), random_tasks(shape, 1))
     before = _memory("VmRSS")
     step()
     return _memory("VmHWM") - before

@@ -7,6 +7,7 @@ that part of the episodes, with the features of the whole split in memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,12 @@ import torch
 from fsbench.evaluation import correct_counts, embed_split
 from fsbench.methods.base import FeatureMethod
 from fsbench.tasks import ImageStore
-from made import DISTINCT, MINIIMAGENET, OMNIGLOT, Shape, contiguous, draw, every, method, plain, store
+from made import DISTINCT, MINIIMAGENET, OMNIGLOT, VINYALS, Shape, contiguous, draw, every, method, plain, store
 
 if TYPE_CHECKING:
     from conftest import Beside
 
 TARGETS = {600: 10.0, 10_000: 150.0}
-ROWS = [(name, number) for name in ("proto", "matching", "knn") for number in TARGETS] + [("relation", 600)]
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,17 @@ class Case:
         return f"{self.shape}, {self.shot}-shot"
 
 
-CASES = [Case(OMNIGLOT, 1, part=20, peer_episodes=5), Case(MINIIMAGENET, 5, part=100, peer_episodes=1)]
+OF_THE_AUTHORS = Case(OMNIGLOT, 1, part=20, peer_episodes=5)
+OF_THE_SUITE = Case(VINYALS, 1, part=50, peer_episodes=5)
+OF_MINIIMAGENET = Case(MINIIMAGENET, 5, part=100, peer_episodes=1)
+ROWS = [
+    *product((OF_THE_AUTHORS, OF_MINIIMAGENET), ("proto", "matching", "knn"), TARGETS),
+    *product([OF_THE_SUITE], ["proto"], TARGETS),
+    *product((OF_THE_AUTHORS, OF_MINIIMAGENET), ["relation"], [600]),
+]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=str)
+@pytest.fixture(scope="module")
 def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 
@@ -53,8 +60,10 @@ def images(case: Case, tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"),
-    [pytest.param(*row, marks=[pytest.mark.allocation] if row == ("proto", 600) else []) for row in ROWS],
+    ("case", "name", "number"),
+    [pytest.param(*row, marks=[pytest.mark.allocation] if row[1:] == ("proto", 600) else []) for row in ROWS],
+    indirect=["case"],
+    ids=str,
 )
 def test_evaluate(name: str, number: int, case: Case, images: ImageStore, beside: Beside) -> None:
     fast, slow = method(name, case.shape), plain(name, case.shape).eval()

@@ -255,18 +255,27 @@ class _Stream:
 def _choose(stream: _Stream, position: int, sizes: Integers, count: int) -> Integers:
     """Choose `count` of `sizes` items without replacement, in random order, for every entry of `sizes` `[E, G]`.
 
-    Returns int64 `[E, G, count]`. It is a partial Fisher-Yates shuffle that never holds the shuffled items:
-    step j takes the item at place r_j in [j, size), and an item found at an earlier place r_i had been moved
-    there from place i, so walking back over the earlier steps finds which item it is.
+    Returns int64 `[E, G, count]`. It is a partial Fisher-Yates shuffle: step j takes the item at place r_j in
+    [j, size) and moves the one at place j there. It holds the shuffled items where they are few; where a few
+    are chosen of many, it walks back over the earlier steps instead to find what had been moved to a place.
     """
     episodes, groups = sizes.shape
     steps = np.tile(np.arange(count), groups)
     remaining = np.repeat(sizes, count, axis=1) - steps
-    places = (stream.below(position, remaining) + steps).reshape(episodes, groups, count)
+    places = (stream.below(position, remaining) + steps).reshape(episodes * groups, count)
     chosen = np.empty_like(places)
-    for j in range(count):
-        item = places[..., j].copy()
-        for i in range(j - 1, -1, -1):
-            np.copyto(item, i, where=item == places[..., i])
-        chosen[..., j] = item
-    return chosen
+    largest = int(sizes.max(initial=0))
+    if count * count > largest:
+        items = np.tile(np.arange(largest), len(places))
+        starts = np.arange(len(places)) * largest
+        for j in range(count):
+            taken = starts + places[:, j]
+            chosen[:, j] = items[taken]
+            items[taken] = items[starts + j]
+    else:
+        for j in range(count):
+            item = places[:, j].copy()
+            for i in range(j - 1, -1, -1):
+                np.copyto(item, i, where=item == places[:, i])
+            chosen[:, j] = item
+    return chosen.reshape(episodes, groups, count)

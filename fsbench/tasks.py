@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from fsbench.data.pack import Pack
 from fsbench.episodes import Episodes
 
 __all__ = ["Batch", "ImageStore", "Tasks"]
+
+_NUMBERS_AT_ONCE = 1 << 20  # of gathered pixels: 4 MiB
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,17 @@ class ImageStore:
         return len(self.pack.splits[self.split])
 
     def images(self, indices: npt.NDArray[np.int64]) -> Tensor:
-        """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`, channels last."""
+        """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`.
+
+        Channels come first, as they lie in the pack: bringing them last takes longer than all of the rest, and
+        the first convolution, whose weights have them last, does it in passing.
+        """
         rows = indices - self._offset
         if isinstance(self._images, Tensor):
             raw = self._images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
         else:
-            raw = torch.from_numpy(self._images[rows])
-        images = raw.to(torch.float32, memory_format=torch.channels_last)
-        return images.mul_(self._scale).sub_(self._shift)
+            raw = torch.from_numpy(np.take(self._images, rows, axis=0))
+        return raw.to(torch.float32).mul_(self._scale).sub_(self._shift)
 
     def tasks(self, episodes: Episodes) -> Tasks:
         """The tasks of some episodes drawn from this pack."""
@@ -113,6 +118,15 @@ class ImageStore:
             query_labels=self.tensor(episodes.query_labels),
             way=episodes.way,
         )
+
+    def stream(self, episodes: Episodes, size: int) -> Iterator[Tasks]:
+        """The tasks of some episodes, `size` at a time; those of small images are gathered for many times at once."""
+        images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
+        times = max(1, _NUMBERS_AT_ONCE // (size * images * self._images.shape[1] * self.pixels))
+        for start in range(0, len(episodes), times * size):
+            gathered = self.tasks(episodes[start : start + times * size])
+            for first in range(0, len(gathered), size):
+                yield gathered[first : first + size]
 
     def batch(self, positions: npt.NDArray[np.int64]) -> Batch:
         """The images at some positions within the split, with their class within the split as label."""

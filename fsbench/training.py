@@ -144,8 +144,7 @@ def _data(method: Method, schedule: Schedule, store: ImageStore, start: int) -> 
         pool = pool_of(store.pack, protocol.split, at_least=protocol.shot + protocol.queries)
         for first, last in draws:
             drawn = draw_episodes(pool, protocol, first * size, last * size)
-            for task in range(0, len(drawn), size):
-                yield store.tasks(drawn[task : task + size])
+            yield from store.stream(drawn, size)
 
 
 def _accuracy(method: Method, store: ImageStore, episodes: Episodes) -> float:

@@ -1,0 +1,87 @@
+"""Training gradient methods: our steps beside those with `higher` or learn2learn, in tasks a second and in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from made import MINIIMAGENET, OMNIGLOT, Shape
+from peers import (
+    MakeStep,
+    Outcome,
+    gradient_method,
+    higher_step,
+    learn2learn_step,
+    our_step,
+    peak_of_step,
+    random_tasks,
+)
+
+if TYPE_CHECKING:
+    from conftest import Beside
+
+TARGETS = {OMNIGLOT: 1.15, MINIIMAGENET: 1.6}
+ROUNDS = {OMNIGLOT: 15, MINIIMAGENET: 9}
+TASKS = {OMNIGLOT: 4, MINIIMAGENET: 1}
+
+shapes = pytest.mark.parametrize("shape", [OMNIGLOT, MINIIMAGENET], ids=str)
+names = pytest.mark.parametrize("name", ["fomaml", "foprotomaml"])
+
+
+@pytest.mark.allocation
+@names
+@shapes
+def test_beside_higher(name: str, shape: Shape, beside: Beside) -> None:
+    compare(beside, name, shape, higher_step, "higher")
+
+
+@shapes
+def test_beside_learn2learn(shape: Shape, beside: Beside) -> None:
+    pytest.importorskip("learn2learn", reason="an optional peer, which does not build everywhere")
+    compare(beside, "fomaml", shape, learn2learn_step, "learn2learn")
+
+
+def compare(beside: Beside, name: str, shape: Shape, peer_step: MakeStep, peer_name: str) -> None:
+    method, tasks = gradient_method(name, shape), random_tasks(shape, TASKS[shape])
+    peer = peer_step(method, tasks)
+    beside(
+        "inner loop",
+        f"{method.label}, 5-way 1-shot, {method.train_steps} inner steps, {shape}",
+        ours=our_step(method, tasks),
+        peer=peer,
+        peer_name=peer_name,
+        agree=agree,
+        unit="tasks/s",
+        our_work=len(tasks),
+        target=TARGETS[shape],
+        rounds=ROUNDS[shape],
+        note=f"a step of {len(tasks)} task{'s' * (len(tasks) > 1)}, with Adam on both sides",
+    )
+
+
+def agree(ours: Outcome, theirs: Outcome) -> None:
+    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-4, atol=0)
+    torch.testing.assert_close(ours[1], theirs[1], rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@names
+@shapes
+def test_memory_beside_higher(name: str, shape: Shape, benchmark: BenchmarkFixture) -> None:
+    """A step of one task, each in a fresh process."""
+    ours = benchmark.pedantic(peak_elsewhere, (our_step, name, shape))
+    theirs = peak_elsewhere(higher_step, name, shape)
+    benchmark.extra_info.update(ours_mib=round(ours), higher_mib=round(theirs))
+    print(f"{name}, {shape}: {ours:.0f} MiB, with higher {theirs:.0f} MiB")
+    assert ours < theirs
+
+
+def peak_elsewhere(make_step: MakeStep, name: str, shape: Shape) -> float:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(peak_of_step, make_step, name, shape).result()
