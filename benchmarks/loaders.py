@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from made import Shape
 
+samplers = pytest.importorskip("easyfsl.samplers", reason="the peer that samples tasks is not installed")
+
 __all__ = ["ImageFiles", "Pixels", "Tensors", "decode", "loader", "write_files"]
 
 Item = tuple[Tensor, int]
@@ -76,7 +78,6 @@ def _normalised(pixels: npt.NDArray[np.uint8]) -> Tensor:
 
 def loader(dataset: Any, *, shot: int, tasks: int) -> Callable[[], Iterator[Any]]:
     """A fresh pass over 5-way tasks with 15 queries a class, support and query images apart, without workers."""
-    samplers = pytest.importorskip("easyfsl.samplers", reason="the peer that samples tasks is not installed")
     with pytest.MonkeyPatch.context() as patch:
         # easyfsl 1.5 hands its base class an argument that PyTorch has dropped
         patch.setattr(Sampler, "__init__", lambda self, *_, **__: None)

@@ -16,11 +16,12 @@ from fsbench.methods.gradient import GradientMethod
 from fsbench.plan import Schedule
 from fsbench.steps import Stepper, cuda_recorder
 from fsbench.tasks import Tasks
-from made import Shape, contiguous, method
+from made import Shape, method
 from plain import PlainConv4, PlainNetwork, plain_inner_loop
 
 __all__ = [
     "INNER_STEPS",
+    "SCHEDULE",
     "MakeStep",
     "Outcome",
     "gradient_method",
@@ -113,11 +114,10 @@ def _step_by_task(backbone: PlainConv4, backward: Callable[[Tasks], Tensor], tas
     """A step of Adam, after `backward` on every task has added to the gradients and returned its part of the loss."""
     backbone.train()
     optimiser = torch.optim.Adam(backbone.parameters(), lr=SCHEDULE.rate)
-    usual = contiguous(tasks)
 
     def take() -> Outcome:
         optimiser.zero_grad()
-        loss = torch.stack([backward(usual[index : index + 1]) for index in range(len(tasks))]).sum()
+        loss = torch.stack([backward(tasks[index : index + 1]) for index in range(len(tasks))]).sum()
         optimiser.step()
         return loss, {_ours(name): gradient for name, gradient in _gradients(backbone).items()}
 
@@ -131,12 +131,11 @@ def _ours(name: str) -> str:
 
 
 def random_tasks(shape: Shape, number: int, *, shot: int = 1, device: str = "cpu") -> Tasks:
-    """5-way tasks with 15 queries a class, their images noise, laid out as fsbench lays them out."""
+    """5-way tasks with 15 queries a class, their images noise."""
     generator = torch.Generator().manual_seed(0)
 
     def images(each: int) -> Tensor:
-        flat = torch.randn(number * 5 * each, shape.channels, shape.size, shape.size, generator=generator)
-        return flat.to(device, memory_format=torch.channels_last).view(number, -1, *flat.shape[1:])
+        return torch.randn(number, 5 * each, shape.channels, shape.size, shape.size, generator=generator).to(device)
 
     def labels(each: int) -> Tensor:
         return torch.arange(5, device=device).repeat_interleave(each).repeat(number, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,9 +42,9 @@ def test_beside_higher(name: str, shape: Shape, beside: Beside) -> None:
     compare(beside, name, shape, higher_step, "higher")
 
 
+@pytest.mark.skipif(find_spec("learn2learn") is None, reason="learn2learn, which builds with difficulty, is not there")
 @shapes
 def test_beside_learn2learn(shape: Shape, beside: Beside) -> None:
-    pytest.importorskip("learn2learn", reason="an optional peer, which does not build everywhere")
     compare(beside, "fomaml", shape, learn2learn_step, "learn2learn")
 
 
@@ -67,7 +68,9 @@ def compare(beside: Beside, name: str, shape: Shape, peer_step: MakeStep, peer_n
 
 def agree(ours: Outcome, theirs: Outcome) -> None:
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-4, atol=0)
-    torch.testing.assert_close(ours[1], theirs[1], rtol=1e-2, atol=1e-4)
+    # biases before a batch normalisation have gradients of rounding alone, so the largest gradient is the measure
+    largest = max(gradient.abs().max().item() for gradient in theirs[1].values())
+    torch.testing.assert_close(ours[1], theirs[1], rtol=1e-2, atol=1e-3 * largest)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
