@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the plain forms that `made` imports
@@ -28,12 +30,12 @@ from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
 from fsbench.evaluation import correct_counts, embed_split
 from fsbench.files import atomic_path, write_atomic
 from fsbench.steps import Stepper
-from made import VINYALS, every, method, store
+from made import VINYALS, method, store
 from peers import SCHEDULE, gradient_method, our_step, random_tasks
 
 ROUNDS = 3
 EPISODES = (600, 2_000, 6_000, 20_000, 100_000)
-STEPS_BETWEEN_IMAGES = (128, 32, 8, 2)
+IMAGES = (256, 1_024, 4_096, 16_384)
 WAYS = (5, 10, 20, 50)
 TASKS = (1, 2, 4, 8, 16)
 
@@ -66,8 +68,10 @@ def measure(folder: Path) -> list[Panel]:
     def answer(episodes: int, way: int = 5) -> Callable[[], object]:
         return partial(correct_counts, proto, images, drawn(episodes, way), features)
 
-    def embed(step: int) -> Callable[[], object]:
-        return partial(embed_split, proto, every(step, images))
+    def embed(number: int) -> Callable[[], object]:
+        part = copy.copy(images)
+        part.indices = images.indices[:number]
+        return partial(embed_split, proto, part)
 
     def train_proto(way: int) -> Callable[[], object]:
         return partial(Stepper(method("proto", VINYALS), SCHEDULE), images.tasks(drawn(1, way)), 0)
@@ -83,16 +87,7 @@ def measure(folder: Path) -> list[Panel]:
                 Line("compare features", EPISODES, [median(answer(number)) for number in EPISODES]),
             ],
         ),
-        Panel(
-            "images of 28×28",
-            [
-                Line(
-                    "embed",
-                    [len(every(step, images).indices) for step in STEPS_BETWEEN_IMAGES],
-                    [median(embed(step)) for step in STEPS_BETWEEN_IMAGES],
-                )
-            ],
-        ),
+        Panel("images of 28×28", [Line("embed", IMAGES, [median(embed(number)) for number in IMAGES])]),
         Panel(
             "way",
             [
@@ -120,27 +115,32 @@ def median(work: Callable[[], object]) -> float:
 
 
 def draw_figure(panels: Sequence[Panel], path: Path) -> None:
-    """One plot a panel, with logarithmic axes."""
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    for axes, panel in zip(figure.subplots(2, 2).flat, panels, strict=True):
+    """One plot a panel, all with the same logarithmic axis of time."""
+    figure = Figure(figsize=(7.2, 5.4), layout=ConstrainedLayoutEngine(w_pad=0.12))
+    plots = figure.subplots(2, 2, sharey=True)
+    for axes, panel in zip(plots.flat, panels, strict=True):
         draw_panel(axes, panel)
+    seconds = [value for panel in panels for line in panel.lines for value in line.seconds]
+    plots[0, 0].set_ylim(min(seconds) / 2, 12 * max(seconds))  # with room for the legends
+    plots[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for axes in plots[:, 0]:
+        axes.set_ylabel("seconds (median)")
     figure.savefig(path, format="png", dpi=200)
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
-    """Lines with a mark at every measurement, and dotted beside each what doubles when the size does."""
+    """Lines with a mark at every measurement; dotted, what is proportional to the size and ends at the same point."""
     for line, marker in zip(panel.lines, "os", strict=False):
         (drawn,) = axes.loglog(line.sizes, line.seconds, marker=marker, markersize=4, label=line.label)
         slope = [line.seconds[-1] * size / line.sizes[-1] for size in line.sizes]
-        axes.loglog(line.sizes, slope, linestyle=":", linewidth=1, color=drawn.get_color(), zorder=0)
+        axes.loglog(line.sizes, slope, linestyle=":", linewidth=1, color=drawn.get_color())
     axes.plot([], [], linestyle=":", linewidth=1, color="grey", label="proportional")
     axes.set_xlabel(panel.x_label)
-    axes.set_ylabel("seconds")
     axes.set_xticks(panel.lines[0].sizes)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{int(size):,}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(fontsize="small", frameon=False)
+    axes.legend(loc="upper left", fontsize="small", frameon=False)
 
 
 def main() -> None:
