@@ -18,6 +18,7 @@ import torch
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the plain forms, and a suite for the rehearsal
 
 from fsbench.devices import describe_environment, tune_process
+from fsbench.errors import FsbenchError
 from fsbench.files import write_atomic
 from gpu_steps import STEPS, Result, Setting
 
@@ -55,13 +56,14 @@ def main() -> None:
             continue
         try:
             result = STEPS[name](setting, before)
-        except (RuntimeError, AssertionError) as error:  # the other steps need not suffer
+        except (FsbenchError, RuntimeError, AssertionError) as error:  # the other steps need not suffer
             traceback.print_exc()
             result = {"finished": False, "why": f"{type(error).__name__}: {error}"}
         content["steps"][name] = result
         write_atomic(options.out, json.dumps(content, indent=1) + "\n")
         print(name, json.dumps(result, indent=1), flush=True)
-    if left := [name for name in wanted if not content["steps"].get(name, {}).get("finished")]:
+    states = {name: content["steps"].get(name, {}) for name in wanted}
+    if left := [name for name, state in states.items() if not (state.get("finished") or state.get("absent"))]:
         print(f"Not finished: {', '.join(left)}.", file=sys.stderr)
         sys.exit(1)
 

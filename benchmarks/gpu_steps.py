@@ -96,7 +96,7 @@ def inner_loop(setting: Setting, _: Result) -> Result:
     for name in ("fomaml", "foprotomaml"):
         gradient = gradient_method(name, setting.shape).to(setting.device)
         peer, ours = higher_step(gradient, tasks), our_step(gradient, tasks)
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             torch.testing.assert_close(ours()[0], peer()[0], rtol=1e-3, atol=0)
         for step in [ours, peer] * 5:  # algorithms are searched, and ours is recorded
             step()
@@ -112,7 +112,7 @@ def training(setting: Setting, _: Result) -> Result:
         paths, labels = write_files(folder, shape, stored=shape.size, kind="jpg")
         files = ImageFiles(paths, labels, shape)
         images = setting.images(store_of(files, folder / "pack"))
-        episodes = draw(images, setting.size(200, 4), shot=5)
+        episodes = draw(images, setting.size(60, 4), shot=5)  # decoding them takes seconds a round
 
         def fed_by_pack() -> Iterator[Tasks]:
             return images.stream(draw(images, len(episodes), shot=5), 1)
@@ -202,7 +202,7 @@ def precision(setting: Setting, _: Result) -> Result:
                 with torch.autocast(setting.device.type, dtype, enabled=dtype is not None):
                     return embed_split(proto, images)
 
-            with torch.backends.cudnn.flags(benchmark=True, allow_tf32=tf32):
+            with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
                 counts = correct_counts(proto, images, drawn, embed().float())
                 seconds = statistics.median(setting.seconds(embed) for _ in range(5))
             accuracies[label] = 100 * counts / drawn.query_images.shape[1]
@@ -222,7 +222,7 @@ def table(suite: str, setting: Setting, before: Result) -> Result:
     A slice begins by doing again what the one before had done since it last saved, so that the sum is an upper bound.
     """
     if suite not in {known.name for known in list_suites()}:
-        return {"finished": False, "why": f"there is no suite {suite}"}
+        return {"finished": False, "absent": True, "why": f"there is no suite {suite}"}
     folder, slices = setting.runs / suite, list(before.get("slices", []))
     make_folder(folder)
     environment, what = dict(os.environ), suite

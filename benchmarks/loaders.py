@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from easyfsl.samplers import TaskSampler
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from made import Shape
-
-samplers = pytest.importorskip("easyfsl.samplers", reason="the peer that samples tasks is not installed")
 
 __all__ = ["ImageFiles", "Pixels", "Tensors", "decode", "loader", "write_files"]
 
@@ -81,7 +80,7 @@ def loader(dataset: Any, *, shot: int, tasks: int) -> Callable[[], Iterator[Any]
     with pytest.MonkeyPatch.context() as patch:
         # easyfsl 1.5 hands its base class an argument that PyTorch has dropped
         patch.setattr(Sampler, "__init__", lambda self, *_, **__: None)
-        sampler = samplers.TaskSampler(dataset, n_way=5, n_shot=shot, n_query=15, n_tasks=tasks)
+        sampler = TaskSampler(dataset, n_way=5, n_shot=shot, n_query=15, n_tasks=tasks)
     loading = DataLoader(dataset, batch_sampler=sampler, collate_fn=sampler.episodic_collate_fn)
     return lambda: iter(loading)
 
