@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fsbench.backbones.base import MakeBackbone
 from fsbench.tasks import Batch, Tasks
 
-__all__ = ["ClassifierMethod", "FeatureMethod", "Method", "MetricMethod", "one_hot", "prototypes"]
+__all__ = ["ClassifierMethod", "FeatureMethod", "Method", "MetricMethod", "cosines", "one_hot", "prototypes"]
 
 
 class Method(nn.Module, ABC):
@@ -137,6 +137,12 @@ class ClassifierMethod(FeatureMethod):
 def one_hot(labels: Tensor, way: int, like: Tensor) -> Tensor:
     """Labels `[...]` as indicator vectors `[..., way]` in the type of `like`."""
     return F.one_hot(labels, way).to(like.dtype)
+
+
+def cosines(query: Tensor, support: Tensor) -> Tensor:
+    """Cosine similarities `[B, Q, S]` of features `[B, Q, D]` and `[B, S, D]`; 0 where a feature is zero."""
+    lengths = [features.norm(dim=-1).clamp_min(1e-12) for features in (query, support)]
+    return query @ support.mT / lengths[0].unsqueeze(2) / lengths[1].unsqueeze(1)
 
 
 def prototypes(support: Tensor, labels: Tensor, way: int) -> Tensor:

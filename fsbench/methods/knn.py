@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fsbench.methods.base import ClassifierMethod
+from fsbench.methods.base import ClassifierMethod, cosines
 
 __all__ = ["NearestNeighbour"]
 
@@ -23,6 +22,5 @@ class NearestNeighbour(ClassifierMethod):
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`: largest cosine similarity to an image of the class."""
-        cosines = F.normalize(query, dim=-1) @ F.normalize(support, dim=-1).transpose(1, 2)
         others = labels.unsqueeze(-1) != torch.arange(way, device=labels.device)
-        return cosines.unsqueeze(-1).masked_fill(others.unsqueeze(1), -torch.inf).amax(2)
+        return cosines(query, support).unsqueeze(-1).masked_fill(others.unsqueeze(1), -torch.inf).amax(2)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.methods.base import MetricMethod
+from fsbench.methods.base import MetricMethod, cosines
 
 __all__ = ["MatchingNet"]
 
@@ -33,7 +33,6 @@ class MatchingNet(MetricMethod):
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`: log-probabilities."""
-        cosines = F.normalize(query, dim=-1) @ F.normalize(support, dim=-1).transpose(1, 2)
-        attention = F.log_softmax(self.scale * cosines, dim=-1)
+        attention = F.log_softmax(self.scale * cosines(query, support), dim=-1)
         others = labels.unsqueeze(-1) != torch.arange(way, device=labels.device)
         return attention.unsqueeze(-1).masked_fill(others.unsqueeze(1), -torch.inf).logsumexp(2)
