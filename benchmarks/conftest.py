@@ -114,7 +114,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     }
     path: Path | None = config.getoption("--ratios")
     if path is not None:
-        ratios = update(path, ratios, environment)
+        ratios, environment = update(path, ratios, environment)
         write_atomic(path.with_suffix(".md"), to_markdown(ratios, environment))
     terminalreporter.write_line("")
     terminalreporter.write_line(to_markdown(ratios, environment))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -55,26 +56,32 @@ def ratio_of(
     return float(np.median(our_rate)), float(np.median(their_rate)), (float(low), float(middle), float(high))
 
 
-def update(path: Path, ratios: Sequence[Ratio], environment: dict[str, object]) -> list[Ratio]:
-    """Write ratios to a JSON file, in place of those of the same work that it holds; return all that it holds then."""
+def update(path: Path, ratios: Sequence[Ratio], environment: dict[str, Any]) -> tuple[list[Ratio], dict[str, Any]]:
+    """Write ratios to a JSON file, in place of those of the same work that it holds.
+
+    Returns all ratios that it holds then, and the environment with the commits of all of them.
+    """
     found: list[Ratio] = []
+    commits = [environment["commit"]]
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))
         found = [Ratio(**row | {"quartiles": tuple(row["quartiles"])}) for row in content["ratios"]]
+        commits = [content["environment"]["commit"], *commits]
     merged = {(row.topic, row.what, row.peer, row.allocation): row for row in [*found, *ratios]}
     rows = sorted(merged.values(), key=lambda row: (row.allocation, row.topic))
-    content = {"environment": environment, "ratios": [asdict(row) for row in rows]}
+    whole = environment | {"commit": ", ".join(dict.fromkeys(", ".join(map(str, commits)).split(", ")))}
+    content = {"environment": whole, "ratios": [asdict(row) for row in rows]}
     write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return rows
+    return rows, whole
 
 
-def to_markdown(ratios: Sequence[Ratio], environment: dict[str, object]) -> str:
+def to_markdown(ratios: Sequence[Ratio], environment: dict[str, Any]) -> str:
     """The tables as Markdown: one with glibc's default allocation, one with the tuned one."""
     titles = {
-        "default": "## Ours beside the alternatives",
-        "tuned": "## The same, with glibc's allocation thresholds raised for both sides",
+        "default": "## With glibc's default allocation",
+        "tuned": "## With glibc's allocation thresholds raised for both sides",
     }
-    parts = []
+    parts = ["# Ours beside the alternatives", ""]
     for allocation, title in titles.items():
         if rows := [row for row in ratios if row.allocation == allocation]:
             parts += [title, "", _table(rows), ""]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ratios
 from ratios import Ratio, ratio_of, to_markdown, update
 
 ROW = Ratio(
@@ -23,7 +25,7 @@ ROW = Ratio(
     allocation="default",
     note="from disk",
 )
-MACHINE = {"device": "cpu"}
+MACHINE = {"device": "cpu", "commit": "1a"}
 
 
 def test_rates_are_work_over_time_and_ratios_are_paired() -> None:
@@ -45,17 +47,30 @@ def test_an_equal_peer_has_ratio_one_in_the_median() -> None:
 def test_a_new_measurement_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "ratios.json"
     other, tuned = replace(ROW, what="miniImageNet"), replace(ROW, allocation="tuned")
-    assert update(path, [ROW, other], MACHINE) == [ROW, other]
+    assert update(path, [ROW, other], MACHINE) == ([ROW, other], MACHINE)
     again = replace(ROW, ours=2000.0)
-    assert update(path, [again, tuned], MACHINE) == [again, other, tuned]
+    for commit in ("2b", "1a"):
+        rows, machine = update(path, [again, tuned], MACHINE | {"commit": commit})
+        assert rows == [again, other, tuned]
+        assert machine == {"device": "cpu", "commit": "1a, 2b"}
 
 
 def test_the_table_says_what_was_missed_and_keeps_the_settings_apart() -> None:
     missed = replace(ROW, what="miniImageNet", target=200.0, allocation="tuned")
-    first, second = to_markdown([ROW, missed], MACHINE).split("## ")[1:]
+    first, second = to_markdown([ROW, missed], MACHINE).split("\n## ")[1:]
     assert "| Omniglot; from disk" in first
     assert "**100** (90–110)" in first
     assert "missed" not in first
     assert "200 (missed)" in second
     assert "Omniglot" not in second
-    assert second.rstrip().endswith("device cpu.")
+    assert second.rstrip().endswith("device cpu, commit 1a.")
+
+
+def test_the_committed_tables_follow_from_the_committed_ratios() -> None:
+    folder = Path(ratios.__file__).parent
+    content = json.loads((folder / "RESULTS.json").read_text(encoding="utf-8"))
+    rows = [Ratio(**row) for row in content["ratios"]]
+    assert (folder / "RESULTS.md").read_text(encoding="utf-8") == to_markdown(rows, content["environment"])
+    assert "+" not in content["environment"]["commit"]
+    topics = {path.stem.removeprefix("test_").replace("_", " ") for path in folder.glob("test_*.py")}
+    assert {row.topic for row in rows} == {{"startup": "start-up"}.get(topic, topic) for topic in topics}
