@@ -39,8 +39,8 @@ class Case:
         return f"{self.shape}, {self.shot}-shot"
 
 
-OF_THE_AUTHORS = Case(OMNIGLOT, 1, part=20, peer_episodes=5)
-OF_THE_SUITE = Case(VINYALS, 1, part=50, peer_episodes=5)
+OF_THE_AUTHORS = Case(OMNIGLOT, 1, part=5, peer_episodes=5)
+OF_THE_SUITE = Case(VINYALS, 1, part=20, peer_episodes=5)
 OF_MINIIMAGENET = Case(MINIIMAGENET, 5, part=100, peer_episodes=1)
 ROWS = [
     *product((OF_THE_AUTHORS, OF_MINIIMAGENET), ("proto", "matching", "knn"), TARGETS),
