@@ -142,7 +142,8 @@ def one_hot(labels: Tensor, way: int, like: Tensor) -> Tensor:
 def cosines(query: Tensor, support: Tensor) -> Tensor:
     """Cosine similarities `[B, Q, S]` of features `[B, Q, D]` and `[B, S, D]`; 0 where a feature is zero."""
     lengths = [features.norm(dim=-1).clamp_min(1e-12) for features in (query, support)]
-    return query @ support.mT / lengths[0].unsqueeze(2) / lengths[1].unsqueeze(1)
+    similarities: Tensor = query @ support.mT / lengths[0].unsqueeze(2) / lengths[1].unsqueeze(1)
+    return similarities
 
 
 def prototypes(support: Tensor, labels: Tensor, way: int) -> Tensor:
