@@ -54,14 +54,21 @@ class CellIdentity(_Model):
     pack: str  # its digest
     partial: str | None
     split: str
-    way: int
-    shot: int
-    queries: int  # per class
+    way: int | None  # None: way, shot and queries vary from episode to episode
+    shot: int | None
+    queries: int | None  # per class
     episodes: int
     episode_seed: int
     sampler: str
     episode_set: str  # SHA-256 of the episodes' indices
     deterministic: bool
+    # Later fields: while they have their default they do not enter the hash, so that older records keep their names.
+    tracks: Literal["apart", "shared", "unknown"] | None = None  # of support and query; None: a source without tracks
+    classes_left_out: int = 0  # of the split, having too few images
+    initialised_from: str | None = None  # the row whose backbone the training started from
+
+
+_LATER = ("tracks", "classes_left_out", "initialised_from")
 
 
 class Validation(_Model):
@@ -106,6 +113,8 @@ class Record(_Model):
     label: str  # the row's name in tables, e.g. "ProtoNet"
     backbone_label: str  # e.g. "Conv4-64"
     identity: CellIdentity
+    features: int | None = None  # numbers that the backbone makes of an image
+    absent: dict[str, str] = Field(default_factory=dict)  # sources of the suite that were left out, and why
     correct: list[int]  # of every episode, correctly classified queries
     total: list[int]  # of every episode, queries
     mean: float  # accuracy over episodes, percent
@@ -132,7 +141,8 @@ class RecordStore:
 
     def path(self, identity: CellIdentity) -> Path:
         """Where the record of a cell lies: readable name first, then the hash of its identity."""
-        slug = f"{identity.row}-{identity.source}-{identity.way}way-{identity.shot}shot-seed{identity.train_seed}"
+        kind = "variable" if identity.way is None else f"{identity.way}way-{identity.shot}shot"
+        slug = f"{identity.row}-{identity.source}-{kind}-seed{identity.train_seed}"
         return self.folder / f"{slug}-{cell_id(identity)[:12]}.json"
 
     def write(self, record: Record) -> Path:
@@ -170,7 +180,9 @@ class RecordStore:
 
 def cell_id(identity: CellIdentity) -> str:
     """SHA-256 of a cell's identity."""
-    return sha256_json(identity.model_dump(mode="json"))
+    content = identity.model_dump(mode="json")
+    defaults = {name: CellIdentity.model_fields[name].default for name in _LATER}
+    return sha256_json({key: value for key, value in content.items() if key not in _LATER or value != defaults[key]})
 
 
 def read_record(path: Path) -> Record:

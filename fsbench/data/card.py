@@ -54,6 +54,9 @@ class Card(_Model):
         files: What is looked for in the folder of the source; empty for an embedded source.
         obtain: How to get these files, as half a sentence that starts with a verb.
         download: Whether `fsbench data prepare <name> --download` can fetch them.
+        most: Images of a class that are kept, evenly spaced over their names; None: all.
+        track: Regular expression whose group tells, from the last part of an image's name, which images of a class
+            show one and the same object; empty where nothing is known of that.
         variants: The ways to prepare it; the first is the default.
     """
 
@@ -69,6 +72,8 @@ class Card(_Model):
     files: tuple[str, ...] = ()
     obtain: str = ""
     download: bool = False
+    most: int | None = Field(default=None, ge=1)
+    track: str = ""
     variants: tuple[Variant, ...] = Field(min_length=1)
 
     def variant(self, name: str | None = None) -> Variant:

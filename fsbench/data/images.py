@@ -13,45 +13,57 @@ from PIL import Image, ImageOps, features
 
 from fsbench.errors import DataError
 
-__all__ = ["RESAMPLING", "Report", "decode_image", "decoder_versions", "silent"]
+__all__ = ["RESAMPLING", "Box", "Report", "decode_image", "decoder_versions", "silent", "squeeze"]
 
 RESAMPLING = "bilinear, antialiased"
 Report = Callable[[str], None]
+Box = tuple[int, int, int, int]  # left, upper, right, lower: pixels, as Pillow counts them
 
 
 def silent(line: str) -> None:
     """The report of a caller who does not want to hear."""
 
 
-def decode_image(content: bytes, name: str, *, size: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Decode an image and squeeze it, whole, to a square.
+def decode_image(
+    content: bytes, name: str, *, size: int, channels: int, box: Box | None = None
+) -> npt.NDArray[np.uint8]:
+    """Decode an image and squeeze it, or a part of it, to a square.
 
     The orientation that a camera noted is applied and transparent parts become white, as a viewer shows them.
-    Pillow's bilinear filter widens with the scale, so that shrinking averages instead of skipping pixels.
 
     Args:
         content: The file.
         name: What to call it in an error.
         size: Height and width of the result, pixels.
         channels: 1 (grey) or 3 (RGB).
+        box: The part to take, cut off at the image's edges; None: all of it.
 
     Returns:
         uint8 `[channels, size, size]`, 0 is black.
 
     Raises:
-        DataError: It is no image that can be decoded, or it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+        DataError: It lies outside of the image, or it is no image that can be decoded, or it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as opened:
                 image = _plain(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
+                part = image if box is None else image.crop(_within(box, image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large to decode ({error}); shrink it or take it away.") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
         raise DataError(f"{name} cannot be decoded as an image ({error}); replace it or take it away.") from error
+    return squeeze(part, size=size)
+
+
+def squeeze(image: Image.Image, *, size: int) -> npt.NDArray[np.uint8]:
+    """A grey or RGB image as a square: uint8 `[channels, size, size]`.
+
+    Pillow's bilinear filter widens with the scale, so that shrinking averages instead of skipping pixels.
+    """
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    return pixels[None] if image.mode == "L" else pixels.transpose(2, 0, 1)
 
 
 def decoder_versions(*codecs: str) -> dict[str, str]:
@@ -61,6 +73,13 @@ def decoder_versions(*codecs: str) -> dict[str, str]:
         codecs: Libraries that Pillow decodes with and that change pixels, as `PIL.features` calls them.
     """
     return {"pillow": PIL.__version__, **{codec: str(features.version(codec)) for codec in codecs}}
+
+
+def _within(box: Box, image: Image.Image) -> Box:
+    left, upper, right, lower = max(box[0], 0), max(box[1], 0), min(box[2], image.width), min(box[3], image.height)
+    if left >= right or upper >= lower:
+        raise ValueError(f"the box {box} lies outside of its {image.width}x{image.height} pixels")
+    return left, upper, right, lower
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:

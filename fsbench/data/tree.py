@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from fsbench.errors import DataError, DataNotFoundError
@@ -28,12 +29,24 @@ class Tree:
         folders: The names of the folders, sorted, including those without files; "" is not among them.
     """
 
-    def __init__(self, path: Path, files: list[str], folders: set[str], archive: zipfile.ZipFile | None) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
         self.path = path
-        self.files = sorted(set(files))
-        parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
-        self.folders = sorted((folders | parents) - {"", "."})
         self._archive = archive
+
+    @property
+    def files(self) -> list[str]:
+        return self._listing[0]
+
+    @property
+    def folders(self) -> list[str]:
+        return self._listing[1]
+
+    @cached_property
+    def _listing(self) -> tuple[list[str], list[str]]:
+        """Files and folders; listed when first asked for, as reading files of a known name does not need it."""
+        files, folders = _in_folder(self.path) if self._archive is None else _in_zip(self._archive)
+        parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+        return sorted(set(files)), sorted((folders | parents) - {"", "."})
 
     def read(self, name: str) -> bytes:
         """The content of a file.
@@ -61,7 +74,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         DataError: It is a file but not a zip, or the zip is truncated, or one of its entries points outside of it.
     """
     if path.is_dir():
-        yield _folder(path)
+        yield Tree(path, None)
     elif not path.exists():
         raise DataNotFoundError(f"{path} does not exist; name a folder or a zip of images.")
     else:
@@ -75,12 +88,16 @@ def open_tree(path: Path) -> Iterator[Tree]:
         with archive:
             if outside := [name for name in archive.namelist() if name.startswith("/") or ".." in name.split("/")]:
                 raise DataError(f"{path} has the entry {outside[0]!r}, which points outside of it; get a clean copy.")
-            entries = [name for name in archive.namelist() if _shown(name)]
-            files = [name for name in entries if not name.endswith("/")]
-            yield Tree(path, files, {name.rstrip("/") for name in entries if name.endswith("/")}, archive)
+            yield Tree(path, archive)
 
 
-def _folder(path: Path) -> Tree:
+def _in_zip(archive: zipfile.ZipFile) -> tuple[list[str], set[str]]:
+    entries = [name for name in archive.namelist() if _shown(name)]
+    files = [name for name in entries if not name.endswith("/")]
+    return files, {name.rstrip("/") for name in entries if name.endswith("/")}
+
+
+def _in_folder(path: Path) -> tuple[list[str], set[str]]:
     files: list[str] = []
     folders: set[str] = set()
     for here, inner, names in os.walk(path, followlinks=True):
@@ -89,7 +106,7 @@ def _folder(path: Path) -> Tree:
         place = Path(here).relative_to(path)
         folders.update((place / name).as_posix() for name in inner)
         files += [(place / name).as_posix() for name in names if _shown(name)]
-    return Tree(path, files, folders, None)
+    return files, folders
 
 
 def _shown(name: str) -> bool:
