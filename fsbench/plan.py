@@ -57,6 +57,7 @@ class Schedule:
         clip: Largest norm of the gradient, or None.
         validate_every: Steps between looks at the validation episodes.
         patience: Looks without a new best before training stops, or None.
+        augment: Whether the training images are augmented.
     """
 
     protocol: Protocol | None
@@ -69,6 +70,7 @@ class Schedule:
     clip: float | None
     validate_every: int
     patience: int | None
+    augment: bool = False
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -208,6 +210,7 @@ def _training(
         clip=spec.clip,
         validate_every=shortened("validate_every"),
         patience=spec.patience,
+        augment=spec.augment,
     )
     wanted, looked_at = suite.episodes, suite.validation
     validation = Protocol("val", wanted.way, shot, wanted.queries, looked_at.number, looked_at.seed)

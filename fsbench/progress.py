@@ -1,9 +1,9 @@
-"""What a run says while it works: bars on a terminal, plain lines elsewhere."""
+"""What is said while something long is done: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-__all__ = ["Progress", "TrainingView", "open_progress"]
+__all__ = ["Progress", "TrainingView", "open_counter", "open_progress"]
 
 _SECONDS_A_LINE = 15.0
 
@@ -47,6 +47,30 @@ def open_progress(total: int) -> Iterator[Progress]:
             yield bars
     else:
         yield _Lines(console, total)
+
+
+@contextmanager
+def open_counter(what: str, total: int, report: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+    """Count `total` things of a kind, e.g. "images": yields a function that is told how many more are done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console, transient=True) as bars:
+            task = bars.add_task(what, total=total)
+            yield lambda more: bars.advance(task, more)
+        return
+    done, last = 0, time.monotonic()
+
+    def count(more: int) -> None:
+        nonlocal done, last
+        done += more
+        if time.monotonic() - last >= _SECONDS_A_LINE:
+            last = time.monotonic()
+            report(f"{done:,} of {total:,} {what}")
+
+    yield count
 
 
 class _Lines:

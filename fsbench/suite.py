@@ -93,6 +93,7 @@ class _Optimisation(_Model):
     clip: PositiveFloat | None = None  # largest norm of the gradient
     validate_every: PerShot[PositiveInt]  # steps
     patience: PositiveInt | None = None  # validations without a new best before training stops; none: all steps
+    augment: bool = False  # random resized crop, flip and colour jitter of the training images
 
 
 class EpisodicTraining(_Optimisation):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fsbench.augmentation import augment
 from fsbench.data.pack import Pack
 from fsbench.episodes import Episodes
 
 __all__ = ["Batch", "ImageStore", "Tasks"]
 
 _NUMBERS_AT_ONCE = 1 << 20  # of gathered pixels: 4 MiB
+
+_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class ImageStore:
         self._images: npt.NDArray[np.uint8] | Tensor = pack.images[self._offset : int(self.indices[-1]) + 1]
         if device.type != "cpu":
             self._images = torch.from_numpy(np.ascontiguousarray(self._images)).to(device)
+        self._channels = len(mean)
         shape = (1, len(mean), 1, 1)
         self._scale = (1 / (255 * torch.tensor(std, dtype=torch.float64))).float().view(shape).to(device)
         self._shift = (torch.tensor(mean, dtype=torch.float64) / torch.tensor(std)).float().view(shape).to(device)
@@ -93,23 +97,34 @@ class ImageStore:
         """Classes in the split."""
         return len(self.pack.splits[self.split])
 
-    def images(self, indices: npt.NDArray[np.int64]) -> Tensor:
-        """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`.
+    def images(self, indices: npt.NDArray[np.int64], numbers: _Floats | None = None) -> Tensor:
+        """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`; a grey image in every channel.
 
         Channels come first, as they lie in the pack: bringing them last takes longer than all of the rest, and
         the first convolution, whose weights have them last, does it in passing.
+
+        Args:
+            indices: Of images of this split.
+            numbers: Augment by these, from `fsbench.augmentation.draw_numbers`; None: as they are.
         """
         rows = indices - self._offset
         if isinstance(self._images, Tensor):
             raw = self._images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
         else:
             raw = torch.from_numpy(np.take(self._images, rows, axis=0))
-        return raw.to(torch.float32).mul_(self._scale).sub_(self._shift)
+        images = raw.expand(-1, self._channels, -1, -1).to(torch.float32)
+        if numbers is not None:
+            images = augment(images.div_(255), numbers).mul_(255)
+        return images.mul_(self._scale).sub_(self._shift)
 
-    def tasks(self, episodes: Episodes) -> Tasks:
-        """The tasks of some episodes drawn from this pack."""
+    def tasks(self, episodes: Episodes, numbers: Sequence[_Floats] | None = None) -> Tasks:
+        """The tasks of some episodes drawn from this pack; `numbers` augment the images of each, support first."""
         support, query = episodes.support_images, episodes.query_images
-        both = self.images(np.concatenate([support.ravel(), query.ravel()]))
+        own = None
+        if numbers is not None:
+            shots = support.shape[1]
+            own = np.concatenate([*(part[:shots] for part in numbers), *(part[shots:] for part in numbers)])
+        both = self.images(np.concatenate([support.ravel(), query.ravel()]), own)
         shape = both.shape[1:]
         return Tasks(
             support=both[: support.size].view(*support.shape, *shape),
@@ -119,18 +134,25 @@ class ImageStore:
             way=episodes.way,
         )
 
-    def stream(self, episodes: Episodes, size: int) -> Iterator[Tasks]:
-        """The tasks of some episodes, `size` at a time; those of small images are gathered for many times at once."""
+    def stream(
+        self, episodes: Episodes, size: int, numbers: Callable[[int, int], _Floats] | None = None
+    ) -> Iterator[Tasks]:
+        """The tasks of some episodes, `size` at a time; those of small images are gathered for many times at once.
+
+        `numbers(i, n)` gives what augments the n images of the i-th of these episodes.
+        """
         images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
         times = max(1, _NUMBERS_AT_ONCE // (size * images * self._images.shape[1] * self.pixels))
         for start in range(0, len(episodes), times * size):
-            gathered = self.tasks(episodes[start : start + times * size])
+            part = episodes[start : start + times * size]
+            own = numbers and [numbers(start + index, images) for index in range(len(part))]
+            gathered = self.tasks(part, own)
             for first in range(0, len(gathered), size):
                 yield gathered[first : first + size]
 
-    def batch(self, positions: npt.NDArray[np.int64]) -> Batch:
+    def batch(self, positions: npt.NDArray[np.int64], numbers: _Floats | None = None) -> Batch:
         """The images at some positions within the split, with their class within the split as label."""
-        return Batch(self.images(self.indices[positions]), self.tensor(self._class[positions]))
+        return Batch(self.images(self.indices[positions], numbers), self.tensor(self._class[positions]))
 
     def tensor(self, array: npt.NDArray[np.int64]) -> Tensor:
         """Integers as a tensor on the device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fsbench.augmentation import draw_numbers
 from fsbench.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.episodes import Episodes, draw_batches, draw_episodes, pool_of
 from fsbench.errors import TrainingError
@@ -136,15 +138,19 @@ def _data(method: Method, schedule: Schedule, store: ImageStore, start: int) -> 
     """The training data from step `start` on, drawn some steps ahead and gathered when asked for."""
     size, protocol = schedule.size, schedule.protocol
     draws = ((first, first + _STEPS_A_DRAW) for first in itertools.count(start, _STEPS_A_DRAW))
+    numbers = functools.partial(draw_numbers, seed=schedule.seed)
     if protocol is None:
         for first, last in draws:
-            for positions in draw_batches(len(store.indices), size, seed=schedule.seed, start=first, stop=last):
-                yield store.batch(positions)
+            drawn = draw_batches(len(store.indices), size, seed=schedule.seed, start=first, stop=last)
+            for step, positions in enumerate(drawn, first):
+                yield store.batch(positions, numbers(size, index=step) if schedule.augment else None)
     else:
         pool = pool_of(store.pack, protocol.split, at_least=protocol.shot + protocol.queries)
         for first, last in draws:
             drawn = draw_episodes(pool, protocol, first * size, last * size)
-            yield from store.stream(drawn, size)
+            at = first * size
+            of_episode = (lambda i, n, at=at: numbers(n, index=at + i)) if schedule.augment else None
+            yield from store.stream(drawn, size, of_episode)
 
 
 def _accuracy(method: Method, store: ImageStore, episodes: Episodes) -> float:

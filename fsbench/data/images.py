@@ -42,7 +42,8 @@ def decode_image(
         uint8 `[channels, size, size]`, 0 is black.
 
     Raises:
-        DataError: It lies outside of the image, or it is no image that can be decoded, or it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+        DataError: It is no image that can be decoded, it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, or the
+            box lies outside of it.
     """
     try:
         with warnings.catch_warnings():

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fsbench.data.decoding import Undecoded
+from fsbench.data.listing import Hierarchy
 from fsbench.errors import DataError
 from fsbench.files import atomic_path, sha256_file, sha256_json, write_atomic
 
@@ -19,7 +21,6 @@ __all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "Prepared", "load_pack", "write_pack
 
 PACK_SCHEMA = 1
 SPLITS = ("train", "val", "test")
-_ARRAYS = ("images.npy", "labels.npy", "names.npy")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Pack:
         splits: Split name to the labels of its classes, ascending; a split may be empty.
         processing: How the images were made: size, resampling, variant, decoder versions.
         partial: None for a complete source, else what is missing, e.g. "partial (80 per class)".
+        tracks: int64 `[N]`: images of a class with the same number show the same object; None: nothing is known of it.
+        hierarchy: How classes are drawn together, `{"kind": ..., "nodes": {split: [labels of every node]}}`, as in
+            `fsbench.data.listing.Hierarchy`; None: each on its own.
         digest: SHA-256 over everything above but the folder.
     """
 
@@ -46,6 +50,8 @@ class Pack:
     splits: Mapping[str, tuple[int, ...]]
     processing: Mapping[str, Any]
     partial: str | None
+    tracks: npt.NDArray[np.int64] | None
+    hierarchy: Mapping[str, Any] | None
     digest: str
 
     @cached_property
@@ -67,22 +73,28 @@ class Pack:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a source module hands over to be packed: the same fields as `Pack`, in memory, images sorted by class."""
+    """What a source module hands over to be packed: the same fields as `Pack`, images sorted by class.
 
-    images: npt.NDArray[np.uint8]
+    The images are in memory, or still undecoded where they may be too many for that. A hierarchy may name classes
+    that the source does not have; they are dropped.
+    """
+
+    images: npt.NDArray[np.uint8] | Undecoded
     labels: npt.NDArray[np.int64]
     names: Sequence[str]
     classes: Sequence[str]
     splits: Mapping[str, Sequence[int]]
     processing: Mapping[str, Any]
     partial: str | None = None
+    tracks: Sequence[int] | None = None
+    hierarchy: Hierarchy | None = None
 
 
 def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
     """Write a pack; `pack.json` goes first and comes last, so that a folder without it is no pack.
 
     Raises:
-        DataError: The arrays do not fit each other.
+        DataError: The arrays do not fit each other, or an image cannot be decoded.
         OutputError: The folder cannot be written.
     """
     images, labels, names = prepared.images, prepared.labels.astype(np.int64), prepared.names
@@ -92,9 +104,11 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
         raise DataError(f"{source}: the images must be sorted by class.")
     (folder / "pack.json").unlink(missing_ok=True)
     arrays = {"images.npy": images, "labels.npy": labels, "names.npy": np.asarray(names, dtype=np.str_)}
+    if prepared.tracks is not None:
+        arrays["tracks.npy"] = np.asarray(prepared.tracks, dtype=np.int64)
     for name, array in arrays.items():
-        with atomic_path(folder / name) as temporary, temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        with atomic_path(folder / name) as temporary:
+            _write_array(temporary, array)
     content: dict[str, Any] = {
         "schema": PACK_SCHEMA,
         "source": source,
@@ -105,6 +119,8 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
         "partial": prepared.partial,
         "arrays": {name: sha256_file(folder / name) for name in arrays},
     }
+    if prepared.hierarchy is not None:
+        content["hierarchy"] = _by_label(prepared.hierarchy, prepared.classes)
     content["digest"] = sha256_json(content)
     write_atomic(folder / "pack.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return load_pack(folder)
@@ -128,11 +144,13 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
             raise DataError(f"the pack in {folder} is damaged (pack.json does not match its own hash); {remedy}")
         if content["schema"] != PACK_SCHEMA:
             raise DataError(f"the pack in {folder} has schema {content['schema']}, not {PACK_SCHEMA}; {remedy}")
-        for name in _ARRAYS if verify else ():
+        for name in content["arrays"] if verify else ():
             if sha256_file(folder / name) != content["arrays"][name]:
                 raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False)
+        tracked = "tracks.npy" in content["arrays"]
+        tracks = np.load(folder / "tracks.npy", allow_pickle=False) if tracked else None
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
     if len(images) != len(labels) or np.bincount(labels).tolist() != content["counts"]:
@@ -146,5 +164,27 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         splits={split: tuple(members) for split, members in content["splits"].items()},
         processing=content["processing"],
         partial=content["partial"],
+        tracks=tracks,
+        hierarchy=content.get("hierarchy"),
         digest=digest,
     )
+
+
+def _write_array(path: Path, array: npt.NDArray[Any] | Undecoded) -> None:
+    if isinstance(array, Undecoded):
+        target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=array.shape)
+        array.decode_into(target)
+        target.flush()
+    else:
+        with path.open("wb") as file:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _by_label(hierarchy: Hierarchy, classes: Sequence[str]) -> dict[str, Any]:
+    """A hierarchy with labels instead of names, without nodes that have no class here."""
+    label = {name: index for index, name in enumerate(classes)}
+    nodes = {
+        split: [found for node in some if (found := sorted(label[name] for name in node if name in label))]
+        for split, some in hierarchy.nodes.items()
+    }
+    return {"kind": hierarchy.kind, "nodes": nodes}

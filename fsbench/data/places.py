@@ -10,12 +10,21 @@ from platformdirs import user_cache_dir
 
 from fsbench.data.card import list_cards
 
-__all__ = ["data_root", "own_packs", "packs_folder"]
+__all__ = ["data_root", "own_packs", "packs_folder", "source_files"]
 
 
 def data_root(folder: Path | None = None) -> Path:
     """Where sources have their folders: the argument, else `FSBENCH_DATA`, else `datasets` in the working folder."""
     return folder if folder is not None else Path(os.environ.get("FSBENCH_DATA") or "datasets")
+
+
+def source_files(name: str, root: Path) -> Path:
+    """Where the files of a source lie below a data root: in a folder or zip of its name, or in one in `meta_dataset`.
+
+    If there is none of them, it is the folder where they should be.
+    """
+    places = [root / f"{above}{name}{ending}" for above in ("", "meta_dataset/") for ending in ("", ".zip")]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def packs_folder() -> Path:

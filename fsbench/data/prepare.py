@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from fsbench.data import places
 from fsbench.data.card import Card, Variant, list_cards, load_card
+from fsbench.data.duplicates import duplicates_across_splits
 from fsbench.data.images import Report, silent
 from fsbench.data.pack import SPLITS, Pack, Prepared, load_pack, write_pack
 from fsbench.data.sources import folder as own_folder
@@ -56,7 +57,7 @@ def ensure_pack(
         return load_pack(folder)
     card, variant = declared
     pixels = card.size if size is None else size
-    files = places.data_root(data_root) / card.name if origin is None else origin
+    files = places.source_files(card.name, places.data_root(data_root)) if origin is None else origin
 
     def make() -> Prepared:
         return source_module(card).prepare(card, variant.name, pixels, files, report)
@@ -117,6 +118,8 @@ def prepare_own(
 def verify(reference: str, *, size: int | None = None) -> Pack:
     """Read a prepared pack again, compare its hashes and, for a source with a card, its counts with the card.
 
+    A partial pack may have less than its card says.
+
     Args:
         reference: As for `ensure_pack`.
         size: As for `ensure_pack`.
@@ -134,7 +137,7 @@ def verify(reference: str, *, size: int | None = None) -> Pack:
         expected = {**declared[1].classes.model_dump(), "images": declared[1].images}
         found = {**{split: len(pack.splits[split]) for split in SPLITS}, "images": len(pack.images)}
         for key, count in expected.items():
-            if found[key] != count:
+            if found[key] > count or (found[key] < count and pack.partial is None):
                 what = key if key == "images" else f"{key} classes"
                 raise DataError(
                     f"the pack in {folder} has {found[key]:,} {what} instead of {count:,}; "
@@ -210,7 +213,11 @@ def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: boo
     with _locked(folder, lambda: report(f"{source}: waiting for another process that is preparing it")):
         if written.exists() and not fresh:
             return load_pack(folder)
-        return write_pack(folder, source, make())
+        pack = write_pack(folder, source, make())
+        if same := duplicates_across_splits(pack):
+            shown = "; ".join(f"{name} = {other}" for name, other in same[:3]) + ("; ..." if len(same) > 3 else "")
+            report(f"{source}: {len(same)} images have an exact duplicate in another split: {shown}")
+        return pack
 
 
 @contextmanager

@@ -25,8 +25,6 @@ class Tree:
 
     Attributes:
         path: The folder or the zip.
-        files: The names of the files, sorted.
-        folders: The names of the folders, sorted, including those without files; "" is not among them.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
@@ -35,10 +33,12 @@ class Tree:
 
     @property
     def files(self) -> list[str]:
+        """The names of the files, sorted."""
         return self._listing[0]
 
     @property
     def folders(self) -> list[str]:
+        """The names of the folders, sorted, including those without files; "" is not among them."""
         return self._listing[1]
 
     @cached_property

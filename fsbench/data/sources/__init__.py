@@ -1,7 +1,7 @@
 """Source modules: each turns the files of one source into arrays.
 
 A module has `prepare(card, variant, size, origin, report) -> Prepared` and, if its card says so,
-`download(folder, report)`. To add a source, add its card, its module and a line here.
+`download(folder, report)`. To add a source, add its card and a module of its name.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from fsbench.data.pack import Prepared
 
 __all__ = ["SourceModule", "source_module"]
 
-_MODULES = {
-    "glyphs": "fsbench.data.sources.glyphs",
-    "omniglot": "fsbench.data.sources.omniglot",
-}
+_OTHERWISE = {"cifar_fs": "cifar100", "fc100": "cifar100"}  # sources whose module is not called as they are
 
 
 class SourceModule(Protocol):
@@ -50,4 +47,5 @@ class SourceModule(Protocol):
 
 def source_module(card: Card) -> SourceModule:
     """The module that prepares a source; imported now, so that only the one that is needed is."""
-    return cast(SourceModule, importlib.import_module(_MODULES[card.name]))
+    module = _OTHERWISE.get(card.name, card.name)
+    return cast(SourceModule, importlib.import_module(f"fsbench.data.sources.{module}"))

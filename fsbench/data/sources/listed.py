@@ -1,0 +1,161 @@
+"""From a listing of a source's images to a pack: what all sources of natural images have in common.
+
+Such a source is prepared from any of: Meta-Dataset's TFRecords, its authors' own files, or a folder or zip of class
+folders named as in the split lists, even if only a part of the classes or images is there.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+import numpy as np
+
+from fsbench.data.card import Card
+from fsbench.data.decoding import Undecoded
+from fsbench.data.images import RESAMPLING, Report, decoder_versions
+from fsbench.data.listing import FileImage, ImageItem, Listing
+from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.sources.folder import class_folders
+from fsbench.data.sources.records import records_listing
+from fsbench.data.tree import open_tree
+from fsbench.errors import DataError, DataNotFoundError
+
+__all__ = ["Original", "Splits", "arrange", "listed_source", "read_lists"]
+
+Original: TypeAlias = Callable[[Card, Path], Listing | None]  # the authors' layout in a folder; None: it is not there
+Prepare: TypeAlias = Callable[[Card, str, int, Path, Report], Prepared]
+Splits: TypeAlias = Mapping[str, Sequence[str]]  # split to the names of its classes
+
+
+def listed_source(original: Original) -> Prepare:
+    """The `prepare` of a source module that knows its authors' layout."""
+
+    def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+        splits = read_lists(card.folder / "splits.toml")
+        layouts: dict[str, Callable[[], Listing | None]] = {
+            "TFRecords": lambda: records_listing(origin),
+            "authors' files": lambda: original(card, origin) if origin.is_dir() else None,
+            "class folders": lambda: _class_folders(card, origin, splits),
+        }
+        for layout, read in layouts.items():
+            listing = read()
+            if listing is not None:
+                report(f"{card.name}: {layout} in {origin}")
+                return arrange(card, variant, size, listing, splits, report, layout=layout)
+        raise card.not_found(card.files[0], (origin,))
+
+    return prepare
+
+
+def read_lists(path: Path) -> dict[str, list[str]]:
+    """The split lists beside a card: split to the names of its classes."""
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {split: content[split] for split in SPLITS}
+
+
+def arrange(
+    card: Card, variant: str, size: int, listing: Listing, splits: Splits, report: Report, *, layout: str
+) -> Prepared:
+    """Compare a listing with what there must be, and say where every image goes.
+
+    Classes are packed in the order of their names. What is missing of the source stands in `Prepared.partial`.
+
+    Args:
+        card: Of the source.
+        variant: The name of the variant.
+        size: Height and width of the images, pixels.
+        listing: What is there.
+        splits: The classes that there must be.
+        report: Called with a line now and then.
+        layout: In what form the files are, for the pack.
+
+    Raises:
+        DataError: The listing has a class that no split has, a class without images, or no class at all.
+    """
+    known = [name for names in splits.values() for name in names]
+    for name, items in listing.classes.items():
+        if name not in set(known):
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "take it away."
+            raise DataError(f"{card.name}: the class {name!r} is in no split; {hint}")
+        if not items:
+            raise DataError(f"{card.name}: the class {name!r} has no image; take its folder away, or mend it.")
+    classes = sorted(listing.classes)
+    kept = [_spaced(listing.classes[name], card.most) for name in classes]
+    counts = [len(items) for items in kept]
+    images = [item for items in kept for item in items]
+    label = {name: index for index, name in enumerate(classes)}
+    labels = np.repeat(np.arange(len(classes)), counts)
+    names = [item.name for item in images]
+    members = {split: [name for name in sorted(splits[split]) if name in label] for split in SPLITS}
+    full = card.variant(variant).images if listing.promised is None else listing.promised
+    return Prepared(
+        images=Undecoded(images, size, card.channels, report),
+        labels=labels,
+        names=names,
+        classes=classes,
+        splits={split: [label[name] for name in members[split]] for split in SPLITS},
+        processing={
+            "variant": variant,
+            "layout": layout,
+            "size": size,
+            "channels": card.channels,
+            "resampling": RESAMPLING,
+            "decoders": decoder_versions("libjpeg_turbo"),
+        },
+        partial=None
+        if len(images) == full and len(classes) == len(known)
+        else _partial(dict(zip(classes, counts, strict=True)), members, len(known)),
+        tracks=_tracks(card.track, labels.tolist(), names),
+        hierarchy=listing.hierarchy,
+    )
+
+
+def _class_folders(card: Card, origin: Path, splits: Splits) -> Listing | None:
+    """Class folders named as in the split lists; a "/" in the name of a class is a "_" in that of its folder."""
+    if not origin.exists():
+        return None
+    named = {name.replace("/", "_"): name for names in splits.values() for name in names}
+    with open_tree(origin) as tree:
+        try:
+            folders = class_folders(tree)
+        except DataNotFoundError:
+            return None
+    if not set(folders) & set(named):
+        return None
+    return Listing({named.get(name, name): [FileImage(origin, f) for f in files] for name, files in folders.items()})
+
+
+def _spaced(items: Sequence[ImageItem], most: int | None) -> Sequence[ImageItem]:
+    """At most so many of them, evenly spaced."""
+    if most is None or len(items) <= most:
+        return items
+    return [items[index * len(items) // most] for index in range(most)]
+
+
+def _partial(counts: Mapping[str, int], members: Splits, known: int) -> str:
+    """What is there of an incomplete source, e.g. "partial (10 of 47 classes, 120 per class)"."""
+    by_split = {split: sorted({counts[name] for name in names}) for split, names in members.items() if names}
+    if len(set(counts.values())) == 1:
+        images = f"{next(iter(counts.values()))}"
+    elif all(len(found) == 1 for found in by_split.values()):
+        images = ", ".join(f"{split} {found[0]}" for split, found in by_split.items())
+    else:
+        images = f"{min(counts.values())}–{max(counts.values())}"
+    classes = "" if len(counts) == known else f"{len(counts)} of {known} classes, "
+    return f"partial ({classes}{images} per class)"
+
+
+def _tracks(pattern: str, labels: Sequence[int], names: Sequence[str]) -> list[int] | None:
+    """The number of every image's track; None if the card or the names say nothing of it."""
+    matches = [re.search(pattern, PurePosixPath(name).name) for name in names] if pattern else []
+    if not matches or None in matches:
+        return None
+    numbers: dict[tuple[int, str], int] = {}
+    found = zip(labels, matches, strict=True)
+    return [numbers.setdefault((label, match[1]), len(numbers)) for label, match in found if match]

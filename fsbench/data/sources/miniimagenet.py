@@ -1,0 +1,136 @@
+"""miniImageNet with the split of Ravi and Larochelle (ICLR 2017), from their CSV files and the images that these list.
+
+A line of `train.csv`, `val.csv` or `test.csv` is `n0153282900000005.jpg,n01532829`: a WordNet id and eight digits. The
+images are found
+
+- under these names, anywhere in the folder (flat or in class folders) or in the zips that lie in it; or
+- in ILSVRC 2012's train folder, `<id>/<id>_<number>.JPEG`. The eight digits count the images of a class there in the
+  order of their numbers, from 1: so mini-imagenet-tools and the tools derived from it choose them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from fsbench.data.card import Card
+from fsbench.data.images import Report
+from fsbench.data.listing import FileImage, Listing
+from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.sources.listed import Splits, arrange, read_lists
+from fsbench.data.tree import open_tree
+from fsbench.errors import DataError
+
+__all__ = ["prepare"]
+
+_ILSVRC = ("train", "ILSVRC2012_img_train", "ILSVRC/Data/CLS-LOC/train")
+_COLUMNS = ["filename", "label"]
+
+_Lines = Mapping[str, list[str]]  # class to the names of its images
+
+
+def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+    """Read the CSV files, find every image that they list, and make the classes of the split.
+
+    Args:
+        card: The card of miniImageNet; the class lists beside it say which split it must be.
+        variant: "ravi".
+        size: Height and width of the images, pixels.
+        origin: A folder with the three CSV files and the images.
+        report: Called with a line now and then.
+
+    Raises:
+        DataNotFoundError: A CSV file is not there, or no images are.
+        DataError: A CSV file has another form or another split, or lists an image that is not there.
+    """
+    splits = read_lists(card.folder / "splits.toml")
+    lines: dict[str, list[str]] = {}
+    for split in SPLITS:
+        path = origin / f"{split}.csv"
+        if not path.is_file():
+            raise card.not_found(path.name, (origin,))
+        found = _read(path)
+        _check_split(path, split, found, splits)
+        lines |= found
+    folder = next(
+        (origin / place for place in _ILSVRC if any((origin / place / name).is_dir() for name in lines)), None
+    )
+    if folder is not None:
+        layout, classes = "ILSVRC 2012 train folder", _from_ilsvrc(folder, lines)
+    else:
+        layout, classes = "images", _from_images(card, origin, lines)
+    report(f"{card.name}: {sum(map(len, lines.values())):,} images listed, {layout} in {folder or origin}")
+    return arrange(card, variant, size, Listing(classes), splits, report, layout=layout)
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    """The images of every class, by name, as a CSV file lists them."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            head = next(rows, [])
+            if head != _COLUMNS:
+                raise DataError(f"{path} begins with {','.join(head)!r}, not with 'filename,label'; get a new copy.")
+            found: dict[str, list[str]] = {}
+            for number, row in enumerate(rows, 2):
+                if len(row) != 2 or PurePosixPath(row[0]).name != row[0] or not row[0].startswith(row[1]):
+                    raise DataError(f"{path}, line {number}: {','.join(row)!r} is no image with its class; mend it.")
+                found.setdefault(row[1], []).append(row[0])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read ({error}); get a new copy.") from error
+    for name, files in found.items():
+        if len(set(files)) != len(files):
+            raise DataError(f"{path} lists an image of {name} twice; get a new copy.")
+    return {name: sorted(files) for name, files in sorted(found.items())}
+
+
+def _check_split(path: Path, split: str, found: Iterable[str], splits: Splits) -> None:
+    """Refuse a file whose classes are not exactly those of the split."""
+    there, wanted = set(found), set(splits[split])
+    ravi = {name for names in splits.values() for name in names}
+    if strange := sorted(there - ravi):
+        raise DataError(
+            f"{path} has the class {strange[0]} ({len(strange)} such), which the split of Ravi and Larochelle does not "
+            "have. It is another split, as that of Vinyals et al. (2016), whose results are not comparable with those "
+            "that papers report; use the CSV files of Ravi and Larochelle."
+        )
+    for kind, some in (("lacks", wanted - there), ("has a class of another split,", there - wanted)):
+        if some:
+            raise DataError(f"{path} {kind} {sorted(some)[0]} ({len(some)} such); get a new copy.")
+
+
+def _from_images(card: Card, origin: Path, lines: _Lines) -> dict[str, list[FileImage]]:
+    """The listed images, by name, wherever they lie in the folder or in its zips."""
+    places: dict[str, FileImage] = {}
+    for path in [origin, *sorted(origin.rglob("*.zip"))]:
+        with open_tree(path) as tree:
+            for file in tree.files:
+                if file.endswith(".jpg"):
+                    places.setdefault(PurePosixPath(file).name, FileImage(path, file))
+    if not places:
+        raise card.not_found("images", (origin,))
+    wanted = [file for files in lines.values() for file in files]
+    if absent := [file for file in wanted if file not in places]:
+        raise DataError(
+            f"{origin}: {absent[0]} is listed, but there is no such image ({len(absent):,} of {len(wanted):,} are "
+            "absent); add them, or shorten the CSV files to what is there."
+        )
+    return {name: [places[file] for file in files] for name, files in lines.items()}
+
+
+def _from_ilsvrc(folder: Path, lines: _Lines) -> dict[str, list[FileImage]]:
+    """The listed images, by their place among the images of their class."""
+    classes: dict[str, list[FileImage]] = {}
+    for name, listed in lines.items():
+        if not (folder / name).is_dir():
+            raise DataError(f"{folder}: the class {name} has no folder; add it.")
+        ordered = sorted((folder / name).glob(f"{name}_*.JPEG"), key=lambda path: int(path.stem.rpartition("_")[2]))
+        numbers = [int(PurePosixPath(file).stem.removeprefix(name)) for file in listed]
+        if max(numbers) > len(ordered):
+            raise DataError(
+                f"{folder / name} has {len(ordered)} images, but number {max(numbers)} of them is listed; "
+                "it must be the whole class of ILSVRC 2012."
+            )
+        classes[name] = [FileImage(folder, f"{name}/{ordered[number - 1].name}") for number in numbers]
+    return classes
