@@ -161,7 +161,7 @@ def fed_by_loader(setting: Setting, loading: DataLoader[Any], episodes: Episodes
 def proto_step(setting: Setting) -> Stepper:
     """A training step of a fresh ProtoNet."""
     proto = method("proto", setting.shape).to(setting.device)
-    return Stepper(proto, SCHEDULE, cuda_recorder(proto, setting.device))
+    return Stepper(proto, SCHEDULE, cuda_recorder(proto, SCHEDULE, setting.device))
 
 
 def take_steps(step: Stepper, source: Callable[[], Iterable[Tasks]]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fsbench.methods.gradient import GradientMethod
 from fsbench.plan import Schedule
+from fsbench.samplers import Rules
 from fsbench.steps import Stepper, cuda_recorder
 from fsbench.tasks import Tasks
 from made import Shape, method
@@ -44,6 +45,8 @@ SCHEDULE: Final = Schedule(
     clip=None,
     validate_every=1000,
     patience=None,
+    augment=False,
+    rules=Rules(),
 )
 Outcome: TypeAlias = tuple[Tensor, dict[str, Tensor]]  # loss, and the gradient of every weight of the backbone by name
 Step: TypeAlias = Callable[[], Outcome]
@@ -61,7 +64,7 @@ def gradient_method(name: str, shape: Shape) -> GradientMethod:
 def our_step(method: GradientMethod, tasks: Tasks) -> Step:
     """Fsbench's step."""
     device = tasks.support.device
-    step, numbers = Stepper(method, SCHEDULE, cuda_recorder(method, device)), itertools.count()
+    step, numbers = Stepper(method, SCHEDULE, cuda_recorder(method, SCHEDULE, device)), itertools.count()
 
     def take() -> Outcome:
         return step(tasks, next(numbers)), _gradients(method.backbone)

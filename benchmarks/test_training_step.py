@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fsbench.plan import Schedule
+from fsbench.samplers import Rules
 from fsbench.steps import Stepper
 from made import MINIIMAGENET, OMNIGLOT, Shape, contiguous, draw, method, plain, store
 
@@ -29,6 +30,8 @@ SCHEDULE = Schedule(
     clip=None,
     validate_every=1000,
     patience=None,
+    augment=False,
+    rules=Rules(),
 )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["augment", "crops", "draw_numbers"]
+__all__ = ["Floats", "augment", "crops", "draw_numbers"]
 
 _TRIES = 10  # to find a crop that fits, as torchvision
 _NUMBERS = 2 * _TRIES + 2 + 1 + 3  # an image: areas and ratios, place, flip, colours
@@ -27,10 +28,10 @@ _RATIO = (3 / 4, 4 / 3)  # width to height
 _JITTER = 0.4  # factors of brightness, contrast and saturation lie within 1 ± this
 _GREY = (0.2989, 0.587, 0.114)
 
-_Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def draw_numbers(images: int, *, seed: int, index: int) -> _Floats:
+def draw_numbers(images: int, *, seed: int, index: int) -> Floats:
     """Uniform numbers in [0, 1) for `images` images, `[images, numbers]`; they depend on `seed` and `index` alone."""
     key = hashlib.sha256(f"augmentation {seed}".encode()).digest()
     stream = np.random.Philox(
@@ -40,7 +41,7 @@ def draw_numbers(images: int, *, seed: int, index: int) -> _Floats:
     return (raw >> np.uint64(11)).astype(np.float64).reshape(images, _NUMBERS) * 2.0**-53
 
 
-def augment(images: Tensor, numbers: _Floats) -> Tensor:
+def augment(images: Tensor, numbers: Floats) -> Tensor:
     """Augment images, each by numbers of its own.
 
     Args:
@@ -68,7 +69,7 @@ def augment(images: Tensor, numbers: _Floats) -> Tensor:
     return _blend(images, _grey(images), factors[:, 2]) if images.shape[1] == 3 else images
 
 
-def crops(numbers: _Floats, height: int, width: int) -> _Floats:
+def crops(numbers: Floats, height: int, width: int) -> Floats:
     """The crop of every image, `[N, 4]`: left, upper, width, height, in whole pixels.
 
     The first of ten proposals that fits, as in `torchvision.transforms.v2.RandomResizedCrop`; the whole image if none
@@ -84,7 +85,8 @@ def crops(numbers: _Floats, height: int, width: int) -> _Floats:
     down = np.where(fits.any(1), np.take_along_axis(down, first, 1)[:, 0], height)
     place = numbers[:, 2 * _TRIES : 2 * _TRIES + 2]
     return np.stack(
-        [np.floor(place[:, 0] * (width - across + 1)), np.floor(place[:, 1] * (height - down + 1)), across, down], axis=1
+        [np.floor(place[:, 0] * (width - across + 1)), np.floor(place[:, 1] * (height - down + 1)), across, down],
+        axis=1,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsbench import __version__
+from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
 from fsbench.report.rank import rank
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _SUITE_HELP = "Name of a suite, or path of a TOML file."
+_RANKS = click.option("--ranks", is_flag=True, help="Show ranks in every cell of a table of several sources.")
 
 
 class _Group(click.Group):
@@ -60,6 +62,15 @@ def main() -> None:
 @click.option("--suite", "suite_name", default="glyphs", show_default=True, help=_SUITE_HELP)
 @click.option("--methods", type=_Names(), multiple=True, help="Rows to run, comma-separated; default all.")
 @click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["fixed", "variable"]),
+    default="fixed",
+    show_default=True,
+    help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
+)
+@click.option("--backbone", type=click.Choice(BACKBONES), help="Instead of the suite's.")
+@click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels.")
 @click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0.")
 @click.option(
@@ -75,10 +86,14 @@ def main() -> None:
 @click.option("--episodes-file", type=click.Path(path_type=Path), help="Test on these exported episodes only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; default runs/<suite>.")
 @click.option("--fresh", is_flag=True, help="Start over instead of using what is finished.")
+@_RANKS
 def run(
     suite_name: str,
     methods: tuple[list[str], ...],
     shots: tuple[list[int], ...],
+    protocol: str,
+    backbone: str | None,
+    image_size: int | None,
     episodes: int | None,
     seeds: int,
     training_fraction: float,
@@ -88,6 +103,7 @@ def run(
     episodes_file: Path | None,
     out: Path | None,
     fresh: bool,
+    ranks: bool,
 ) -> None:
     """Train, evaluate and print the table of a suite.
 
@@ -97,9 +113,10 @@ def run(
     from fsbench.plan import Options, selected_rows
     from fsbench.suite import load_suite
 
-    suite = load_suite(suite_name)
+    suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size)
     options = Options(
         rows=tuple(name for names in methods for name in names),
+        variable=protocol == "variable",
         shots=tuple(dict.fromkeys(shot for some in shots for shot in some)),
         episodes=episodes,
         seeds=seeds,
@@ -119,17 +136,19 @@ def run(
         data_root=data_root,
         fresh=fresh,
         episode_file=file,
+        ranks=ranks,
     )
-    _show(table, folder)
+    _show(table, folder, ranks=ranks)
 
 
 @main.command("table")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def table_(folder: Path) -> None:
+@_RANKS
+def table_(folder: Path, ranks: bool) -> None:
     """Make the table of all records in FOLDER again, e.g. after several runs of parts of a suite."""
     from fsbench.report.files import records_in, write_reports
 
-    _show(write_reports(records_in(folder / "records"), folder), folder)
+    _show(write_reports(records_in(folder / "records"), folder, ranks=ranks), folder, ranks=ranks)
 
 
 @main.group()
@@ -140,6 +159,13 @@ def episodes() -> None:
 @episodes.command()
 @click.argument("suite_name", metavar="SUITE")
 @click.option("--source", help="Test source; default the suite's first.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["fixed", "variable"]),
+    default="fixed",
+    show_default=True,
+    help="As of `fsbench run`.",
+)
 @click.option("--way", type=click.IntRange(min=2), default=5, show_default=True, help="Classes per episode.")
 @click.option("--shot", type=click.IntRange(min=1), default=1, show_default=True, help="Support images per class.")
 @click.option("--episodes", "number", type=click.IntRange(min=2), help="How many; default as the suite says.")
@@ -148,6 +174,7 @@ def episodes() -> None:
 def export(
     suite_name: str,
     source: str | None,
+    protocol: str,
     way: int,
     shot: int,
     number: int | None,
@@ -157,21 +184,26 @@ def export(
     """Write a suite's test episodes as indices and image names, for any other codebase to run."""
     from fsbench.data.prepare import ensure_pack
     from fsbench.episode_files import EpisodeFile, write_episodes
-    from fsbench.episodes import SAMPLER, Protocol, draw_episodes, pool_of
+    from fsbench.episodes import Protocol
     from fsbench.errors import unknown
+    from fsbench.samplers import AnyProtocol, Sampler
     from fsbench.suite import load_suite
+    from fsbench.variable import VariableProtocol
 
     suite = load_suite(suite_name)
     chosen = source or suite.sources.test[0]
     if chosen not in suite.sources.test:
         raise unknown(f"test source of the suite {suite.name}", chosen, suite.sources.test)
     wanted = suite.episodes
-    protocol = Protocol("test", way, shot, wanted.queries, number or wanted.number, wanted.seed)
+    count = number or wanted.number
+    drawn_as: AnyProtocol = VariableProtocol("test", count, wanted.seed)
+    if protocol == "fixed":
+        drawn_as = Protocol("test", way, shot, wanted.queries, count, wanted.seed)
     pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root, report=_say)
-    pool = pool_of(pack, protocol.split, at_least=shot + wanted.queries)
-    drawn = draw_episodes(pool, protocol)
-    write_episodes(out, EpisodeFile(chosen, pack.digest, protocol, SAMPLER, drawn), pack)
-    click.echo(f"{len(drawn)} episodes of {chosen}, {protocol}, episode set {drawn.digest[:12]}, in {out}")
+    sampler = Sampler(pack, drawn_as, wanted.rules)
+    drawn = sampler.draw()
+    write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, sampler.version, drawn), pack)
+    click.echo(f"{len(drawn)} episodes of {chosen}, {drawn_as}, episode set {drawn.digest[:12]}, in {out}")
 
 
 @main.command()
@@ -199,7 +231,7 @@ main.add_command(data)
 main.add_command(rank)
 
 
-def _show(table: Table, folder: Path) -> None:
+def _show(table: Table, folder: Path, *, ranks: bool) -> None:
     """Print a table: as it looks on a terminal, as Markdown elsewhere."""
     from fsbench.report.markdown import to_markdown
 
@@ -207,9 +239,9 @@ def _show(table: Table, folder: Path) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(to_markdown(table, notes=False)))
+        Console().print(Markdown(to_markdown(table, notes=False, ranks=ranks)))
     else:
-        click.echo(to_markdown(table))
+        click.echo(to_markdown(table, ranks=ranks))
     _say(f"What the figures mean and every file of the table: {folder}")
 
 

@@ -1,34 +1,44 @@
 """Addressed sampling of episodes, in NumPy alone.
 
 Episode `i` of a protocol depends on the sampler version, the names and sizes of the classes it draws
-from, the protocol and its seed, and on `i`: on nothing else. It is drawn from the raw 64-bit stream of
-the Philox generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), which NumPy
-promises to keep, at a position computed from `i`. Integers come from whole words by rejection, so they
-are exactly uniform; choices without replacement by a partial Fisher-Yates shuffle.
+from, the protocol and its seed, and on `i`: on nothing else. It is drawn from random words of its own
+(`fsbench.streams`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import typing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fsbench.errors import EpisodeError
-from fsbench.files import sha256_json
+from fsbench.streams import Integers, Stream, address_key, choose
 
 if TYPE_CHECKING:
     from fsbench.data.pack import Pack
 
-__all__ = ["SAMPLER", "ClassPool", "Episodes", "Integers", "Protocol", "draw_batches", "draw_episodes", "pool_of"]
+__all__ = [
+    "SAMPLER",
+    "Block",
+    "ClassPool",
+    "Episodes",
+    "Integers",
+    "PoolHierarchy",
+    "Protocol",
+    "digest_of",
+    "draw_batches",
+    "draw_episodes",
+    "draw_mixed_batches",
+    "draw_sources",
+    "pool_of",
+]
 
 SAMPLER: Final = "fixed-1"  # raised whenever the same address would give another episode
-
-Integers: TypeAlias = npt.NDArray[np.int64]
-_WORDS_A_BLOCK = 4  # Philox 4x64 makes four words a counter value
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,19 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class PoolHierarchy:
+    """Which classes of a pool belong together, for `fsbench.variable`.
+
+    Attributes:
+        kind: "superclasses" or "graph", as in `fsbench.data.listing.Hierarchy`.
+        nodes: The classes of every superclass or inner node, int64 positions within the pool.
+    """
+
+    kind: str
+    nodes: tuple[Integers, ...]
+
+
+@dataclass(frozen=True)
 class ClassPool:
     """The classes that episodes are drawn from.
 
@@ -64,12 +87,59 @@ class ClassPool:
         labels: The label of every class in its pack, int64 `[classes]`.
         first: Index of the first image of every class, int64 `[classes]`.
         counts: Images of every class, int64 `[classes]`.
+        left_out: How many classes of the split are not in the pool, having too few images.
+        tracks: The track of every image of every class, `[classes]` of int64 `[images]`, where support and query
+            must not share one; else None.
+        hierarchy: How classes belong together; None: each on its own.
     """
 
     names: tuple[str, ...]
     labels: Integers
     first: Integers
     counts: Integers
+    left_out: int = 0
+    tracks: tuple[Integers, ...] | None = None
+    hierarchy: PoolHierarchy | None = None
+
+    @property
+    def available(self) -> str:
+        """How many classes there are, for a sentence."""
+        return f"{len(self.labels)} large enough" if self.left_out else str(len(self.labels))
+
+
+class Block(typing.Protocol):
+    """E episodes of one shape: S support and Q query images each.
+
+    Nothing says that classes have equal shots: read `support_labels`.
+    """
+
+    @property
+    def classes(self) -> Integers:
+        """Labels in the pack, int64 `[E, way]`; the position in this row is the label within the episode."""
+
+    @property
+    def way(self) -> int:
+        """Classes per episode."""
+
+    @property
+    def support_images(self) -> Integers:
+        """Support image indices, class by class, int64 `[E, S]`."""
+
+    @property
+    def support_labels(self) -> Integers:
+        """Labels within the episode of `support_images`, int64 `[E, S]`."""
+
+    @property
+    def query_images(self) -> Integers:
+        """Query image indices in the order of presentation, int64 `[E, Q]`."""
+
+    @property
+    def query_labels(self) -> Integers:
+        """Labels within the episode of `query_images`, int64 `[E, Q]`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice) -> Block: ...
 
 
 @dataclass(frozen=True)
@@ -94,6 +164,11 @@ class Episodes:
 
     def __getitem__(self, which: slice) -> Episodes:
         return Episodes(self.classes[which], self.support[which], self.query[which], self.order[which])
+
+    @property
+    def blocks(self) -> tuple[Episodes]:
+        """These episodes, all of one shape."""
+        return (self,)
 
     @property
     def way(self) -> int:
@@ -132,35 +207,57 @@ class Episodes:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the shapes and all indices as little-endian 64-bit integers."""
-        whole = hashlib.sha256()
-        for array in (self.classes, self.support, self.query, self.order):
-            whole.update(repr(array.shape).encode())
-            whole.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
-        return whole.hexdigest()
+        """SHA-256 over all indices."""
+        return digest_of((self.classes, self.support, self.query, self.order))
 
 
-def pool_of(pack: Pack, split: str, *, at_least: int = 1) -> ClassPool:
+def digest_of(arrays: Iterable[Integers]) -> str:
+    """SHA-256 over the shapes and all numbers of some arrays, as little-endian 64-bit integers."""
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(repr(array.shape).encode())
+        whole.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+    return whole.hexdigest()
+
+
+def pool_of(
+    pack: Pack, split: str, *, at_least: int = 1, leave_out: bool = False, tracks_apart: bool = False
+) -> ClassPool:
     """The classes of one split of a pack.
 
     Args:
         pack: A pack.
         split: Its split.
-        at_least: Images that every class must have: shot + queries.
+        at_least: Images that a class must have: shot + queries.
+        leave_out: Leave out the classes with fewer, and count them, instead of stopping.
+        tracks_apart: Support and query of an episode of fixed shape shall not share a track, if tracks are known.
 
     Raises:
-        EpisodeError: A class has fewer images; the text names the classes.
+        EpisodeError: A class has fewer images and may not be left out; the text names the classes.
     """
-    labels = np.asarray(pack.splits[split], dtype=np.int64)
-    counts = pack.counts[labels]
-    if (counts < at_least).any():
-        small = [f"{pack.classes[label]} ({pack.counts[label]})" for label in labels[counts < at_least]]
+    members = np.asarray(pack.splits[split], dtype=np.int64)
+    enough = pack.counts[members] >= at_least
+    if not leave_out and not enough.all():
+        small = [f"{pack.classes[label]} ({pack.counts[label]})" for label in members[~enough]]
         more = f" and {len(small) - 5} more" if len(small) > 5 else ""
         raise EpisodeError(
-            f"{pack.source}: shot + queries asks for {at_least} images a class, but the {split} split has classes with "
-            f"fewer: {', '.join(small[:5])}{more}; lower the shot or the queries."
+            f"{pack.source}: an episode needs {at_least} images a class, but the {split} split has classes with "
+            f"fewer: {', '.join(small[:5])}{more}; lower the shot or the queries, or leave such classes out."
         )
-    return ClassPool(tuple(pack.classes[label] for label in labels), labels, pack.first[labels], counts)
+    labels = members[enough]
+    first, counts = pack.first[labels], pack.counts[labels]
+    tracks = None
+    if tracks_apart and pack.tracks is not None:
+        tracks = tuple(pack.tracks[start : start + count] for start, count in zip(first, counts, strict=True))
+    return ClassPool(
+        names=tuple(pack.classes[label] for label in labels),
+        labels=labels,
+        first=first,
+        counts=counts,
+        left_out=len(members) - len(labels),
+        tracks=tracks,
+        hierarchy=_hierarchy_of(pack, split, labels),
+    )
 
 
 def draw_episodes(pool: ClassPool, protocol: Protocol, start: int = 0, stop: int | None = None) -> Episodes:
@@ -173,13 +270,13 @@ def draw_episodes(pool: ClassPool, protocol: Protocol, start: int = 0, stop: int
         stop: One past the number of the last episode; default `protocol.episodes`.
 
     Raises:
-        EpisodeError: The pool has too few classes, or a class too few images.
+        EpisodeError: The pool has too few classes, or a class too few images or tracks.
     """
     way, shot, queries = protocol.way, protocol.shot, protocol.queries
     episodes = range(start, protocol.episodes if stop is None else stop)
     if len(pool.labels) < way:
         raise EpisodeError(
-            f"a {way}-way episode needs {way} classes, but the {protocol.split} split has {len(pool.labels)}; "
+            f"a {way}-way episode needs {way} classes, but the {protocol.split} split has {pool.available}; "
             "lower the way or choose another source."
         )
     if int(pool.counts.min()) < shot + queries:
@@ -188,21 +285,56 @@ def draw_episodes(pool: ClassPool, protocol: Protocol, start: int = 0, stop: int
             f"{pool.names[int(pool.counts.argmin())]} has {int(pool.counts.min())}; lower the shot or the queries."
         )
     items, asked = shot + queries, way * queries
-    stream = _Stream(_key(pool, protocol), words=way + way * items + asked, episodes=episodes)
+    stream = Stream(_key(pool, protocol), words=way + way * items + asked, episodes=episodes)
 
-    chosen = _choose(stream, 0, np.full((len(episodes), 1), len(pool.labels)), way)[:, 0]
-    drawn = _choose(stream, way, pool.counts[chosen], items) + pool.first[chosen][..., None]
-    order = _choose(stream, way + way * items, np.full((len(episodes), 1), asked), asked)[:, 0]
+    chosen = choose(stream, 0, np.full((len(episodes), 1), len(pool.labels)), way)[:, 0]
+    if pool.tracks is None:
+        drawn = choose(stream, way, pool.counts[chosen], items)
+    else:
+        _check_tracks(pool, pool.tracks, shot, queries)
+        support = choose(stream, way, pool.counts[chosen], shot)
+        query = _choose_apart(stream, way + way * shot, pool.tracks, chosen, support, queries)
+        drawn = np.concatenate([support, query], axis=2)
+    drawn += pool.first[chosen][..., None]
+    order = choose(stream, way + way * items, np.full((len(episodes), 1), asked), asked)[:, 0]
     return Episodes(pool.labels[chosen], drawn[..., :shot], drawn[..., shot:], order)
 
 
-def draw_batches(size: int, batch: int, *, seed: int, start: int, stop: int) -> Integers:
-    """Draw the training batches `start` to `stop`: `batch` of `size` items each, with replacement.
+def draw_sources(number: int, *, seed: int, start: int, stop: int) -> Integers:
+    """Draw one of `number` sources, uniformly, for each of the training episodes `start` to `stop`.
 
-    Batch `i` depends on (sampler version, size, batch, seed, i) alone. Returns int64 `[stop - start, batch]`.
+    The draw `i` depends on (sampler version, number, seed, i) alone. Returns int64 `[stop - start]`.
     """
-    key = hashlib.sha256(f"{SAMPLER} batches {size} {batch} {seed}".encode()).digest()
-    return _Stream(key, words=batch, episodes=range(start, stop)).below(0, np.full((stop - start, batch), size))
+    key = hashlib.sha256(f"{SAMPLER} sources {number} {seed}".encode()).digest()
+    return Stream(key, words=1, episodes=range(start, stop)).below(0, np.full((stop - start, 1), number))[:, 0]
+
+
+def draw_mixed_batches(
+    sizes: Sequence[int], batch: int, *, seed: int, start: int, stop: int
+) -> tuple[Integers, Integers]:
+    """Draw the training batches `start` to `stop` from several sources: for each item its source, then the item.
+
+    Both draws are uniform and with replacement. Batch `i` depends on (sampler version, sizes, batch, seed, i) alone.
+
+    Args:
+        sizes: Items of every source.
+        batch: Items of a batch.
+        seed: Another seed, other batches.
+        start: Number of the first batch.
+        stop: One past the number of the last batch.
+
+    Returns:
+        The source of every item, and its position within the source, both int64 `[stop - start, batch]`.
+    """
+    sources = draw_sources(len(sizes), seed=seed, start=start * batch, stop=stop * batch).reshape(-1, batch)
+    key = hashlib.sha256(f"{SAMPLER} batches {'+'.join(map(str, sizes))} {batch} {seed}".encode()).digest()
+    stream = Stream(key, words=batch, episodes=range(start, stop))
+    return sources, stream.below(0, np.asarray(sizes, dtype=np.int64)[sources])
+
+
+def draw_batches(size: int, batch: int, *, seed: int, start: int, stop: int) -> Integers:
+    """Draw the training batches `start` to `stop` from one source, likewise: positions `[stop - start, batch]`."""
+    return draw_mixed_batches([size], batch, seed=seed, start=start, stop=stop)[1]
 
 
 def _key(pool: ClassPool, protocol: Protocol) -> bytes:
@@ -213,69 +345,45 @@ def _key(pool: ClassPool, protocol: Protocol) -> bytes:
         "counts": pool.counts.tolist(),
         "protocol": [protocol.split, protocol.way, protocol.shot, protocol.queries, protocol.seed],
     }
-    return bytes.fromhex(sha256_json(address))
+    if pool.tracks is not None:
+        address["tracks"] = digest_of(pool.tracks)
+    return address_key(address)
 
 
-class _Stream:
-    """The random words of a run of episodes: a fixed number each, at a position of their own.
-
-    A word that rejection discards is replaced by the word at the same position of the next `round`: a
-    part of the counter space that no episode reaches.
-    """
-
-    def __init__(self, key: bytes, *, words: int, episodes: range) -> None:
-        self._key = np.frombuffer(key[:16], dtype="<u8").astype(np.uint64)
-        self._stride = -(-words // _WORDS_A_BLOCK) * _WORDS_A_BLOCK
-        self._start = episodes.start
-        self._words = self._read(episodes.start * self._stride, len(episodes) * self._stride, 0)
-        self._words = self._words.reshape(len(episodes), self._stride)
-
-    def _read(self, position: int, count: int, round_: int) -> npt.NDArray[np.uint64]:
-        block, skip = divmod(position, _WORDS_A_BLOCK)
-        counter = np.array([block, 0, 0, round_], dtype=np.uint64)
-        return np.random.Philox(key=self._key, counter=counter).random_raw(skip + count)[skip:]
-
-    def below(self, position: int, bounds: Integers) -> Integers:
-        """Uniform integers below `bounds` `[E, k]` from the words `position` to `position + k`."""
-        limits = bounds.astype(np.uint64)
-        words = self._words[:, position : position + bounds.shape[1]].copy()
-        top = np.uint64(0xFFFFFFFFFFFFFFFF)
-        surplus = (
-            top % limits + np.uint64(1)
-        ) % limits  # 2^64 mod bound: the last words that would favour small values
-        for row, column in np.argwhere(words > top - surplus):
-            round_ = 1
-            while words[row, column] > top - surplus[row, column]:
-                address = (self._start + int(row)) * self._stride + position + int(column)
-                words[row, column] = self._read(address, 1, round_)[0]
-                round_ += 1
-        return (words % limits).astype(np.int64)
+def _hierarchy_of(pack: Pack, split: str, labels: Integers) -> PoolHierarchy | None:
+    if pack.hierarchy is None:
+        return None
+    position = {label: index for index, label in enumerate(labels.tolist())}
+    nodes = (
+        np.array([position[label] for label in node if label in position], dtype=np.int64)
+        for node in pack.hierarchy["nodes"].get(split, ())
+    )
+    return PoolHierarchy(pack.hierarchy["kind"], tuple(nodes))
 
 
-def _choose(stream: _Stream, position: int, sizes: Integers, count: int) -> Integers:
-    """Choose `count` of `sizes` items without replacement, in random order, for every entry of `sizes` `[E, G]`.
+def _check_tracks(pool: ClassPool, tracks: Sequence[Integers], shot: int, queries: int) -> None:
+    """Refuse a class whose support could take so many tracks that the rest has too few queries."""
+    for name, numbers in zip(pool.names, tracks, strict=True):
+        sizes = np.sort(np.unique(numbers, return_counts=True)[1])
+        left = int(sizes[:-shot].sum())
+        if left < queries:
+            raise EpisodeError(
+                f"{queries} queries must share no track with {shot} shots, but {name}, with {len(numbers)} images in "
+                f"{len(sizes)} tracks, may have only {left} images left; lower the shot or the queries, or let "
+                "support and query share tracks."
+            )
 
-    Returns int64 `[E, G, count]`. It is a partial Fisher-Yates shuffle: step j takes the item at place r_j in
-    [j, size) and moves the one at place j there. It holds the shuffled items where they are few; where a few
-    are chosen of many, it walks back over the earlier steps instead to find what had been moved to a place.
-    """
-    episodes, groups = sizes.shape
-    steps = np.tile(np.arange(count), groups)
-    remaining = np.repeat(sizes, count, axis=1) - steps
-    places = (stream.below(position, remaining) + steps).reshape(episodes * groups, count)
-    chosen = np.empty_like(places)
-    largest = int(sizes.max(initial=0))
-    if count * count > largest:
-        items = np.tile(np.arange(largest), len(places))
-        starts = np.arange(len(places)) * largest
-        for j in range(count):
-            taken = starts + places[:, j]
-            chosen[:, j] = items[taken]
-            items[taken] = items[starts + j]
-    else:
-        for j in range(count):
-            item = places[:, j].copy()
-            for i in range(j - 1, -1, -1):
-                np.copyto(item, i, where=item == places[:, i])
-            chosen[:, j] = item
-    return chosen.reshape(episodes, groups, count)
+
+def _choose_apart(
+    stream: Stream, position: int, tracks: Sequence[Integers], chosen: Integers, support: Integers, queries: int
+) -> Integers:
+    """Choose queries `[E, way, queries]` among the images whose track has none of the support `[E, way, shot]`."""
+    others = [
+        np.flatnonzero(~np.isin(tracks[label], tracks[label][images]))
+        for labels, rows in zip(chosen, support, strict=True)
+        for label, images in zip(labels, rows, strict=True)
+    ]
+    sizes = np.array([len(images) for images in others], dtype=np.int64).reshape(chosen.shape)
+    places = choose(stream, position, sizes, queries).reshape(-1, queries)
+    query = [images[at] for images, at in zip(others, places, strict=True)]
+    return np.array(query, dtype=np.int64).reshape(*chosen.shape, queries)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fsbench.chunks import in_chunks
-from fsbench.episodes import Episodes
+from fsbench.episodes import Block
 from fsbench.methods.base import FeatureMethod, Method
+from fsbench.samplers import AnyEpisodes
 from fsbench.tasks import ImageStore
 
-__all__ = ["correct_counts", "embed_split"]
+__all__ = ["asked_counts", "correct_counts", "embed_split"]
 
 # What is done at once on a CPU: large enough to fill the cores, small enough for its activations to stay in cache and,
 # with glibc's default thresholds, on the heap.
@@ -39,8 +42,13 @@ def embed_split(method: FeatureMethod, store: ImageStore) -> Tensor:
         )
 
 
+def asked_counts(episodes: AnyEpisodes) -> npt.NDArray[np.int64]:
+    """Queries of every episode, int64 `[E]`."""
+    return np.concatenate([np.full(len(block), block.query_images.shape[1]) for block in episodes.blocks])
+
+
 def correct_counts(
-    method: Method, store: ImageStore, episodes: Episodes, features: Tensor | None = None
+    method: Method, store: ImageStore, episodes: AnyEpisodes, features: Tensor | None = None
 ) -> npt.NDArray[np.int64]:
     """Correctly classified queries of every episode, int64 `[E]`.
 
@@ -60,35 +68,47 @@ def correct_counts(
     method.eval()
     with torch.no_grad():
         if isinstance(method, FeatureMethod) and not method.transductive:
-            return _from_features(method, store, episodes, embed_split(method, store) if features is None else features)
-        return _from_images(method, store, episodes)
+            found = embed_split(method, store) if features is None else features
+            counts = [_from_features(method, store, block, found) for block in episodes.blocks]
+        else:
+            counts = [_from_images(method, store, block) for block in episodes.blocks]
+    return torch.cat(counts).cpu().numpy()
 
 
-def _from_features(
-    method: FeatureMethod, store: ImageStore, episodes: Episodes, features: Tensor
-) -> npt.NDArray[np.int64]:
-    rows = np.full(int(store.indices[-1]) + 1, -1)
-    rows[store.indices] = np.arange(len(store.indices))
+def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, features: Tensor) -> Tensor:
+    """Right answers of every episode `[E]`; a single episode, which may be large, in parts of its queries."""
+    support, query = (store.tensor(store.rows(images)) for images in (episodes.support_images, episodes.query_images))
+    shown, asked = store.tensor(episodes.support_labels), store.tensor(episodes.query_labels)
+    way, numbers = episodes.way, episodes.way * features[0].numel()
 
-    def answer(which: slice) -> Tensor:
-        chunk = episodes[which]
-        support = features[store.tensor(rows[chunk.support_images])]
-        query = features[store.tensor(rows[chunk.query_images])]
-        logits = method.compare(support, store.tensor(chunk.support_labels), query, episodes.way)
-        return _right(logits, store.tensor(chunk.query_labels))
+    if len(episodes) == 1:
 
-    numbers = episodes.way * episodes.query_images.shape[1] * features[0].numel()
-    size = max(1, _NUMBERS_A_CHUNK // numbers)
-    return in_chunks(answer, len(episodes), size, store.device, "episodes").cpu().numpy()
+        def answer_queries(which: slice) -> Tensor:
+            logits = method.compare(features[support], shown, features[query[:, which]], way)
+            return _right(logits, asked[:, which])[0]
+
+        right = _chunked(answer_queries, query.shape[1], numbers, store, "queries")
+        return right.sum(dim=0, keepdim=True)
+
+    def answer_episodes(which: slice) -> Tensor:
+        logits = method.compare(features[support[which]], shown[which], features[query[which]], way)
+        return _right(logits, asked[which]).sum(-1)
+
+    return _chunked(answer_episodes, len(episodes), numbers * query.shape[1], store, "episodes")
 
 
-def _from_images(method: Method, store: ImageStore, episodes: Episodes) -> npt.NDArray[np.int64]:
+def _chunked(answer: Callable[[slice], Tensor], total: int, numbers: int, store: ImageStore, what: str) -> Tensor:
+    return in_chunks(answer, total, max(1, _NUMBERS_A_CHUNK // numbers), store.device, what)
+
+
+def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
     def answer(which: slice) -> Tensor:
         tasks = store.tasks(episodes[which])
-        return _right(method.predict(tasks), tasks.query_labels)
+        return _right(method.predict(tasks), tasks.query_labels).sum(-1)
 
-    return in_chunks(answer, len(episodes), _TASKS_A_CHUNK, store.device, "tasks").cpu().numpy()
+    return in_chunks(answer, len(episodes), _TASKS_A_CHUNK, store.device, "tasks")
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(-1) == labels).sum(-1)
+    """Whether every query is answered rightly."""
+    return logits.argmax(-1) == labels

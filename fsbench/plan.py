@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fsbench.data.pack import Pack
-from fsbench.episodes import SAMPLER, Episodes, Protocol
-from fsbench.errors import unknown
+from fsbench.episodes import SAMPLER, Protocol
+from fsbench.errors import SuiteError, unknown
 from fsbench.files import sha256_json
 from fsbench.methods import revision_of
 from fsbench.records import CellIdentity
+from fsbench.samplers import AnyEpisodes, AnyProtocol, Rules, Sampler
 from fsbench.suite import BatchTraining, Row, Suite, at_shot
+from fsbench.variable import SAMPLER as VARIABLE_SAMPLER
+from fsbench.variable import VariableProtocol
 
 if TYPE_CHECKING:
     from fsbench.methods.base import Method
 
-__all__ = ["Cell", "EpisodeSet", "Options", "Schedule", "Training", "make_plan", "selected_rows", "test_protocol"]
+__all__ = ["Cell", "EpisodeSet", "Options", "Schedule", "Training", "make_plan", "selected_rows", "test_protocols"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Options:
 
     Attributes:
         rows: Rows to run, or all.
+        variable: Meta-Dataset's variable ways and shots, in training, validation and test, instead of the suite's.
         shots: Shots to run, or all.
         episodes: Test episodes, or as many as the suite says.
         seeds: Training seeds 0 to seeds - 1.
@@ -35,6 +39,7 @@ class Options:
     """
 
     rows: tuple[str, ...] = ()
+    variable: bool = False
     shots: tuple[int, ...] = ()
     episodes: int | None = None
     seeds: int = 1
@@ -58,9 +63,10 @@ class Schedule:
         validate_every: Steps between looks at the validation episodes.
         patience: Looks without a new best before training stops, or None.
         augment: Whether the training images are augmented.
+        rules: Which classes of a source are drawn from.
     """
 
-    protocol: Protocol | None
+    protocol: AnyProtocol | None
     size: int
     seed: int
     steps: int
@@ -70,7 +76,8 @@ class Schedule:
     clip: float | None
     validate_every: int
     patience: int | None
-    augment: bool = False
+    augment: bool
+    rules: Rules
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -79,42 +86,66 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Training:
-    """One model to train: a method on a source at a shot with a seed.
+    """One model to train: a method on one or more sources at a shot with a seed.
 
     Attributes:
         id: SHA-256 of everything that can change its weights.
         row: The suite's row that defines it.
         method: The method's name.
         params: Its hyper-parameters at this shot.
-        source: The training source.
-        shot: Of the training episodes; None when training on batches.
+        sources: The training sources.
+        validation_source: The source of the validation episodes.
+        shot: Of the training episodes; None when training on batches, or on variable shots.
         schedule: How it goes.
         validation: The validation episodes.
+        start: The training whose backbone it starts from, or None.
     """
 
     id: str
     row: str
     method: str
     params: dict[str, Any]
-    source: str
+    sources: tuple[str, ...]
+    validation_source: str
     shot: int | None
     schedule: Schedule
-    validation: Protocol
+    validation: AnyProtocol
+    start: Training | None
 
     @property
     def name(self) -> str:
         """A readable file name that no other training has."""
+        sources = "+".join(self.sources) if len(self.sources) == 1 else f"{len(self.sources)}sources"
         shot = "" if self.shot is None else f"-{self.shot}shot"
-        return f"{self.row}-{self.source.replace(':', '-')}{shot}-seed{self.schedule.seed}-{self.id[:12]}"
+        return f"{self.row}-{sources.replace(':', '-')}{shot}-seed{self.schedule.seed}-{self.id[:12]}"
 
 
 @dataclass(frozen=True)
 class EpisodeSet:
-    """The test episodes of one source and shot, and where they come from: a sampler version, or "file"."""
+    """The test episodes of one source and protocol, and where they come from.
 
-    protocol: Protocol
-    episodes: Episodes
+    Attributes:
+        protocol: How they were drawn.
+        episodes: They.
+        sampler: The sampler's version.
+        tracks: Whether support and query may share a track; None for a source without tracks.
+        left_out: Classes that have too few images for them.
+    """
+
+    protocol: AnyProtocol
+    episodes: AnyEpisodes
     sampler: str = SAMPLER
+    tracks: Literal["apart", "shared", "unknown"] | None = None
+    left_out: int = 0
+
+    @classmethod
+    def drawn(cls, sampler: Sampler, protocol: AnyProtocol) -> EpisodeSet:
+        """The episodes of a protocol from its sampler.
+
+        Raises:
+            EpisodeError: There are too few classes, or a class has too few images or tracks.
+        """
+        return cls(protocol, sampler.draw(), sampler.version, sampler.tracks, sampler.left_out)
 
 
 @dataclass(frozen=True)
@@ -139,10 +170,14 @@ def selected_rows(suite: Suite, options: Options) -> list[str]:
     return [row for row in suite.methods if row in options.rows or not options.rows]
 
 
-def test_protocol(suite: Suite, options: Options, shot: int) -> Protocol:
-    """How the test episodes of a suite are drawn at a shot."""
+def test_protocols(suite: Suite, options: Options) -> list[AnyProtocol]:
+    """How the test episodes of a suite are drawn, for every column of one source."""
     wanted = suite.episodes
-    return Protocol("test", wanted.way, shot, wanted.queries, options.episodes or wanted.number, wanted.seed)
+    number = options.episodes or wanted.number
+    if options.variable:
+        return [VariableProtocol("test", number, wanted.seed)]
+    shots = options.shots or wanted.shots
+    return [Protocol("test", wanted.way, shot, wanted.queries, number, wanted.seed) for shot in shots]
 
 
 def make_plan(
@@ -158,121 +193,148 @@ def make_plan(
         suite: What to measure.
         options: What the run changes of it.
         methods: The class of every method by its name.
-        packs: The pack of every source.
+        packs: The pack of every source; a training source without one is left out.
         episode_sets: Test source and episodes of every column.
 
     Raises:
         UsageError: A row is wanted that the suite does not have.
-        SuiteError: A value is not given for a shot.
+        SuiteError: A value is not given for a shot, or a row cannot train on variable shots.
     """
+    planner = _Planner(suite, options, methods, packs)
     cells: dict[str, list[Cell]] = {}
     for seed in range(options.seeds):
         for row in selected_rows(suite, options):
             for source, episode_set in episode_sets:
-                training = _training(suite, options, row, episode_set.protocol.shot, seed, methods, packs)
-                cell = _cell(suite, options, row, source, episode_set, training, methods, packs)
-                cells.setdefault(training.id, []).append(cell)
+                cell = planner.cell(row, seed, source, episode_set)
+                cells.setdefault(cell.training.id, []).append(cell)
     return list(itertools.chain.from_iterable(cells.values()))
 
 
-def _training(
-    suite: Suite,
-    options: Options,
-    row: str,
-    test_shot: int,
-    seed: int,
-    methods: Mapping[str, type[Method]],
-    packs: Mapping[str, Pack],
-) -> Training:
-    owner_name = suite.trained_as(row)
-    owner = suite.methods[owner_name]
-    spec = owner.training
-    assert not isinstance(spec, str)  # the suite's own validation
-    episodic = not isinstance(spec, BatchTraining)
-    shot = test_shot if episodic else 1
+class _Planner:
+    """What the trainings and cells of one plan share."""
 
-    def value(name: str) -> Any:
-        return at_shot(getattr(spec, name), shot, f"methods.{owner_name}.training.{name}")
+    def __init__(
+        self, suite: Suite, options: Options, methods: Mapping[str, type[Method]], packs: Mapping[str, Pack]
+    ) -> None:
+        self._suite, self._options, self._methods, self._packs = suite, options, methods, packs
+        self._sources = tuple(source for source in suite.sources.train if source in packs)
 
-    def shortened(name: str) -> Any:
-        steps = value(name)
-        return steps and max(1, round(steps * options.fraction))
+    def training(self, row: str, test_shot: int | None, seed: int) -> Training:
+        """The training whose model a row tests at a shot; at variable shots, None."""
+        suite, owner = self._suite, self._suite.methods[row]
+        spec = owner.training
+        assert not isinstance(spec, str)  # the suite's own validation
+        episodic = not isinstance(spec, BatchTraining)
+        shot = test_shot if episodic or test_shot is None else 1
 
-    protocol = Protocol("train", value("way"), shot, value("queries"), 0, seed) if episodic else None
-    schedule = Schedule(
-        protocol=protocol,
-        size=value("tasks" if episodic else "batch"),
-        seed=seed,
-        steps=shortened("steps"),
-        rate=value("rate"),
-        halve_every=shortened("halve_every"),
-        weight_decay=spec.weight_decay,
-        clip=spec.clip,
-        validate_every=shortened("validate_every"),
-        patience=spec.patience,
-        augment=spec.augment,
-    )
-    wanted, looked_at = suite.episodes, suite.validation
-    validation = Protocol("val", wanted.way, shot, wanted.queries, looked_at.number, looked_at.seed)
-    params = _params(owner_name, owner, shot)
-    content = {
-        "method": owner.method,
-        "revision": revision_of(owner.method, methods[owner.method]),
-        "params": params,
-        "backbone": suite.backbone.model_dump(),
-        "images": suite.images.model_dump(),
-        "pack": packs[suite.sources.train].digest,
-        "sampler": SAMPLER,
-        "schedule": asdict(schedule),
-        "validation": asdict(validation),
-        "deterministic": options.deterministic,
-    }
-    source = suite.sources.train
-    shot_or_none = shot if episodic else None
-    return Training(sha256_json(content), owner_name, owner.method, params, source, shot_or_none, schedule, validation)
+        def value(name: str) -> Any:
+            return at_shot(getattr(spec, name), shot, f"methods.{row}.training.{name}")
+
+        def shortened(name: str) -> Any:
+            steps = value(name)
+            return steps and max(1, round(steps * self._options.fraction))
+
+        if test_shot is None and episodic and value("tasks") != 1:
+            raise SuiteError(
+                f"methods.{row}.training.tasks is {value('tasks')}, but tasks of variable shots are taken one a step; "
+                "set it to 1."
+            )
+        schedule = Schedule(
+            protocol=self._protocol("train", shot, seed, 0, value) if episodic else None,
+            size=value("tasks" if episodic else "batch"),
+            seed=seed,
+            steps=shortened("steps"),
+            rate=value("rate"),
+            halve_every=shortened("halve_every"),
+            weight_decay=spec.weight_decay,
+            clip=spec.clip,
+            validate_every=shortened("validate_every"),
+            patience=spec.patience,
+            augment=spec.augment,
+            rules=suite.episodes.rules,
+        )
+        looked_at = suite.validation
+        validation = self._protocol(
+            "val", shot, looked_at.seed, looked_at.number, lambda name: getattr(suite.episodes, name)
+        )
+        validation_source = suite.sources.validation or self._sources[0]
+        start = None if owner.start is None else self.training(owner.start, test_shot, seed)
+        params = _params(row, owner, shot)
+        content = {
+            "method": owner.method,
+            "revision": revision_of(owner.method, self._methods[owner.method]),
+            "params": params,
+            "backbone": suite.backbone.model_dump(),
+            "images": suite.images.model_dump(),
+            "packs": [self._packs[source].digest for source in self._sources],
+            "validation_pack": self._packs[validation_source].digest,
+            "samplers": [SAMPLER, VARIABLE_SAMPLER],
+            "schedule": asdict(schedule),
+            "validation": asdict(validation),
+            "start": start and start.id,
+            "deterministic": self._options.deterministic,
+        }
+        return Training(
+            id=sha256_json(content),
+            row=row,
+            method=owner.method,
+            params=params,
+            sources=self._sources,
+            validation_source=validation_source,
+            shot=shot if episodic else None,
+            schedule=schedule,
+            validation=validation,
+            start=start,
+        )
+
+    def cell(self, row: str, seed: int, source: str, episode_set: EpisodeSet) -> Cell:
+        """A row on the episodes of a test source."""
+        suite, options = self._suite, self._options
+        entry, protocol, pack = suite.methods[row], episode_set.protocol, self._packs[source]
+        method = self._methods[entry.method]
+        way, shot, queries = (
+            (protocol.way, protocol.shot, protocol.queries) if isinstance(protocol, Protocol) else (None, None, None)
+        )
+        training = self.training(suite.trained_as(row), shot, seed)
+        identity = CellIdentity(
+            suite=suite.name,
+            row=row,
+            method=entry.method,
+            method_revision=revision_of(entry.method, method),
+            params=_params(row, entry, shot),
+            transductive=method.transductive,
+            backbone=suite.backbone.model_dump(),
+            images=suite.images.model_dump(mode="json"),
+            training=training.id,
+            train_sources=list(training.sources),
+            train_shot=training.shot,
+            train_seed=training.schedule.seed,
+            training_fraction=options.fraction,
+            source=source,
+            pack=pack.digest,
+            partial=pack.partial,
+            split=protocol.split,
+            way=way,
+            shot=shot,
+            queries=queries,
+            episodes=protocol.episodes,
+            episode_seed=protocol.seed,
+            sampler=episode_set.sampler,
+            episode_set=episode_set.episodes.digest,
+            deterministic=options.deterministic,
+            tracks=episode_set.tracks,
+            classes_left_out=episode_set.left_out,
+            initialised_from=training.start and training.start.row,
+        )
+        return Cell(identity, entry.label or method.label, training, episode_set)
+
+    def _protocol(
+        self, split: str, shot: int | None, seed: int, number: int, value: Callable[[str], Any]
+    ) -> AnyProtocol:
+        if shot is None:
+            return VariableProtocol(split, number, seed)
+        return Protocol(split, value("way"), shot, value("queries"), number, seed)
 
 
-def _cell(
-    suite: Suite,
-    options: Options,
-    row: str,
-    source: str,
-    episode_set: EpisodeSet,
-    training: Training,
-    methods: Mapping[str, type[Method]],
-    packs: Mapping[str, Pack],
-) -> Cell:
-    entry, protocol, pack = suite.methods[row], episode_set.protocol, packs[source]
-    method = methods[entry.method]
-    identity = CellIdentity(
-        suite=suite.name,
-        row=row,
-        method=entry.method,
-        method_revision=revision_of(entry.method, method),
-        params=_params(row, entry, protocol.shot),
-        transductive=method.transductive,
-        backbone=suite.backbone.model_dump(),
-        images=suite.images.model_dump(mode="json"),
-        training=training.id,
-        train_sources=[training.source],
-        train_shot=training.shot,
-        train_seed=training.schedule.seed,
-        training_fraction=options.fraction,
-        source=source,
-        pack=pack.digest,
-        partial=pack.partial,
-        split=protocol.split,
-        way=protocol.way,
-        shot=protocol.shot,
-        queries=protocol.queries,
-        episodes=protocol.episodes,
-        episode_seed=protocol.seed,
-        sampler=episode_set.sampler,
-        episode_set=episode_set.episodes.digest,
-        deterministic=options.deterministic,
-    )
-    return Cell(identity, entry.label or method.label, training, episode_set)
-
-
-def _params(name: str, row: Row, shot: int) -> dict[str, Any]:
+def _params(name: str, row: Row, shot: int | None) -> dict[str, Any]:
     return {key: at_shot(value, shot, f"methods.{name}.params.{key}") for key, value in row.params.items()}

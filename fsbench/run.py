@@ -6,7 +6,6 @@ import functools
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -14,21 +13,20 @@ import torch
 from torch import Tensor
 
 from fsbench.backbones import backbone_label, build_backbone
-from fsbench.data.pack import Pack
-from fsbench.data.prepare import ensure_pack
+from fsbench.columns import Columns, open_columns
 from fsbench.devices import cost_of_determinism, describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
-from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
-from fsbench.errors import DataError, NewerRecordError, RecordError, SuiteError, UsageError, unknown
-from fsbench.evaluation import correct_counts, embed_split
+from fsbench.errors import NewerRecordError, RecordError, SuiteError
+from fsbench.evaluation import asked_counts, correct_counts, embed_split
 from fsbench.files import make_folder
 from fsbench.methods import check_row, load_method
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows, test_protocol
+from fsbench.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.progress import Progress, open_progress
 from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
 from fsbench.report.files import write_reports
 from fsbench.report.table import Table
+from fsbench.samplers import Sampler
 from fsbench.stats import mean_ci
 from fsbench.suite import Suite
 from fsbench.tasks import ImageStore
@@ -46,6 +44,7 @@ def run_suite(
     data_root: Path | None = None,
     fresh: bool = False,
     episode_file: EpisodeFile | None = None,
+    ranks: bool = False,
 ) -> Table:
     """Run a suite and write `table.md`, `table.csv`, `ranks.csv` and `records/` into `out`.
 
@@ -59,6 +58,7 @@ def run_suite(
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         fresh: Start over: remove the records and checkpoints of this plan first.
         episode_file: Test on these episodes, and on no others.
+        ranks: Show the rank in every cell of a table of several sources.
 
     Raises:
         FsbenchError: Anything that its reader can mend; what was finished is kept.
@@ -66,7 +66,8 @@ def run_suite(
     chosen = pick_device(device)
     tune_process(deterministic=options.deterministic)
     rows = selected_rows(suite, options)
-    needed = dict.fromkeys([*rows, *(suite.trained_as(row) for row in rows)])
+    trained = [suite.trained_as(row) for row in rows]
+    needed = dict.fromkeys([*rows, *trained, *(start for row in trained if (start := suite.methods[row].start))])
     methods = {suite.methods[row].method: load_method(suite.methods[row].method) for row in needed}
     for row in needed:
         check_row(row, suite.methods[row], methods[suite.methods[row].method])
@@ -74,16 +75,11 @@ def run_suite(
     report = functools.partial(print, file=sys.stderr, flush=True)
     if options.deterministic:
         report(cost_of_determinism(chosen))
-    sources = [suite.sources.train, *suite.sources.test]
-    packs = {source: _pack(suite, source, data_root, report) for source in dict.fromkeys(sources)}
-    if episode_file is None:
-        episode_sets = _drawn(suite, options, packs)
-    else:
-        episode_sets = [(episode_file.source, _from_file(suite, options, packs, episode_file))]
-    plan = make_plan(suite, options, methods, packs, episode_sets)
+    columns = open_columns(suite, options, data_root=data_root, episode_file=episode_file, report=report)
+    plan = make_plan(suite, options, methods, columns.packs, columns.episode_sets)
     with open_progress(len(plan)) as progress:
-        records = _Run(suite, methods, packs, chosen, out, progress).carry_out(plan, fresh=fresh)
-    return write_reports(records, out)
+        records = _Run(suite, methods, columns, chosen, out, progress).carry_out(plan, fresh=fresh)
+    return write_reports(records, out, ranks=ranks)
 
 
 class _Run:
@@ -93,18 +89,18 @@ class _Run:
         self,
         suite: Suite,
         methods: Mapping[str, type[Method]],
-        packs: Mapping[str, Pack],
+        columns: Columns,
         device: torch.device,
         out: Path,
         progress: Progress,
     ) -> None:
-        self._suite, self._methods, self._packs, self._device = suite, methods, packs, device
+        self._suite, self._methods, self._columns, self._device = suite, methods, columns, device
         self._store = RecordStore(out / "records")
         self._checkpoints = out / "checkpoints"
         self._progress = progress
         self._environment = describe_environment(device)
         self._images = functools.cache(
-            lambda source, split: ImageStore(packs[source], split, device, suite.images.mean, suite.images.std)
+            lambda source, split: ImageStore(columns.packs[source], split, device, suite.images.mean, suite.images.std)
         )
 
     def carry_out(self, plan: Sequence[Cell], *, fresh: bool) -> list[Record]:
@@ -147,7 +143,7 @@ class _Run:
 
     def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
         """The weights of a training, its summary, and how long it took just now in seconds."""
-        method = self._build(training.method, training.params, training.schedule.seed)
+        method = self._build(training.method, training.params, training)
         path = self._checkpoint(training)
         started = time.monotonic()
         try:
@@ -159,10 +155,14 @@ class _Run:
         if summary is None:
             shot = "" if training.shot is None else f" {training.shot}-shot"
             view = self._progress.training(f"training {training.row}{shot}", training.schedule.steps)
-            looked_at = self._images(training.source, "val")
-            episodes = _draw(looked_at.pack, training.validation)
-            store = self._images(training.source, "train")
-            summary = train(method, training.schedule, store, (looked_at, episodes), path, view)
+            if training.start is not None:
+                weights, _, _ = self._trained(training.start)
+                own = method.state_dict()
+                method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
+            looked_at = self._images(training.validation_source, "val")
+            episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
+            stores = [self._images(source, "train") for source in training.sources]
+            summary = train(method, training.schedule, stores, (looked_at, episodes), path, view)
         return method.state_dict(), summary, time.monotonic() - started
 
     def _evaluate(
@@ -175,7 +175,7 @@ class _Run:
     ) -> Record:
         """Evaluate a cell and write its record; `features` keeps a source's features for the next cell."""
         identity, episodes = cell.identity, cell.episode_set.episodes
-        method = self._build(identity.method, identity.params, identity.train_seed)
+        method = self._build(identity.method, identity.params, cell.training)
         try:
             method.load_state_dict(weights)
         except RuntimeError as error:
@@ -191,15 +191,17 @@ class _Run:
             correct = correct_counts(method, store, episodes, features[identity.source])
         else:
             correct = correct_counts(method, store, episodes)
-        asked = episodes.query_images.shape[1]
+        asked = asked_counts(episodes)
         interval = mean_ci(100.0 * correct / asked)
         record = Record(
             cell=cell_id(identity),
             label=cell.label,
             backbone_label=backbone_label(**self._suite.backbone.model_dump()),
             identity=identity,
+            features=getattr(getattr(method, "backbone", None), "features", None),
+            absent=dict(self._columns.absent),
             correct=correct.tolist(),
-            total=[asked] * len(correct),
+            total=asked.tolist(),
             mean=interval.mean,
             ci95=interval.half_width,
             training=summary,
@@ -208,13 +210,13 @@ class _Run:
         )
         self._store.write(record)
         self._progress.line(
-            f"{cell.label}, {identity.source} {identity.way}-way {identity.shot}-shot: "
+            f"{cell.label}, {identity.source}, {cell.episode_set.protocol}: "
             f"{interval.mean:.2f} ± {interval.half_width:.2f}"
         )
         return record
 
-    def _build(self, name: str, params: Mapping[str, object], seed: int) -> Method:
-        """A method with the initial weights of a seed, on the device."""
+    def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:
+        """A method with the initial weights of a training's seed, on the device."""
         suite = self._suite
         make_backbone = functools.partial(
             build_backbone,
@@ -223,46 +225,11 @@ class _Run:
             size=suite.images.size,
             width=suite.backbone.width,
         )
-        classes = len(self._packs[suite.sources.train].splits["train"])
+        classes = sum(len(self._columns.packs[source].splits["train"]) for source in training.sources)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(training.schedule.seed)
             method = self._methods[name](make_backbone, classes, **params)
         return method.to(self._device).to(memory_format=torch.channels_last)
 
     def _checkpoint(self, training: Training) -> Path:
         return self._checkpoints / f"{training.name}.safetensors"
-
-
-def _pack(suite: Suite, source: str, data_root: Path | None, report: functools.partial[None]) -> Pack:
-    pack = ensure_pack(source, size=suite.images.size, data_root=data_root, report=report)
-    if pack.images.shape[1] != suite.images.channels:
-        raise DataError(
-            f"{source} has {pack.images.shape[1]} channels, but the suite {suite.name} asks for "
-            f"{suite.images.channels}; change images.channels, mean and std in the suite."
-        )
-    return pack
-
-
-def _draw(pack: Pack, protocol: Protocol) -> Episodes:
-    return draw_episodes(pool_of(pack, protocol.split, at_least=protocol.shot + protocol.queries), protocol)
-
-
-def _drawn(suite: Suite, options: Options, packs: Mapping[str, Pack]) -> list[tuple[str, EpisodeSet]]:
-    """Test source and episodes of every column, as the suite says."""
-    protocols = [test_protocol(suite, options, shot) for shot in options.shots or suite.episodes.shots]
-    return [
-        (source, EpisodeSet(protocol, _draw(packs[source], protocol)))
-        for source in suite.sources.test
-        for protocol in protocols
-    ]
-
-
-def _from_file(suite: Suite, options: Options, packs: Mapping[str, Pack], file: EpisodeFile) -> EpisodeSet:
-    """The episodes of a file, or as many of the first ones as are asked for."""
-    if file.source not in suite.sources.test:
-        raise unknown(f"test source of the suite {suite.name}", file.source, suite.sources.test)
-    if options.shots and file.protocol.shot not in options.shots:
-        raise UsageError(f"the episode file holds {file.protocol.shot}-shot episodes; leave --shots out.")
-    file.check(packs[file.source])
-    number = min(options.episodes or len(file.episodes), len(file.episodes))
-    return EpisodeSet(replace(file.protocol, episodes=number), file.episodes[:number], file.sampler)

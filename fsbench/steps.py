@@ -16,6 +16,7 @@ from fsbench.chunks import halved
 from fsbench.methods.base import Method
 from fsbench.plan import Schedule
 from fsbench.tasks import Batch, Tasks
+from fsbench.variable import VariableProtocol
 
 __all__ = ["Recorder", "Stepper", "cuda_recorder"]
 
@@ -26,10 +27,11 @@ _EAGER_STEPS = 3  # before recording: kernels are chosen and memory is laid out
 _CLOSE = 1e-2  # relative: losses that differ by rounding alone
 
 
-def cuda_recorder(method: Method, device: torch.device) -> Recorder | None:
-    """What records a step there; None on a CPU, and where bit-reproducibility is asked for."""
-    usable = device.type == "cuda" and method.replayable and not torch.are_deterministic_algorithms_enabled()
-    return _record if usable else None
+def cuda_recorder(method: Method, schedule: Schedule, device: torch.device) -> Recorder | None:
+    """What records a step there; None on a CPU, where shapes vary, and where bit-reproducibility is asked for."""
+    constant = not isinstance(schedule.protocol, VariableProtocol)
+    usable = device.type == "cuda" and method.replayable and constant
+    return _record if usable and not torch.are_deterministic_algorithms_enabled() else None
 
 
 class Stepper:

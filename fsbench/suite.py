@@ -8,9 +8,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from fsbench.errors import SuiteError, unknown
+from fsbench.samplers import Rules
 
 __all__ = [
     "BackboneSpec",
@@ -62,18 +72,29 @@ class BackboneSpec(_Model):
 class Sources(_Model):
     """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
 
-    train: str
+    train: Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = Field(
+        min_length=1
+    )  # several: for every episode, or every image of a batch, one is drawn uniformly
+    validation: str | None = None  # the source of the validation episodes; none: the first to train on
     test: Annotated[list[str], Field(min_length=1)]
+    absent: Literal["error", "leave out"] = "error"  # what happens to a source whose files are not there
 
 
 class EpisodeSpec(_Model):
-    """The test episodes."""
+    """The test episodes, and what holds for all episodes."""
 
     way: Annotated[int, Field(ge=2)]
     shots: Annotated[list[PositiveInt], Field(min_length=1)]
     queries: PositiveInt  # per class
     number: Annotated[int, Field(ge=2)]  # one episode has no interval
     seed: int
+    small_classes: Literal["error", "leave out"] = "error"  # those with too few images for shot + queries
+    tracks: Literal["apart", "shared"] = "apart"  # whether support and query may show the same object
+
+    @property
+    def rules(self) -> Rules:
+        """What samplers need to know of it."""
+        return Rules(leave_out=self.small_classes == "leave out", tracks_apart=self.tracks == "apart")
 
 
 class ValidationSpec(_Model):
@@ -122,6 +143,7 @@ class Row(_Model):
     label: str | None = None  # in tables; none: the method's own
     params: dict[str, Any] = Field(default_factory=dict)  # a value may be a table from shot to value
     training: TrainingSpec | str  # or the name of the row whose training it shares
+    start: str | None = None  # the row whose trained backbone it starts from; none: random weights
 
 
 class Suite(_Model):
@@ -137,13 +159,33 @@ class Suite(_Model):
     methods: Annotated[dict[str, Row], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _shared_trainings_exist(self) -> Suite:
+    def _rows_fit(self) -> Suite:
         for name, row in self.methods.items():
-            if isinstance(row.training, str):
-                owner = self.methods.get(row.training)
-                if owner is None or isinstance(owner.training, str):
-                    raise ValueError(f"methods.{name}.training names {row.training!r}, which is no row with a training")
+            shared = isinstance(row.training, str)
+            for key, other in (("training", row.training if shared else None), ("start", row.start)):
+                owner = None if other is None else self.methods.get(str(other))
+                if other is not None and (owner is None or isinstance(owner.training, str)):
+                    raise ValueError(f"methods.{name}.{key} names {other!r}, which is no row with a training")
+            if row.start is not None and (shared or self.methods[row.start].start is not None):
+                raise ValueError(
+                    f"methods.{name}.start needs a training of its own, and a row that starts from random weights"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _validates_on_a_training_source(self) -> Suite:
+        if self.sources.validation not in (None, *self.sources.train):
+            raise ValueError(f"sources.validation is {self.sources.validation!r}, which is not in sources.train")
+        return self
+
+    def changed(self, *, backbone: str | None = None, image_size: int | None = None) -> Suite:
+        """The suite with another backbone or image size, where one is given."""
+        changes: dict[str, Any] = {}
+        if backbone is not None:
+            changes["backbone"] = self.backbone.model_copy(update={"name": backbone})
+        if image_size is not None:
+            changes["images"] = self.images.model_copy(update={"size": image_size})
+        return self.model_copy(update=changes)
 
     def trained_as(self, row: str) -> str:
         """The row whose training `row` uses: itself, or the one it names."""
@@ -151,8 +193,8 @@ class Suite(_Model):
         return training if isinstance(training, str) else row
 
 
-def at_shot(value: Any, shot: int, name: str) -> Any:
-    """The value at a shot: of a table from shot to value its entry, else the value itself.
+def at_shot(value: Any, shot: int | None, name: str) -> Any:
+    """The value at a shot, or at variable shots (None): of a table from shot to value its entry, else the value itself.
 
     Raises:
         SuiteError: The table has no entry for the shot.
@@ -161,7 +203,9 @@ def at_shot(value: Any, shot: int, name: str) -> Any:
         return value
     table = {int(key): entry for key, entry in value.items()}
     if shot not in table:
-        raise SuiteError(f"{name} is given for the shots {sorted(table)}, not for {shot}; add it to the suite.")
+        wanted = "variable shots" if shot is None else str(shot)
+        remedy = "give one value for all" if shot is None else "add it to the suite"
+        raise SuiteError(f"{name} is given for the shots {sorted(table)}, not for {wanted}; {remedy}.")
     return table[shot]
 
 

@@ -10,15 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fsbench.augmentation import augment
+from fsbench.augmentation import Floats, augment
 from fsbench.data.pack import Pack
-from fsbench.episodes import Episodes
+from fsbench.episodes import Block
 
-__all__ = ["Batch", "ImageStore", "Tasks"]
+__all__ = ["Batch", "ImageStore", "Tasks", "join_batches", "join_tasks"]
 
 _NUMBERS_AT_ONCE = 1 << 20  # of gathered pixels: 4 MiB
-
-_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,24 @@ class Batch:
     labels: Tensor
 
 
+def join_tasks(parts: Sequence[Tasks]) -> Tasks:
+    """Tasks of one shape as one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    return Tasks(
+        support=torch.cat([part.support for part in parts]),
+        support_labels=torch.cat([part.support_labels for part in parts]),
+        query=torch.cat([part.query for part in parts]),
+        query_labels=torch.cat([part.query_labels for part in parts]),
+        way=parts[0].way,
+    )
+
+
+def join_batches(parts: Sequence[Batch]) -> Batch:
+    """Labelled images as one batch."""
+    return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+
+
 class ImageStore:
     """The images of one split of a pack, as uint8: memory-mapped on the CPU, resident on a GPU.
 
@@ -79,6 +95,8 @@ class ImageStore:
         self.indices = np.concatenate([np.arange(pack.first[c], pack.first[c] + pack.counts[c]) for c in labels])
         self._class = np.repeat(np.arange(len(labels)), pack.counts[labels])
         self._offset = int(self.indices[0])
+        self._rows = np.full(int(self.indices[-1]) + 1 - self._offset, -1)
+        self._rows[self.indices - self._offset] = np.arange(len(self.indices))
         self._images: npt.NDArray[np.uint8] | Tensor = pack.images[self._offset : int(self.indices[-1]) + 1]
         if device.type != "cpu":
             self._images = torch.from_numpy(np.ascontiguousarray(self._images)).to(device)
@@ -97,7 +115,11 @@ class ImageStore:
         """Classes in the split."""
         return len(self.pack.splits[self.split])
 
-    def images(self, indices: npt.NDArray[np.int64], numbers: _Floats | None = None) -> Tensor:
+    def rows(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where images of this split, given by their indices in the pack, stand among `indices`."""
+        return self._rows[images - self._offset]
+
+    def images(self, indices: npt.NDArray[np.int64], numbers: Floats | None = None) -> Tensor:
         """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`; a grey image in every channel.
 
         Channels come first, as they lie in the pack: bringing them last takes longer than all of the rest, and
@@ -117,7 +139,7 @@ class ImageStore:
             images = augment(images.div_(255), numbers).mul_(255)
         return images.mul_(self._scale).sub_(self._shift)
 
-    def tasks(self, episodes: Episodes, numbers: Sequence[_Floats] | None = None) -> Tasks:
+    def tasks(self, episodes: Block, numbers: Sequence[Floats] | None = None) -> Tasks:
         """The tasks of some episodes drawn from this pack; `numbers` augment the images of each, support first."""
         support, query = episodes.support_images, episodes.query_images
         own = None
@@ -135,22 +157,26 @@ class ImageStore:
         )
 
     def stream(
-        self, episodes: Episodes, size: int, numbers: Callable[[int, int], _Floats] | None = None
+        self, episodes: Block, size: int, begin: int = 0, numbers: Callable[[int, int], Floats] | None = None
     ) -> Iterator[Tasks]:
         """The tasks of some episodes, `size` at a time; those of small images are gathered for many times at once.
 
-        `numbers(i, n)` gives what augments the n images of the i-th of these episodes.
+        Args:
+            episodes: Drawn from this pack.
+            size: Tasks at a time.
+            begin: The number of the first of the episodes.
+            numbers: From the number of an episode and of its images to what augments them; None: as they are.
         """
         images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
-        times = max(1, _NUMBERS_AT_ONCE // (size * images * self._images.shape[1] * self.pixels))
+        times = max(1, _NUMBERS_AT_ONCE // (size * images * self._channels * self.pixels))
         for start in range(0, len(episodes), times * size):
             part = episodes[start : start + times * size]
-            own = numbers and [numbers(start + index, images) for index in range(len(part))]
+            own = numbers and [numbers(begin + start + index, images) for index in range(len(part))]
             gathered = self.tasks(part, own)
             for first in range(0, len(gathered), size):
                 yield gathered[first : first + size]
 
-    def batch(self, positions: npt.NDArray[np.int64], numbers: _Floats | None = None) -> Batch:
+    def batch(self, positions: npt.NDArray[np.int64], numbers: Floats | None = None) -> Batch:
         """The images at some positions within the split, with their class within the split as label."""
         return Batch(self.images(self.indices[positions], numbers), self.tensor(self._class[positions]))
 

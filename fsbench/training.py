@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 import time
 import typing
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsbench.augmentation import draw_numbers
 from fsbench.checkpoints import load_checkpoint, save_checkpoint
-from fsbench.episodes import Episodes, draw_batches, draw_episodes, pool_of
 from fsbench.errors import TrainingError
-from fsbench.evaluation import correct_counts
+from fsbench.evaluation import asked_counts, correct_counts
+from fsbench.feeds import training_data
 from fsbench.methods.base import Method
 from fsbench.plan import Schedule
 from fsbench.records import TrainingSummary, Validation
+from fsbench.samplers import AnyEpisodes
 from fsbench.steps import Stepper, cuda_recorder
-from fsbench.tasks import Batch, ImageStore, Tasks
+from fsbench.tasks import ImageStore
 
 __all__ = ["Watcher", "load_trained", "train"]
 
-_STEPS_A_DRAW = 32
 _SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
 
 
@@ -70,8 +67,8 @@ def load_trained(path: Path, method: Method) -> TrainingSummary | None:
 def train(
     method: Method,
     schedule: Schedule,
-    store: ImageStore,
-    validation: tuple[ImageStore, Episodes],
+    stores: Sequence[ImageStore],
+    validation: tuple[ImageStore, AnyEpisodes],
     path: Path,
     watcher: Watcher,
 ) -> TrainingSummary:
@@ -81,9 +78,9 @@ def train(
     there and ends with the same weights: every step's data has an address, and nothing else is random.
 
     Args:
-        method: With the weights to start from, on the device of `store`.
+        method: With the weights to start from, on the device of the stores.
         schedule: What to do.
-        store: The training images.
+        stores: The training images of every source.
         validation: The validation images and episodes.
         path: The checkpoint: gone on from if it is there, and rewritten.
         watcher: Told how it goes.
@@ -97,11 +94,11 @@ def train(
         DeviceError: The device has too little memory.
         OutputError: The checkpoint cannot be written.
     """
-    take_step = Stepper(method, schedule, cuda_recorder(method, store.device))
+    take_step = Stepper(method, schedule, cuda_recorder(method, schedule, stores[0].device))
     progress, best = _resume(path, method, take_step.optimiser)
     losses: list[Tensor] = []
     reported = time.monotonic()
-    data = _data(method, schedule, store, progress.step)
+    data = training_data(schedule, stores, progress.step)
     while not progress.exhausted(schedule):
         losses.append(take_step(next(data), progress.step))
         progress.step += 1
@@ -134,28 +131,9 @@ def train(
     return summary
 
 
-def _data(method: Method, schedule: Schedule, store: ImageStore, start: int) -> Iterator[Tasks | Batch]:
-    """The training data from step `start` on, drawn some steps ahead and gathered when asked for."""
-    size, protocol = schedule.size, schedule.protocol
-    draws = ((first, first + _STEPS_A_DRAW) for first in itertools.count(start, _STEPS_A_DRAW))
-    numbers = functools.partial(draw_numbers, seed=schedule.seed)
-    if protocol is None:
-        for first, last in draws:
-            drawn = draw_batches(len(store.indices), size, seed=schedule.seed, start=first, stop=last)
-            for step, positions in enumerate(drawn, first):
-                yield store.batch(positions, numbers(size, index=step) if schedule.augment else None)
-    else:
-        pool = pool_of(store.pack, protocol.split, at_least=protocol.shot + protocol.queries)
-        for first, last in draws:
-            drawn = draw_episodes(pool, protocol, first * size, last * size)
-            at = first * size
-            of_episode = (lambda i, n, at=at: numbers(n, index=at + i)) if schedule.augment else None
-            yield from store.stream(drawn, size, of_episode)
-
-
-def _accuracy(method: Method, store: ImageStore, episodes: Episodes) -> float:
+def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float:
     """Mean accuracy on the validation episodes, percent."""
-    return float(100.0 * correct_counts(method, store, episodes).mean() / episodes.query_images.shape[1])
+    return float(100.0 * (correct_counts(method, store, episodes) / asked_counts(episodes)).mean())
 
 
 def _save(

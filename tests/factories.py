@@ -16,32 +16,39 @@ def make_record(
     correct: Sequence[int] = (60, 66, 72, 69),
     *,
     source: str = "omniglot",
-    shot: int = 1,
+    shot: int | None = 1,
     train_seed: int = 0,
     transductive: bool = False,
     fraction: float = 1.0,
     steps: int = 3000,
     planned_steps: int = 3000,
     environment: dict[str, Any] | None = None,
+    features: int | None = None,
+    absent: dict[str, str] | None = None,
     **identity: Any,
 ) -> Record:
     """A finished cell: episodes of 5 ways and 15 queries a class, of which `correct` are right.
+
+    With `shot=None` it is one of the variable protocol, each of its episodes having 75 queries.
 
     Args:
         label: The row's name; its key and the method's name follow from it.
         correct: Correctly classified queries of every episode, of 75.
         source: The test source.
-        shot: Of training and test.
+        shot: Of training and test; None: way, shot and queries vary.
         train_seed: Of the training.
         transductive: Whether the row is.
         fraction: Of the suite's training length.
         steps: Taken.
         planned_steps: At that fraction.
         environment: Fields of `Environment` to replace.
+        features: That the backbone makes of an image.
+        absent: Sources that were left out, and why.
         identity: Fields of `CellIdentity` to replace.
     """
     row = f"{label.lower()}-transductive" if transductive else label.lower()
-    way = identity.get("way", 5)
+    variable = shot is None
+    way = identity.get("way", None if variable else 5)
     facts: dict[str, Any] = {
         "suite": "tiny",
         "row": row,
@@ -62,15 +69,15 @@ def make_record(
         "split": "test",
         "way": way,
         "shot": shot,
-        "queries": 15,
+        "queries": None if variable else 15,
         "episodes": len(correct),
         "episode_seed": 0,
-        "sampler": "fixed-1",
-        "episode_set": f"{source}-{way}-{shot}-episode-set",
+        "sampler": "variable-1" if variable else "fixed-1",
+        "episode_set": f"{source}-{'variable' if variable else f'{way}-{shot}'}-episode-set",
         "deterministic": False,
     }
     cell = CellIdentity.model_validate(facts | identity)
-    total = [cell.way * cell.queries] * len(correct)
+    total = [(cell.way or 5) * (cell.queries or 15)] * len(correct)
     mean, ci95 = mean_ci(100 * right / asked for right, asked in zip(correct, total, strict=True))
     machine = {
         "fsbench": "0.1.0",
@@ -87,6 +94,8 @@ def make_record(
         label=label,
         backbone_label="Conv4-64",
         identity=cell,
+        features=features,
+        absent=absent or {},
         correct=list(correct),
         total=total,
         mean=mean,

@@ -31,7 +31,7 @@ def test_recorded_steps_train_as_eager_ones(name: str, tmp_path: Path, caplog: p
     losses = []
     for recorded in (False, True):
         method = build(name).to(CUDA)
-        take_step = Stepper(method, SCHEDULE, cuda_recorder(method, CUDA) if recorded else None)
+        take_step = Stepper(method, SCHEDULE, cuda_recorder(method, SCHEDULE, CUDA) if recorded else None)
         if method.learns_from == "episodes":
             data = list(store.stream(drawn, 2))
         else:

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from fsbench.data.pack import Pack
-from fsbench.episodes import draw_episodes, pool_of
 from fsbench.errors import UsageError
 from fsbench.methods import load_method
 from fsbench.plan import Cell, EpisodeSet, Options, make_plan
-from fsbench.plan import test_protocol as protocol_at
+from fsbench.plan import test_protocols as protocols_of
+from fsbench.samplers import Sampler
 from fsbench.suite import Suite, load_suite
 from small import SIZE, write_small_pack
 
@@ -22,10 +22,10 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 def plan(pack: Pack, suite: Suite | None = None, **options: Any) -> list[Cell]:
     chosen, wanted = suite or load_suite("glyphs"), Options(**{"episodes": 5, **options})
     assert chosen.images.size == SIZE
-    sets = []
-    for shot in wanted.shots or chosen.episodes.shots:
-        protocol = protocol_at(chosen, wanted, shot)
-        sets.append(("glyphs", EpisodeSet(protocol, draw_episodes(pool_of(pack, "test"), protocol))))
+    sets = [
+        ("glyphs", EpisodeSet.drawn(Sampler(pack, protocol, chosen.episodes.rules), protocol))
+        for protocol in protocols_of(chosen, wanted)
+    ]
     methods = {row.method: load_method(row.method) for row in chosen.methods.values()}
     return make_plan(chosen, wanted, methods, {"glyphs": pack}, sets)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from fsbench.errors import DeviceError
 from fsbench.methods.base import Method
 from fsbench.plan import Schedule
+from fsbench.samplers import Rules
 from fsbench.steps import Recorder, Stepper, cuda_recorder
 from fsbench.tasks import Batch, Tasks
 from small import NAMES, build, random_tasks
@@ -27,6 +28,8 @@ SCHEDULE = Schedule(
     clip=1.0,
     validate_every=100,
     patience=None,
+    augment=False,
+    rules=Rules(),
 )
 
 
@@ -100,7 +103,7 @@ def test_a_recording_that_does_not_repeat_the_step_is_not_used(
 
 
 def test_a_cpu_records_nothing() -> None:
-    assert cuda_recorder(build("proto"), torch.device("cpu")) is None
+    assert cuda_recorder(build("proto"), SCHEDULE, torch.device("cpu")) is None
 
 
 class Hungry:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsbench.backbones import BACKBONES
-from fsbench.data.card import list_cards
+from fsbench.data.card import load_card
 from fsbench.errors import SuiteError, UsageError
 from fsbench.methods import METHODS, check_row, load_method
 from fsbench.suite import Suite, at_shot, list_suites, load_suite
@@ -15,7 +15,7 @@ SEVEN = {"knn", "finetune", "matching", "proto", "relation", "fomaml", "foprotom
 
 
 def test_the_shipped_suites() -> None:
-    assert set(SUITES) == {"glyphs", "omniglot", "omniglot-20way"}
+    assert set(SUITES) == {"glyphs", "miniimagenet", "omniglot", "omniglot-20way"}
     assert all(load_suite(name) == suite for name, suite in SUITES.items())
 
 
@@ -23,7 +23,8 @@ def test_the_shipped_suites() -> None:
 def test_a_shipped_suite_is_sound(suite: Suite) -> None:
     assert set(suite.methods) >= SEVEN
     assert suite.backbone.name in BACKBONES
-    assert {suite.sources.train, *suite.sources.test} <= {card.name for card in list_cards()}
+    named = (source.partition(":") for source in [*suite.sources.train, *suite.sources.test])
+    assert all(load_card(name).variant(variant or None) for name, _, variant in named)
     for name, row in suite.methods.items():
         check_row(name, row, load_method(row.method))
         training = suite.methods[suite.trained_as(name)].training

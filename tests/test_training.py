@@ -12,6 +12,7 @@ from fsbench.evaluation import correct_counts
 from fsbench.methods.base import Method
 from fsbench.plan import Schedule
 from fsbench.records import TrainingSummary
+from fsbench.samplers import Rules
 from fsbench.tasks import ImageStore
 from fsbench.training import load_trained, train
 from small import build, write_small_pack
@@ -27,6 +28,8 @@ TASKS = Schedule(
     clip=1.0,
     validate_every=4,
     patience=None,
+    augment=False,
+    rules=Rules(),
 )
 SCHEDULES = {"proto": TASKS, "knn": replace(TASKS, protocol=None, size=16), "foprotomaml": TASKS}
 
@@ -44,7 +47,7 @@ class Data:
             if step == stop_at:
                 raise KeyboardInterrupt
 
-        return train(method, schedule, self.train, (self.val, self.episodes), path, watch)
+        return train(method, schedule, [self.train], (self.val, self.episodes), path, watch)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ class Variant(_Model):
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     description: str
     classes: SplitCounts
-    images: int = Field(ge=1)  # in the pack, all splits together
+    images: int = Field(ge=1)  # of the complete source, all splits together
 
 
 class Card(_Model):

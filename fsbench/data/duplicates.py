@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
-
 from fsbench.data.pack import Pack
 
 __all__ = ["duplicates_across_splits"]
@@ -17,7 +15,7 @@ def duplicates_across_splits(pack: Pack) -> list[tuple[str, str]]:
     first: dict[bytes, int] = {}
     found = []
     for index, image in enumerate(pack.images):
-        digest = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         other = first.setdefault(digest, index)
         if split_of.get(int(pack.labels[other])) != split_of.get(int(pack.labels[index])):
             found.append((str(pack.names[index]), str(pack.names[other])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,12 @@ class Hierarchy:
     kind: str
     nodes: Mapping[str, Sequence[Sequence[str]]]
 
+    def renamed(self, name: Callable[[str], str]) -> Hierarchy:
+        """The same with other names of its classes."""
+        return Hierarchy(
+            self.kind, {split: [list(map(name, node)) for node in nodes] for split, nodes in self.nodes.items()}
+        )
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -109,3 +115,8 @@ class Listing:
     classes: Mapping[str, Sequence[ImageItem]]
     promised: int | None = None
     hierarchy: Hierarchy | None = None
+
+    def renamed(self, name: Callable[[str], str]) -> Listing:
+        """The same with other names of its classes."""
+        classes = {name(old): images for old, images in self.classes.items()}
+        return Listing(classes, self.promised, self.hierarchy and self.hierarchy.renamed(name))

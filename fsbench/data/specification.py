@@ -6,7 +6,7 @@ flat, of two levels (Omniglot's alphabets and characters) and hierarchical (Imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import accumulate, pairwise
@@ -65,13 +65,19 @@ def read_specification(path: Path) -> Specification:
 
 
 class _PerSplit(BaseModel, Generic[_Item]):
+    """A value for every split; to iterate over it gives pairs of split and value."""
+
     train: _Item = Field(alias="TRAIN")
     val: _Item = Field(alias="VALID")
     test: _Item = Field(alias="TEST")
 
 
 class _Stored(BaseModel):
-    """What all specifications have; in JSON the ids of classes are strings, and names may be numbers."""
+    """What all specifications have; in JSON the ids of classes are strings, and names may be numbers.
+
+    Every kind has `sizes()`, the number of classes of every split, and, given the class names of every split,
+    `images(classes)`, the images of every class by id, and `hierarchy(classes)`.
+    """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
     name: str
@@ -79,32 +85,31 @@ class _Stored(BaseModel):
     file_pattern: Literal["{}.tfrecords"]
 
 
-class _Flat(_Stored):
-    kind: Literal["DatasetSpecification"] = Field(alias="__class__")
-    classes_per_split: _PerSplit[NonNegativeInt]
+class _Numbered(_Stored):
     images_per_class: dict[int, PositiveInt]
-
-    def sizes(self) -> list[int]:
-        return [size for _, size in self.classes_per_split]
 
     def images(self, classes: _Classes) -> list[int]:
         return _by_id("images_per_class", self.images_per_class)
+
+
+class _Flat(_Numbered):
+    kind: Literal["DatasetSpecification"] = Field(alias="__class__")
+    classes_per_split: _PerSplit[NonNegativeInt]
+
+    def sizes(self) -> list[int]:
+        return [size for _, size in self.classes_per_split]
 
     def hierarchy(self, classes: _Classes) -> None:
         return None
 
 
-class _BiLevel(_Stored):
+class _BiLevel(_Numbered):
     kind: Literal["BiLevelDatasetSpecification"] = Field(alias="__class__")
     superclasses_per_split: _PerSplit[NonNegativeInt]
     classes_per_superclass: dict[int, PositiveInt]
-    images_per_class: dict[int, PositiveInt]
 
     def sizes(self) -> list[int]:
         return [sum(sizes) for sizes in self._superclasses()]
-
-    def images(self, classes: _Classes) -> list[int]:
-        return _by_id("images_per_class", self.images_per_class)
 
     def hierarchy(self, classes: _Classes) -> Hierarchy:
         nodes = {
@@ -136,19 +141,18 @@ class _Hierarchical(_Stored):
         return [sum(not node.children_ids for node in nodes) for _, nodes in self.split_subgraphs]
 
     def images(self, classes: _Classes) -> list[int]:
-        return list(self._images(classes))
+        images = []
+        for split, counts in self.images_per_class:
+            for name in classes[split]:
+                if name not in counts:
+                    raise ValueError(f"images_per_class: none for {name}, a class of {split}")
+                images.append(counts[name])
+        return images
 
     def hierarchy(self, classes: _Classes) -> Hierarchy:
         return Hierarchy(
             "graph", {split: _inner_nodes(split, nodes, classes[split]) for split, nodes in self.split_subgraphs}
         )
-
-    def _images(self, classes: _Classes) -> Iterator[int]:
-        for split, counts in self.images_per_class:
-            for name in classes[split]:
-                if name not in counts:
-                    raise ValueError(f"images_per_class: none for {name}, a class of {split}")
-                yield counts[name]
 
 
 _STORED: TypeAdapter[_Flat | _BiLevel | _Hierarchical] = TypeAdapter(

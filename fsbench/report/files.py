@@ -13,6 +13,7 @@ from fsbench.methods import METHODS
 from fsbench.records import Record, read_record
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import Table, build_table, measure
+from fsbench.suite import list_suites
 
 __all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_reports"]
 
@@ -37,7 +38,9 @@ RANK_COLUMNS = ("method", "average_rank")
 
 
 def records_in(folder: Path) -> list[Record]:
-    """All records in a folder, their rows in the order of `fsbench methods`, others after these.
+    """All records in a folder, ordered: rows as in `fsbench methods`, sources as in a suite that comes with fsbench.
+
+    What is in neither comes after these, by name.
 
     Raises:
         RecordError: There is none, or one is damaged.
@@ -45,20 +48,28 @@ def records_in(folder: Path) -> list[Record]:
     records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     if not records:
         raise RecordError(f"there are no records in {folder}; run a suite with --out {folder.parent} first.")
-    places = {info.name: place for place, info in enumerate(METHODS)}
-    return sorted(records, key=lambda record: places.get(record.identity.method, len(places)))
+    methods = [info.name for info in METHODS]
+    sources = {suite.name: suite.sources.test for suite in list_suites()}
+
+    def place(record: Record) -> tuple[int, int]:
+        identity = record.identity
+        return _place(identity.method, methods), _place(identity.source, sources.get(identity.suite, []))
+
+    return sorted(records, key=place)
 
 
-def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] = ()) -> Table:
+def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] = (), *, ranks: bool = False) -> Table:
     """Write `table.md`, `table.csv` and `ranks.csv` into a folder.
 
     `table.csv` has one line a record: `TABLE_COLUMNS`, accuracies in percent, `rank` that of the row and
-    empty where it has none. `ranks.csv` has the rows that are ranked in every column.
+    empty where it has none; way, shot and queries are empty where they vary. `ranks.csv` has the rows that
+    are ranked in every column.
 
     Args:
         records: What was measured, of one suite.
         out: The folder; it is created.
         missing: Why planned cells have no record, a sentence each.
+        ranks: For `table.md`, as in `to_markdown`.
 
     Returns:
         The table.
@@ -68,11 +79,15 @@ def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] =
         OutputError: The folder cannot be written.
     """
     table = build_table(records, missing=missing)
-    ranks = ([row.name, _number(row.average_rank)] for row in table.rows if row.average_rank is not None)
-    write_atomic(out / "table.md", to_markdown(table))
+    averages = ([row.name, _number(row.average_rank)] for row in table.rows if row.average_rank is not None)
+    write_atomic(out / "table.md", to_markdown(table, ranks=ranks))
     write_atomic(out / "table.csv", _csv(TABLE_COLUMNS, _table_lines(table)))
-    write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, ranks))
+    write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, averages))
     return table
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
 
 
 def _table_lines(table: Table) -> Iterator[list[object]]:

@@ -5,12 +5,22 @@ The words depend on the records alone: no date, no timing, so that two equal run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from fsbench.records import Record
 from fsbench.report.table import Column, Table
 
-__all__ = ["Note", "footnote", "listed", "reduced", "span"]
+__all__ = ["Note", "footnote", "listed", "partial", "reduced", "span"]
+
+_TRACKS = {
+    "apart": "support and query of a class never share a track (the frames of one object)",
+    "shared": "support and query of a class may share a track (the frames of one object), as in the published protocol",
+    "unknown": (
+        "the prepared files do not say which images belong to a track (the frames of one object), so support and "
+        "query of a class may share one"
+    ),
+}
 
 
 class Note(NamedTuple):
@@ -28,7 +38,11 @@ def footnote(table: Table) -> list[Note]:
         _ranks(table),
         _inductive(table),
         _backbones(table),
+        *_train_sources(table),
+        *_starts(table),
         *_episodes(table),
+        *_variable(table),
+        *_left_out(table),
         *_missing(table),
         _made_with(table),
     ]
@@ -39,6 +53,15 @@ def reduced(table: Table) -> str | None:
     fractions = {record.identity.training_fraction for record in table.records} - {1.0}
     percents = listed(f"{100 * fraction:g} %" for fraction in sorted(fractions))
     return f"({percents} of the suite's length)" if fractions else None
+
+
+def partial(table: Table) -> str | None:
+    """The stamp of a table with sources whose images are not all there: which, and what there is of them."""
+    sources: dict[str, list[str]] = {}
+    for column in table.columns:
+        if column.partial:
+            sources.setdefault(column.partial.removeprefix("partial "), []).append(column.source)
+    return "; ".join(f"{listed(names)} {stamp}" for stamp, names in sources.items()) or None
 
 
 def listed(values: Iterable[object], separator: str = ", ") -> str:
@@ -63,42 +86,83 @@ def _accuracy() -> Note:
 
 
 def _seeds(table: Table) -> Iterator[Note]:
-    if any(cell is not None and cell.spread is not None for row in table.rows for cell in row.cells):
+    if table.several_seeds:
         yield Note(
             "Training seeds",
-            "where a row has several, the accuracy of an episode is first averaged over them; the figure in brackets "
-            "is the standard deviation between the means of the seeds.",
+            f"where a {_line(table)} has several, the accuracy of an episode is first averaged over them; the figure "
+            "in brackets right after the interval is the standard deviation between the means of the seeds.",
         )
 
 
+def _line(table: Table) -> str:
+    """What a reader sees the figures of a method as."""
+    return "method" if table.by_source else "row"
+
+
 def _ranks(table: Table) -> Note:
+    one, place = _line(table), "row" if table.by_source else "column"
     ranked = listed(row.name for row in table.rows if not row.transductive)
+    several = table.by_source and len(table.settings) > 1
+    scope = " of a table, and in the last table over those of all" if several else ""
     return Note(
         "Rank",
-        f"Meta-Dataset's rule in every column, among {ranked or 'no row'}: the best row leads, rows that lie at most "
-        "√(CI² + CI²) of the two below it are tied with it and share a rank, and the others follow in the same way. "
-        "The average rank is the mean over the columns. Bold: the best row and those tied with it.",
+        f"Meta-Dataset's rule in every {place}, among {ranked or f'no {one}'}: the best {one} leads, {one}s that lie "
+        "at most √(CI² + CI²) of the two below it are tied with it and share a rank, and the others follow in the same "
+        f"way. The average rank is the mean over the {place}s{scope}. Bold: the best {one} and those tied with it.",
     )
 
 
 def _inductive(table: Table) -> Note:
+    one, everywhere = _line(table), "for every method" if table.by_source else "in every row"
     exception = (
-        " The rows marked transductive are the exception: they may use all queries of an episode together, so they are "
-        "not like for like: not ranked, never bold."
+        f" The {one}s marked transductive are the exception: they may use all queries of an episode together, so they "
+        "are not like for like: not ranked, never bold."
     )
     return Note(
         "Inductive",
         "the answer to a query does not depend on the episode's other queries."
-        + (exception if any(row.transductive for row in table.rows) else " So it is in every row."),
+        + (exception if any(row.transductive for row in table.rows) else f" So it is {everywhere}."),
     )
 
 
 def _backbones(table: Table) -> Note:
-    parameters: dict[str, set[int]] = {}
+    records: dict[str, list[Record]] = {}
     for row in table.rows:
-        parameters.setdefault(row.backbone, set()).update(record.training.parameters for record in row.records)
-    text = "; ".join(f"{backbone}, {span(counts)} trained parameters" for backbone, counts in parameters.items())
+        records.setdefault(row.backbone, []).extend(row.records)
+    text = "; ".join(f"{backbone}, {_sizes(found)} trained parameters" for backbone, found in records.items())
     return Note("Backbone", f"{text} with the method's own.")
+
+
+def _sizes(records: Sequence[Record]) -> str:
+    features = [record.features for record in records if record.features is not None]
+    known = f"{span(features)} features, " if features else ""
+    return known + span(record.training.parameters for record in records)
+
+
+def _train_sources(table: Table) -> Iterator[Note]:
+    """One note for every set of several sources that models were trained on."""
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for row in table.rows:
+        for record in row.records:
+            methods.setdefault(tuple(record.identity.train_sources), []).append(row.name)
+    for sources, names in methods.items():
+        if len(sources) > 1:
+            whose = f" ({listed(names)})" if len(methods) > 1 else ""
+            yield Note(
+                "Trained on",
+                f"{len(sources)} sources{whose}: {', '.join(sources)}; the source of every training episode, and of "
+                "every image of a training batch, is drawn uniformly.",
+            )
+
+
+def _starts(table: Table) -> Iterator[Note]:
+    names = {record.identity.row: row.name for row in table.rows for record in row.records}
+    methods: dict[str, list[str]] = {}
+    for record in table.records:
+        if (start := record.identity.initialised_from) is not None:
+            methods.setdefault(names.get(start, start), []).append(names[record.identity.row])
+    for start, found in methods.items():
+        yield Note("Initialisation", f"the training of {listed(found)} starts from the backbone of {start}.")
 
 
 def _episodes(table: Table) -> Iterator[Note]:
@@ -106,19 +170,37 @@ def _episodes(table: Table) -> Iterator[Note]:
     sources: dict[str, list[Column]] = {}
     for column in table.columns:
         colours = "1 channel" if column.channels == 1 else f"{column.channels} channels"
-        partial = f", {column.partial}" if column.partial else ""
+        missing = f", {column.partial}" if column.partial else ""
+        tracks = f"; {_TRACKS[column.tracks]}" if column.tracks else ""
         source = (
             f"{column.source}, {column.split} split, {column.image_size}×{column.image_size} pixels, {colours}, "
-            f"pack {column.pack[:12]}{partial}; sampler {column.sampler}, seed {column.episode_seed}"
+            f"pack {column.pack[:12]}{missing}{tracks}; sampler {column.sampler}, seed {column.episode_seed}"
         )
         sources.setdefault(source, []).append(column)
     for source, columns in sources.items():
-        draws = "; ".join(
-            f"{column.way}-way {column.shot}-shot, {column.queries} queries per class, {column.episodes} episodes, "
-            f"hash {column.episode_set[:12]}"
-            for column in columns
+        yield Note("Episodes", f"{source}: {'; '.join(map(_draw, columns))}.")
+
+
+def _draw(column: Column) -> str:
+    queries = "" if column.queries is None else f"{column.queries} queries per class, "
+    few = column.classes_left_out
+    which = "1 class left out, which has" if few == 1 else f"{few} classes left out, which have"
+    left_out = f", {which} too few images" if few else ""
+    return f"{column.setting}, {queries}{column.episodes} episodes, hash {column.episode_set[:12]}{left_out}"
+
+
+def _variable(table: Table) -> Iterator[Note]:
+    if any(column.way is None for column in table.columns):
+        yield Note(
+            "Variable way and shot",
+            "Meta-Dataset's sampler: 5 to 50 ways, up to 500 support images and up to 10 queries per class; ways and "
+            "shots differ from episode to episode, and shots also from class to class.",
         )
-        yield Note("Episodes", f"{source}: {draws}.")
+
+
+def _left_out(table: Table) -> Iterator[Note]:
+    for source, reason in table.absent.items():
+        yield Note("Left out", f"{source}: {reason}")
 
 
 def _missing(table: Table) -> Iterator[Note]:
@@ -129,7 +211,9 @@ def _missing(table: Table) -> Iterator[Note]:
         if cell is None
     ]
     if holes:
-        yield Note("Missing", f"no finished record of {'; '.join(holes)}. A row with a gap has no average rank.")
+        yield Note(
+            "Missing", f"no finished record of {'; '.join(holes)}. A {_line(table)} with a gap has no average rank."
+        )
     for reason in table.missing:
         yield Note("Missing", reason)
 

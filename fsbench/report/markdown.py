@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fsbench.records import Record
-from fsbench.report.footnote import footnote, listed, reduced, span
+from fsbench.report.footnote import footnote, listed, partial, reduced, span
 from fsbench.report.table import Cell, Row, Table
 
 __all__ = ["to_markdown"]
 
 _NOTHING = "–"
 _REDUCED = "†"
+_PARTIAL = "‡"
 
 _Titled = tuple[str, Iterable[str]]  # a title and the texts below it
 
 
-def to_markdown(table: Table, *, notes: bool = True) -> str:
+def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False) -> str:
     """Write a table with its title and stamps.
 
-    One test source gives one table with all shots; several give one table a shot, sources side by side,
-    and one of average ranks.
+    One test source gives one table with all shots, a method a row. Several give one table for every way and
+    shot as in the Meta-Dataset paper, a source a row and a method a column, and one of average ranks.
 
     Args:
         table: What to write.
         notes: Also how the models were trained, and what the figures are. Without them it fits a screen.
+        ranks: With several test sources, also the rank behind every figure; with one they always stand there.
     """
-    parts = [f"# {_escape(table.suite)}"]
-    if stamp := reduced(table):
-        parts.append(f"**reduced training** {_escape(stamp)} in the rows marked {_REDUCED}")
-    if len({column.source for column in table.columns}) == 1:
-        parts.append(_compact(table))
-    else:
-        for way, shot in dict.fromkeys((column.way, column.shot) for column in table.columns):
-            parts += [f"## {way}-way {shot}-shot", _side_by_side(table, way, shot)]
-        parts += ["## Average rank", _pipe_table([*_heads(table), _average_ranks(table)])]
+    parts = [f"# {_escape(table.suite)}", *(_paper(table, ranks) if table.by_source else _compact(table))]
     if notes:
         points = "\n".join(f"- **{_escape(note.term)}**: {_escape(note.text)}" for note in footnote(table))
         parts += ["## What the figures are", points, "## How the models were trained", _trainings(table)]
@@ -49,22 +43,58 @@ def _escape(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word, an underscore is only itself
 
 
-def _compact(table: Table) -> str:
+def _compact(table: Table) -> Iterator[str]:
     """One source: all columns in one table."""
+    yield from _stamps(table, "in the rows", "images")
     one_way = len({column.way for column in table.columns}) == 1
     figures: list[_Titled] = []
     for index, column in enumerate(table.columns):
-        figures += _figures(table, index, f"{column.shot}-shot" if one_way else f"{column.way}-way {column.shot}-shot")
-    return _pipe_table([*_heads(table), *figures, _average_ranks(table)])
+        title = f"{column.shot}-shot" if one_way and column.way is not None else column.setting
+        figures += _figures(table, index, title)
+    yield _pipe_table([*_heads(table), *figures, _average_ranks(table)])
 
 
-def _side_by_side(table: Table, way: int, shot: int) -> str:
-    """Several sources: the columns of one way and shot."""
-    figures: list[_Titled] = []
-    for index, column in enumerate(table.columns):
-        if (column.way, column.shot) == (way, shot):
-            figures += _figures(table, index, _escape(column.source))
-    return _pipe_table([*_heads(table), *figures])
+def _paper(table: Table, ranks: bool) -> Iterator[str]:
+    """Several sources: a table for every way and shot, sources below each other, methods side by side."""
+    backbones = {row.backbone for row in table.rows}
+    if len(backbones) == 1:
+        yield f"Backbone: {_escape(*backbones)}"
+    yield from _stamps(table, "of the methods", f"images in the sources marked {_PARTIAL}")
+    if ranks:
+        spread = (
+            "the standard deviation between training seeds, where there are several; " if table.several_seeds else ""
+        )
+        yield f"In brackets: {spread}the rank"
+    for setting in table.settings:
+        yield f"## {setting.capitalize()}"
+        yield _by_source(table, setting, ranks, several_backbones=len(backbones) > 1)
+    if len(table.settings) > 1:
+        yield "## Average rank"
+        yield _pipe_table([*_heads(table), _average_ranks(table)])
+
+
+def _by_source(table: Table, setting: str, ranks: bool, *, several_backbones: bool) -> str:
+    """The figures of one way and shot, then a line for every source left out, then the average ranks."""
+    places = [place for place, column in enumerate(table.columns) if column.setting == setting]
+    measured = [table.columns[place] for place in places]
+    sources = [
+        f"{_escape(column.source)} {_PARTIAL}" if column.partial else _escape(column.source) for column in measured
+    ]
+    columns: list[_Titled] = [("Test source", [*sources, *map(_escape, table.absent), "average rank"])]
+    for row in table.rows:
+        figures = [_figure(row.cells[place], ranks) for place in places]
+        average = _rank(row.setting_ranks.get(setting), 2)
+        title = f"{_name(row)}, {_escape(row.backbone)}" if several_backbones else _name(row)
+        columns.append((title, [*figures, *(_NOTHING for _ in table.absent), average]))
+    return _pipe_table(columns, left=1)
+
+
+def _stamps(table: Table, trained: str, incomplete: str) -> Iterator[str]:
+    """What a reader must know of a table before any figure of it."""
+    if stamp := reduced(table):
+        yield f"**reduced training** {_escape(stamp)} {trained} marked {_REDUCED}"
+    if stamp := partial(table):
+        yield f"**partial** {incomplete}: {_escape(stamp)}"
 
 
 def _trainings(table: Table) -> str:
@@ -72,19 +102,25 @@ def _trainings(table: Table) -> str:
     facts: list[_Titled] = [
         (
             "trained on",
-            [listed(_escape("+".join(r.identity.train_sources)) for r in row.records) for row in table.rows],
+            [listed(_escape(_trained_on(r)) for r in row.records) for row in table.rows],
         ),
         ("parameters", [span(r.training.parameters for r in row.records) for row in table.rows]),
         ("training seeds", [listed(sorted({r.identity.train_seed for r in row.records})) for row in table.rows]),
     ]
     for shot in dict.fromkeys(column.shot for column in table.columns):
         trained = ([r for r in row.records if r.identity.shot == shot] for row in table.rows)
-        facts.append((f"steps, {shot}-shot", [_steps(found) for found in trained]))
+        title = "steps, variable shot" if shot is None else f"steps, {shot}-shot"
+        facts.append((title, [_steps(found) for found in trained]))
     return f"{_pipe_table([_heads(table)[0], *facts], left=2)}\n\n" + (
         "Steps taken of the steps planned: a training that took fewer had stopped improving on the validation "
         "episodes. Those episodes alone also chose the weights that were kept. The parameters are all that the "
         "training adjusted."
     )
+
+
+def _trained_on(record: Record) -> str:
+    sources = record.identity.train_sources
+    return sources[0] if len(sources) == 1 else f"{len(sources)} sources"
 
 
 def _heads(table: Table) -> list[_Titled]:
@@ -102,21 +138,27 @@ def _figures(table: Table, column: int, title: str) -> list[_Titled]:
     cells = [row.cells[column] for row in table.rows]
     return [
         (title, [_figure(cell) for cell in cells]),
-        ("rank", [_NOTHING if cell is None or cell.rank is None else f"{cell.rank:.1f}" for cell in cells]),
+        ("rank", [_rank(None if cell is None else cell.rank, 1) for cell in cells]),
     ]
 
 
-def _figure(cell: Cell | None) -> str:
+def _figure(cell: Cell | None, ranks: bool = False) -> str:
+    """Mean and interval, bold if best, and in brackets the spread between training seeds and the rank."""
     if cell is None:
         return _NOTHING
     figure = f"{cell.mean:.2f} ± {cell.ci95:.2f}"
-    spread = "" if cell.spread is None else f" ({cell.spread:.2f})"
-    return f"**{figure}**{spread}" if cell.best else f"{figure}{spread}"
+    inside = [] if cell.spread is None else [f"{cell.spread:.2f}"]
+    if ranks:
+        inside.append(_rank(cell.rank, 1))
+    return (f"**{figure}**" if cell.best else figure) + (f" ({'; '.join(inside)})" if inside else "")
+
+
+def _rank(rank: float | None, decimals: int) -> str:
+    return _NOTHING if rank is None else f"{rank:.{decimals}f}"
 
 
 def _average_ranks(table: Table) -> _Titled:
-    averages = (row.average_rank for row in table.rows)
-    return "average rank", [_NOTHING if average is None else f"{average:.2f}" for average in averages]
+    return "average rank", [_rank(row.average_rank, 2) for row in table.rows]
 
 
 def _steps(records: Sequence[Record]) -> str:

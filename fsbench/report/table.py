@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 
@@ -25,9 +26,9 @@ class Column:
     """What is measured: one test source, way and shot, and the episodes that all rows share."""
 
     source: str
-    way: int
-    shot: int
-    queries: int  # per class
+    way: int | None  # None: way, shot and queries vary from episode to episode
+    shot: int | None
+    queries: int | None  # per class
     episodes: int
     split: str
     sampler: str
@@ -37,9 +38,16 @@ class Column:
     partial: str | None  # what is missing from an incomplete source
     image_size: int  # pixels, both ways
     channels: int
+    tracks: Literal["apart", "shared", "unknown"] | None  # of support and query; None: a source without tracks
+    classes_left_out: int  # having too few images
+
+    @property
+    def setting(self) -> str:
+        """Way and shot, in words."""
+        return "variable way and shot" if self.way is None else f"{self.way}-way {self.shot}-shot"
 
     def __str__(self) -> str:
-        return f"{self.source} {self.way}-way {self.shot}-shot"
+        return f"{self.source} {self.setting}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Row:
         transductive: Whether a query's answer may depend on the other queries.
         cells: One a column of the table; None where there is no record.
         average_rank: Mean of the ranks over all columns; None when the row is not ranked in all of them.
+        setting_ranks: The same over the columns of one setting, for every setting where the row has it.
     """
 
     name: str
@@ -81,6 +90,7 @@ class Row:
     transductive: bool
     cells: tuple[Cell | None, ...]
     average_rank: float | None
+    setting_ranks: Mapping[str, float]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -99,15 +109,37 @@ class Table:
 
     Attributes:
         suite: Its name.
-        columns: By shot, then way, then source in the order given.
+        columns: By shot, then way, then source in the order given; those of variable way and shot last.
         rows: In the order given.
         missing: Why cells are missing, a sentence each.
+        absent: The sources of the suite that were left out and measured in no column, and why.
     """
 
     suite: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     missing: tuple[str, ...]
+    absent: Mapping[str, str]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The test sources: those with columns, then those left out."""
+        return tuple(dict.fromkeys([*(column.source for column in self.columns), *self.absent]))
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The ways and shots, in words, in the order of the columns."""
+        return tuple(dict.fromkeys(column.setting for column in self.columns))
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any of its figures is a mean over several training seeds."""
+        return any(cell is not None and cell.spread is not None for row in self.rows for cell in row.cells)
+
+    @property
+    def by_source(self) -> bool:
+        """Whether it is printed with test sources below each other and methods side by side."""
+        return len(self.sources) > 1
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -134,11 +166,12 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = ()) -> Ta
     if len(suites) != 1:
         raise RecordError(f"a table holds the records of one suite, not of {', '.join(suites) or 'none'}.")
     sources = list(dict.fromkeys(record.identity.source for record in records))
-    columns: dict[tuple[int, int, int], Column] = {}
+    columns: dict[tuple[bool, int, int, int], Column] = {}
     rows: dict[str, dict[Column, list[Record]]] = {}
     for record in records:
         identity = record.identity
-        address = (identity.shot, identity.way, sources.index(identity.source))
+        variable, place = identity.way is None, sources.index(identity.source)
+        address = (variable, identity.shot or 0, identity.way or 0, place)
         column = columns.setdefault(address, _column(record))
         _check_column(record, column)
         rows.setdefault(identity.row, {}).setdefault(column, []).append(record)
@@ -147,7 +180,7 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = ()) -> Ta
         for found in by_column.values():
             found.sort(key=lambda record: record.identity.train_seed)
     ordered = tuple(columns[address] for address in sorted(columns))
-    return Table(suites[0], ordered, _rows(rows, ordered), tuple(missing))
+    return Table(suites[0], ordered, _rows(rows, ordered), tuple(missing), _absent(records, sources))
 
 
 def measure(records: Sequence[Record]) -> Interval:
@@ -189,6 +222,10 @@ def _rows(records: Mapping[str, Mapping[Column, Sequence[Record]]], columns: Seq
 
     names = _names(first)
     averages = average_ranks({str(column): found for column, found in ranks.items()})
+    by_setting = {
+        setting: average_ranks({str(column): found for column, found in ranks.items() if column.setting == setting})
+        for setting in dict.fromkeys(column.setting for column in columns)
+    }
     return tuple(
         Row(
             name=names[row],
@@ -196,9 +233,19 @@ def _rows(records: Mapping[str, Mapping[Column, Sequence[Record]]], columns: Seq
             transductive=record.identity.transductive,
             cells=tuple(cell(row, column) for column in columns),
             average_rank=averages.get(row),
+            setting_ranks={setting: found[row] for setting, found in by_setting.items() if row in found},
         )
         for row, record in first.items()
     )
+
+
+def _absent(records: Sequence[Record], measured: Sequence[str]) -> dict[str, str]:
+    """Why sources were left out that no record measures, every reason once."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in (item for record in records for item in record.absent.items()):
+        if name not in measured:
+            reasons.setdefault(name, []).append(reason)
+    return {name: "; ".join(dict.fromkeys(found)) for name, found in reasons.items()}
 
 
 def _spread(records: Sequence[Record]) -> float:
@@ -233,6 +280,8 @@ def _column(record: Record) -> Column:
         partial=identity.partial,
         image_size=identity.images["size"],
         channels=identity.images["channels"],
+        tracks=identity.tracks,
+        classes_left_out=identity.classes_left_out,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from fsbench.records import Record
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import build_table
 
-GOLDEN = Path(__file__).parent / "tiny.md"
+FOLDER = Path(__file__).parent
 
 
 def _suite() -> list[Record]:
@@ -23,12 +25,45 @@ def _suite() -> list[Record]:
     ]
 
 
+def _two_sources() -> list[Record]:
+    """The rows of `_suite` on two sources, one of which lacks images; a third was left out."""
+    return [
+        make_record(
+            record.label,
+            [max(0, right - less) for right in record.correct],
+            source=source,
+            shot=record.identity.shot,
+            transductive=record.identity.transductive,
+            fraction=0.1 if record.label == "fo-MAML" else 1,
+            train_sources=["omniglot"],
+            partial=partial,
+            absent={"aircraft": "there are no images of it."},
+        )
+        for record in _suite()
+        for source, less, partial in (("omniglot", 0, None), ("cu_birds", 9, "partial (20 per class)"))
+    ]
+
+
+def _variable(*sources: str) -> list[Record]:
+    return [
+        make_record(label, correct, source=source, shot=None, train_sources=["omniglot", "quickdraw"])
+        for label, correct in (("k-NN", (40, 42, 41, 43)), ("ProtoNet", (60, 66, 63, 69)))
+        for source in sources
+    ]
+
+
+def _figures(text: str) -> list[str]:
+    """Every cell of every table."""
+    cells = (cell.strip() for line in text.splitlines() if line.startswith("|") for cell in line.split("|")[1:-1])
+    return [cell for cell in cells if not cell.startswith((":", "-"))]
+
+
 def _line(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(start))
 
 
 def test_the_whole_text() -> None:
-    assert to_markdown(build_table(_suite())) == GOLDEN.read_text(encoding="utf-8")
+    assert to_markdown(build_table(_suite())) == (FOLDER / "tiny.md").read_text(encoding="utf-8")
 
 
 def test_without_notes_it_ends_with_the_table() -> None:
@@ -50,14 +85,116 @@ def test_timings_do_not_enter_and_every_machine_is_named() -> None:
     assert note.endswith("commit not recorded, ffffffffffff with changes, 0123456789ab; device NVIDIA X, cpu.")
 
 
-def test_several_sources_give_a_table_a_shot_and_one_of_average_ranks() -> None:
-    others = [make_record(r.label, r.correct, source="traffic_sign", shot=r.identity.shot) for r in _suite()[:6]]
-    text = to_markdown(build_table([*_suite()[:6], *others]))
-    headings = ["# tiny", "## 5-way 1-shot", "## 5-way 5-shot", "## Average rank"]
-    assert [line for line in text.splitlines() if line.startswith("#")][:4] == headings
-    titles = " ".join(_line(text, "| Method").split())
-    assert titles == "| Method | Backbone | omniglot | rank | traffic_sign | rank |"
-    assert text.count("- **Episodes**: ") == 2
+def test_the_whole_text_of_two_sources_and_one_left_out() -> None:
+    text = to_markdown(build_table(_two_sources()), ranks=True)
+    assert text == (FOLDER / "two_sources.md").read_text(encoding="utf-8")
+
+
+def test_the_whole_text_of_the_variable_protocol() -> None:
+    text = to_markdown(build_table(_variable("omniglot", "quickdraw")))
+    assert text == (FOLDER / "variable.md").read_text(encoding="utf-8")
+
+
+def test_one_source_of_the_variable_protocol_has_one_column_beside_the_fixed_ones() -> None:
+    rows = [*_suite()[:4], *_variable("omniglot")]
+    fixed = "5-way 1-shot | rank | 5-way 5-shot | rank"
+    for records, titles in ((rows, f"{fixed} | variable way and shot"), (rows[4:], "variable way and shot")):
+        line = _line(to_markdown(build_table(records)), "| Method")
+        assert " ".join(line.split()) == f"| Method | Backbone | {titles} | rank | average rank |"
+
+
+def test_ranks_stand_in_the_cells_on_request_only() -> None:
+    table = build_table(_two_sources())
+    with_ranks, without = (_figures(to_markdown(table, notes=False, ranks=ranks)) for ranks in (True, False))
+    assert [re.sub(r" \([\d.–]+\)$", "", cell) for cell in with_ranks] == without
+    assert sum(cell.endswith("(–)") for cell in with_ranks) == 4  # the transductive method's figures
+    alone = build_table(_suite())
+    assert to_markdown(alone, ranks=True) == to_markdown(alone)
+
+
+def test_the_spread_between_training_seeds_stands_before_the_rank() -> None:
+    seeds = [
+        make_record("ProtoNet", correct, source=source, train_seed=seed)
+        for source in ("omniglot", "birds")
+        for seed, correct in ((3, (75, 45)), (1, (45, 60)))
+    ]
+    text = to_markdown(build_table(seeds), ranks=True)
+    assert "| **75.00 ± 63.53** (7.07; 1.0) |" in text
+    assert "In brackets: the standard deviation between training seeds, where there are several; the rank" in text
+
+
+def test_backbones_that_differ_stand_in_the_heads() -> None:
+    wide = [record.model_copy(update={"backbone_label": "ResNet-18"}) for record in _two_sources()[:4]]
+    text = to_markdown(build_table([*wide, *_two_sources()[4:8]]))
+    titles = " ".join(_line(text, "| Test source").split())
+    assert titles == "| Test source | k-NN, ResNet-18 | ProtoNet, Conv4-64 |"
+    assert "Backbone: " not in text
+
+
+def test_partial_sources_are_stamped_under_the_title_and_on_their_rows() -> None:
+    stamps = {
+        "omniglot": "partial (20 per class)",
+        "birds": "partial (20 per class)",
+        "dtd": None,
+        "coco": "partial (9)",
+    }
+    text = to_markdown(build_table([make_record(source=source, partial=stamp) for source, stamp in stamps.items()]))
+    assert "**partial** images in the sources marked ‡: omniglot, birds (20 per class); coco (9)" in text.splitlines()
+    sources = [_line(text, f"| {source}").split("|")[1].strip() for source in stamps]
+    assert sources == ["omniglot ‡", "birds ‡", "dtd", "coco ‡"]
+    assert "pack omniglot-pac, partial (20 per class); sampler" in text
+    alone = to_markdown(build_table([make_record(partial="partial (20 per class)")]), notes=False)
+    assert alone.splitlines()[2] == "**partial** images: omniglot (20 per class)"
+    assert "‡" not in alone
+
+
+def test_sources_left_out_are_a_row_of_dashes_and_a_point_each() -> None:
+    absent = {"aircraft": "no images.", "fungi": "no list."}
+    table = build_table([make_record("k-NN", absent=absent), make_record("ProtoNet", absent=absent)])
+    text = to_markdown(table)
+    assert " ".join(_line(text, "| aircraft").split()) == "| aircraft | – | – |"
+    assert [line for line in text.splitlines() if "Left out" in line] == [
+        "- **Left out**: aircraft: no images.",
+        "- **Left out**: fungi: no list.",
+    ]
+    assert "| 1.50 |" in " ".join(_line(text, "| average rank").split())
+
+
+@pytest.mark.parametrize(
+    ("identity", "sentence"),
+    [
+        ({"tracks": "apart"}, "support and query of a class never share a track"),
+        ({"tracks": "shared"}, "may share a track (the frames of one object), as in the published protocol"),
+        ({"tracks": "unknown"}, "the prepared files do not say which images belong to a track"),
+        ({"classes_left_out": 1}, "hash omniglot-5-1, 1 class left out, which has too few images."),
+        ({"classes_left_out": 12}, "hash omniglot-5-1, 12 classes left out, which have too few images."),
+    ],
+)
+def test_what_the_episodes_are_drawn_from_is_said(identity: dict[str, Any], sentence: str) -> None:
+    assert sentence in _line(to_markdown(build_table([make_record(**identity)])), "- **Episodes**")
+    plain = _line(to_markdown(build_table([make_record()])), "- **Episodes**")
+    assert ("track" in plain, "left out" in plain) == (False, False)
+
+
+def test_the_sources_of_a_training_are_listed() -> None:
+    several = make_record("ProtoNet", train_sources=["omniglot", "birds", "dtd"], features=64)
+    text = to_markdown(build_table([several]))
+    assert _line(text, "- **Trained on**") == (
+        "- **Trained on**: 3 sources: omniglot, birds, dtd; the source of every training episode, and of every image "
+        "of a training batch, is drawn uniformly."
+    )
+    assert "| 3 sources " in text
+    assert "Conv4-64, 64 features, 111,936 trained parameters" in text
+    mixed = to_markdown(build_table([several, make_record("k-NN")]))
+    assert "- **Trained on**: 3 sources (ProtoNet): omniglot, birds, dtd; " in mixed
+    assert "**Trained on**" not in to_markdown(build_table([make_record()]))
+
+
+def test_a_training_that_starts_from_another_rows_backbone_says_so() -> None:
+    rows = [make_record("k-NN", row="knn"), make_record("ProtoNet", initialised_from="knn")]
+    point = "- **Initialisation**: the training of ProtoNet starts from the backbone of {}."
+    assert _line(to_markdown(build_table(rows)), "- **Initialisation**") == point.format("k-NN")
+    assert _line(to_markdown(build_table(rows[1:])), "- **Initialisation**") == point.format("knn")
 
 
 def test_reduced_training_is_stamped_under_the_title_and_on_its_rows() -> None:

@@ -100,6 +100,50 @@ def test_a_gap_is_empty_and_costs_the_row_its_average() -> None:
     assert table.missing == ("ProtoNet on birds: training diverged.",)
 
 
+def test_the_variable_protocol_has_columns_of_its_own_after_the_others() -> None:
+    table = build_table([make_record("k-NN", LOW, shot=None), *_suite()])
+    assert [str(column) for column in table.columns][-2:] == ["birds 5-way 5-shot", "omniglot variable way and shot"]
+    column = table.columns[-1]
+    assert (column.way, column.shot, column.queries, column.sampler) == (None, None, None, "variable-1")
+    assert table.settings == ("5-way 1-shot", "5-way 5-shot", "variable way and shot")
+
+
+def test_every_setting_has_its_average_rank() -> None:
+    records = [r for r in _suite() if (r.label, r.identity.source, r.identity.shot) != ("ProtoNet", "birds", 5)]
+    table = build_table([*records, make_record("fo-MAML", HIGH, transductive=True)])
+    ranks = {row.name: row.setting_ranks for row in table.rows}
+    assert ranks == {
+        "k-NN": {"5-way 1-shot": 3, "5-way 5-shot": 2.5},
+        "ProtoNet": {"5-way 1-shot": 1.5},
+        "fo-MAML": {"5-way 1-shot": 1.5, "5-way 5-shot": 1.25},
+        "fo-MAML (transductive)": {},
+    }
+
+
+def test_a_source_left_out_by_some_counts_only_if_none_measures_it() -> None:
+    records = [
+        make_record("k-NN", absent={"birds": "no images.", "fungi": "no images."}),
+        make_record("k-NN", source="birds"),
+        make_record("ProtoNet", absent={"fungi": "no list."}),
+    ]
+    table = build_table(records)
+    assert table.absent == {"fungi": "no images.; no list."}
+    assert table.sources == ("omniglot", "birds", "fungi")
+
+
+@pytest.mark.parametrize(
+    ("records", "by_source"),
+    [
+        ([make_record()], False),
+        ([make_record(), make_record(shot=5), make_record(shot=None)], False),
+        ([make_record(), make_record(source="birds")], True),
+        ([make_record(absent={"birds": "no images."})], True),
+    ],
+)
+def test_a_table_with_several_sources_is_printed_by_source(records: Sequence[Record], by_source: bool) -> None:
+    assert build_table(records).by_source is by_source
+
+
 @given(st.randoms(use_true_random=False), st.integers(1, 2))
 def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
     shuffle: random.Random, seeds: int
@@ -127,6 +171,11 @@ def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
         ),
         ([make_record("a"), make_record("b", pack="other")], "has pack 'other'"),
         ([make_record("a"), make_record("b", (60, 61))], "has episodes 2 where others have 4"),
+        ([make_record("a"), make_record("b", tracks="apart")], "has tracks 'apart' where others have None"),
+        (
+            [make_record("a"), make_record("b", shot=None), make_record("c", (1, 2), shot=None)],
+            "variable way and shot has",
+        ),
         ([make_record(), make_record()], "2 records with training seed 0; keep one"),
         ([make_record(), make_record(shot=5, method="other")], "different methods"),
     ],

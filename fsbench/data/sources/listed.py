@@ -23,22 +23,27 @@ from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.folder import class_folders
 from fsbench.data.sources.records import records_listing
 from fsbench.data.tree import open_tree
-from fsbench.errors import DataError, DataNotFoundError
+from fsbench.errors import DataError
 
 __all__ = ["Original", "Splits", "arrange", "listed_source", "read_lists"]
 
 Original: TypeAlias = Callable[[Card, Path], Listing | None]  # the authors' layout in a folder; None: it is not there
-Prepare: TypeAlias = Callable[[Card, str, int, Path, Report], Prepared]
+_Prepare: TypeAlias = Callable[[Card, str, int, Path, Report], Prepared]
 Splits: TypeAlias = Mapping[str, Sequence[str]]  # split to the names of its classes
 
 
-def listed_source(original: Original) -> Prepare:
-    """The `prepare` of a source module that knows its authors' layout."""
+def listed_source(original: Original, *, by_number: bool = False) -> _Prepare:
+    """The `prepare` of a source module.
+
+    Args:
+        original: Reads the authors' layout.
+        by_number: Meta-Dataset's records call a class by the number that its name starts with.
+    """
 
     def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
         splits = read_lists(card.folder / "splits.toml")
         layouts: dict[str, Callable[[], Listing | None]] = {
-            "TFRecords": lambda: records_listing(origin),
+            "TFRecords": lambda: _records(origin, splits, by_number),
             "authors' files": lambda: original(card, origin) if origin.is_dir() else None,
             "class folders": lambda: _class_folders(card, origin, splits),
         }
@@ -116,18 +121,24 @@ def arrange(
     )
 
 
+def _records(origin: Path, splits: Splits, by_number: bool) -> Listing | None:
+    """Meta-Dataset's records, under the names of the split lists."""
+    listing = records_listing(origin)
+    if listing is None or not by_number:
+        return listing
+    named = {str(int(name.partition(".")[0])): name for names in splits.values() for name in names}
+    return listing.renamed(lambda number: named.get(number, number))
+
+
 def _class_folders(card: Card, origin: Path, splits: Splits) -> Listing | None:
     """Class folders named as in the split lists; a "/" in the name of a class is a "_" in that of its folder."""
     if not origin.exists():
         return None
     named = {name.replace("/", "_"): name for names in splits.values() for name in names}
     with open_tree(origin) as tree:
-        try:
-            folders = class_folders(tree)
-        except DataNotFoundError:
+        if not any(PurePosixPath(folder).name in named for folder in tree.folders):
             return None
-    if not set(folders) & set(named):
-        return None
+        folders = class_folders(tree)
     return Listing({named.get(name, name): [FileImage(origin, f) for f in files] for name, files in folders.items()})
 
 

@@ -11,20 +11,21 @@ images are found
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from fsbench.data.card import Card
 from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.sources.ilsvrc_2012 import train_images
 from fsbench.data.sources.listed import Splits, arrange, read_lists
 from fsbench.data.tree import open_tree
 from fsbench.errors import DataError
 
 __all__ = ["prepare"]
 
-_ILSVRC = ("train", "ILSVRC2012_img_train", "ILSVRC/Data/CLS-LOC/train")
 _COLUMNS = ["filename", "label"]
 
 _Lines = Mapping[str, list[str]]  # class to the names of its images
@@ -53,14 +54,12 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
         found = _read(path)
         _check_split(path, split, found, splits)
         lines |= found
-    folder = next(
-        (origin / place for place in _ILSVRC if any((origin / place / name).is_dir() for name in lines)), None
-    )
-    if folder is not None:
-        layout, classes = "ILSVRC 2012 train folder", _from_ilsvrc(folder, lines)
+    ilsvrc = train_images(origin)
+    if ilsvrc is not None:
+        layout, classes = "ILSVRC 2012 train folder", _from_ilsvrc(origin, ilsvrc, lines)
     else:
         layout, classes = "images", _from_images(card, origin, lines)
-    report(f"{card.name}: {sum(map(len, lines.values())):,} images listed, {layout} in {folder or origin}")
+    report(f"{card.name}: {sum(map(len, lines.values())):,} images listed, {layout} in {origin}")
     return arrange(card, variant, size, Listing(classes), splits, report, layout=layout)
 
 
@@ -74,7 +73,7 @@ def _read(path: Path) -> dict[str, list[str]]:
                 raise DataError(f"{path} begins with {','.join(head)!r}, not with 'filename,label'; get a new copy.")
             found: dict[str, list[str]] = {}
             for number, row in enumerate(rows, 2):
-                if len(row) != 2 or PurePosixPath(row[0]).name != row[0] or not row[0].startswith(row[1]):
+                if len(row) != 2 or not re.fullmatch(re.escape(row[1]) + r"\d{8}\.jpg", row[0]):
                     raise DataError(f"{path}, line {number}: {','.join(row)!r} is no image with its class; mend it.")
                 found.setdefault(row[1], []).append(row[0])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -119,18 +118,16 @@ def _from_images(card: Card, origin: Path, lines: _Lines) -> dict[str, list[File
     return {name: [places[file] for file in files] for name, files in lines.items()}
 
 
-def _from_ilsvrc(folder: Path, lines: _Lines) -> dict[str, list[FileImage]]:
+def _from_ilsvrc(origin: Path, images: Mapping[str, Sequence[FileImage]], lines: _Lines) -> dict[str, list[FileImage]]:
     """The listed images, by their place among the images of their class."""
     classes: dict[str, list[FileImage]] = {}
     for name, listed in lines.items():
-        if not (folder / name).is_dir():
-            raise DataError(f"{folder}: the class {name} has no folder; add it.")
-        ordered = sorted((folder / name).glob(f"{name}_*.JPEG"), key=lambda path: int(path.stem.rpartition("_")[2]))
+        ordered = sorted(images.get(name, ()), key=lambda image: int(PurePosixPath(image.file).stem.rpartition("_")[2]))
         numbers = [int(PurePosixPath(file).stem.removeprefix(name)) for file in listed]
         if max(numbers) > len(ordered):
             raise DataError(
-                f"{folder / name} has {len(ordered)} images, but number {max(numbers)} of them is listed; "
-                "it must be the whole class of ILSVRC 2012."
+                f"{origin} has {len(ordered)} images of {name}, but number {max(numbers)} of them is listed; "
+                "it must have the whole class of ILSVRC 2012."
             )
-        classes[name] = [FileImage(folder, f"{name}/{ordered[number - 1].name}") for number in numbers]
+        classes[name] = [ordered[number - 1] for number in numbers]
     return classes

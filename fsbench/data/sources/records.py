@@ -14,7 +14,7 @@ from fsbench.data.images import decode_image
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.specification import read_specification
 from fsbench.data.tfrecords import index_records, parse_example, read_record
-from fsbench.errors import DataError, DataNotFoundError
+from fsbench.errors import DataError
 
 __all__ = ["RecordImage", "records_listing"]
 
@@ -28,10 +28,9 @@ def records_listing(origin: Path) -> Listing | None:
         origin: The folder.
 
     Returns:
-        The listing, classes in the order of their ids; None if there is no `dataset_spec.json` in `origin`.
+        The listing, classes in the order of their ids; None if `origin` has no `dataset_spec.json` or no records.
 
     Raises:
-        DataNotFoundError: No class has its file.
         DataError: The specification is not valid, a file is cut or its records' lengths are damaged, or it has more
             or fewer records than the specification says.
     """
@@ -49,9 +48,8 @@ def records_listing(origin: Path) -> Listing | None:
                     "get a new copy of both."
                 )
             classes[name] = _Records(path, label, np.array(found, dtype=np.int64))
-    if not classes:
-        missing = specification.file_pattern.format(0)
-        raise DataNotFoundError(f"{origin} has {_SPECIFICATION} but no records; put {missing} and so on beside it.")
+    if not classes:  # the specification alone lies beside the authors' files
+        return None
     return Listing(classes, sum(specification.images_per_class), specification.hierarchy)
 
 
@@ -84,7 +82,8 @@ class RecordImage:
         example = parse_example(read_record(self.path, self.offset, self.length), place)
         images, labels = example.get("image", []), example.get("label", [])
         if len(images) != 1 or not isinstance(images[0], bytes):
-            raise DataError(f"{place} holds no image but {', '.join(example) or 'nothing'}; get a new copy of it.")
+            features = ", ".join(sorted(example)) or "none"
+            raise DataError(f"{place} has no single image among its features ({features}); get a new copy of it.")
         if labels != [self.label]:
             raise DataError(f"{place} has the label {labels} instead of [{self.label}]; get a new copy of it.")
         return decode_image(images[0], place, size=size, channels=channels)
