@@ -47,6 +47,12 @@ name = "original"
 description = "no rotations"
 classes = { train = 2, val = 2, test = 2 }
 images = 120
+
+[[variants]]
+name = "metadataset"
+description = "as Meta-Dataset has it"
+classes = { train = 2, val = 2, test = 2 }
+images = 120
 """
 
 

@@ -1,7 +1,8 @@
 """Omniglot (Lake et al., Science 2015), from its two archives as the authors publish them.
 
 A file is `images_background/<Alphabet>/<characterNN>/<IIII>_<DD>.png`: character number IIII, drawn by person DD,
-105x105 pixels of one bit, black ink on white paper. Here ink is 255 and paper 0.
+105x105 pixels of one bit, black ink on white paper. Here ink is 255 and paper 0, but in the variant "metadataset",
+which is as Meta-Dataset has it and may also come from Meta-Dataset's records.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import numpy.typing as npt
 
 from fsbench.data.card import Card
 from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
+from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.sources.listed import arrange
+from fsbench.data.sources.records import records_listing
 from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError
 
@@ -26,7 +30,8 @@ __all__ = ["DRAWINGS", "Characters", "characters_of", "download", "prepare", "re
 DRAWINGS = 20  # of every character
 _PARTS = {"images_background": ("train", "val"), "images_evaluation": ("test",)}  # archive: its original splits
 _PLACES = ("", "python", "omniglot-py")  # beside each other, as in the authors' repository, as torchvision lays them
-_TURNS = {"vinyals": (0, 90, 180, 270), "original": (0,)}  # degrees, counter-clockwise
+_TURNS = {"vinyals": (0, 90, 180, 270)}  # degrees, counter-clockwise; of the other variants: none
+_METADATASET = "metadataset"  # the original split, not inverted, with the alphabets as superclasses
 
 Characters = Mapping[str, Mapping[int, list[str]]]  # alphabet, number of the character, names of its files
 
@@ -34,12 +39,12 @@ Characters = Mapping[str, Mapping[int, list[str]]]  # alphabet, number of the ch
 def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
     """Read both archives, decode every drawing once and make the classes of a variant.
 
-    Classes are named `Alphabet/character01` ("original") or `Alphabet/character01/rot090` ("vinyals"). A rotation
+    Classes are named `Alphabet/character01`, or `Alphabet/character01/rot090` in the variant "vinyals". A rotation
     turns the resized drawing counter-clockwise, which is exact.
 
     Args:
         card: The card of Omniglot; the split lists beside it say which characters there must be.
-        variant: "vinyals" or "original"; the split list of this name lies beside the card.
+        variant: "vinyals", "original" or "metadataset".
         size: Height and width of the images, pixels.
         origin: A folder with `images_background` and `images_evaluation`, as zips or folders, in it, in its
             `python/` or in its `omniglot-py/`.
@@ -50,7 +55,11 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
         DataError: An archive is truncated, or an alphabet, character or drawing is missing or too many.
     """
     original = read_split(card.folder / "original.toml")
-    splits = read_split(card.folder / f"{variant}.toml")
+    splits = original if variant == _METADATASET else read_split(card.folder / f"{variant}.toml")
+    if variant == _METADATASET and (records := records_listing(origin)) is not None:
+        listing = records.renamed(lambda name: name.replace("-character", "/character"))
+        members = {split: [name for names in _by_alphabet(splits[split]) for name in names] for split in SPLITS}
+        return arrange(card, variant, size, listing, members, report, layout="TFRecords")
     drawings: dict[str, npt.NDArray[np.uint8]] = {}  # class name before rotation: [DRAWINGS, size, size]
     names: dict[str, list[str]] = {}
     for part, part_splits in _PARTS.items():
@@ -60,7 +69,7 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
             report(f"{card.name}: reading {sum(map(len, found.values())):,} characters from {tree.path}")
             for character, files in _each(found):
                 stacked = [decode_image(tree.read(f), f"{tree.path / f}", size=size, channels=1)[0] for f in files]
-                drawings[character] = 255 - np.stack(stacked)
+                drawings[character] = np.stack(stacked) if variant == _METADATASET else 255 - np.stack(stacked)
                 names[character] = [f"{character}/{PurePosixPath(file).stem}" for file in files]
     return _arrange(drawings, names, splits, variant, size)
 
@@ -147,7 +156,7 @@ def _arrange(
     variant: str,
     size: int,
 ) -> Prepared:
-    turns = _TURNS[variant]
+    turns = _TURNS.get(variant, (0,))
     suffix = {turn: f"/rot{turn:03}" if len(turns) > 1 else "" for turn in turns}
     made = sorted((character + suffix[turn], character, turn) for character in drawings for turn in turns)
     label = {name: index for index, (name, _, _) in enumerate(made)}
@@ -172,11 +181,19 @@ def _arrange(
             "variant": variant,
             "size": size,
             "resampling": RESAMPLING,
-            "ink": 255,
+            "ink": 0 if variant == _METADATASET else 255,
             "rotations": list(turns),
             "decoders": decoder_versions(),
         },
+        hierarchy=Hierarchy("superclasses", {split: _by_alphabet(splits[split]) for split in SPLITS})
+        if variant == _METADATASET
+        else None,
     )
+
+
+def _by_alphabet(alphabets: Mapping[str, list[int]]) -> list[list[str]]:
+    """The names of the characters of every alphabet."""
+    return [[_character(alphabet, number) for number in numbers] for alphabet, numbers in alphabets.items()]
 
 
 def _character(alphabet: str, number: int) -> str:
