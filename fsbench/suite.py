@@ -211,13 +211,13 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
 
 def list_suites() -> list[Suite]:
     """The suites that come with fsbench, by name."""
-    folder = resources.files("fsbench") / "suites"
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
-    return [_parse(entry.read_text(encoding="utf-8"), entry.name) for entry in files]
+    return [load_suite(name) for name in _shipped()]
 
 
 def load_suite(name: str) -> Suite:
     """Read a suite.
+
+    A file may name another suite as its `base`; it then says only what differs from that.
 
     Args:
         name: The name of one that comes with fsbench, or the path of a TOML file.
@@ -226,25 +226,11 @@ def load_suite(name: str) -> Suite:
         UsageError: There is no suite of this name.
         SuiteError: The file cannot be read; the text names file, line and key.
     """
-    if name.endswith(".toml"):
-        try:
-            return _parse(Path(name).read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SuiteError(f"the suite file {name} cannot be read ({error}).") from error
-    entry = resources.files("fsbench") / "suites" / f"{name}.toml"
-    if not entry.is_file():
-        known = [file.name.removesuffix(".toml") for file in (resources.files("fsbench") / "suites").iterdir()]
-        raise unknown("suite", name, known)
-    return _parse(entry.read_text(encoding="utf-8"), entry.name)
-
-
-def _parse(text: str, file: str) -> Suite:
+    text, file = _read(name)
+    content = _content(text, file)
     try:
-        return Suite.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"{file} is not valid TOML: {error}.") from error
+        return Suite.model_validate(content)
     except ValidationError as error:
-        content = tomllib.loads(text)
         found = [
             (_keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()
         ]
@@ -252,6 +238,49 @@ def _parse(text: str, file: str) -> Suite:
         line = _line_of(text, keys)
         where = f"{file}, line {line}" if line else file
         raise SuiteError(f"{where}: {'.'.join(keys) or 'the suite'}: {message}.") from error
+
+
+def _shipped() -> list[str]:
+    folder = resources.files("fsbench") / "suites"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _read(name: str) -> tuple[str, str]:
+    """The text of a suite, and what to call its file."""
+    if not name.endswith(".toml"):
+        if name not in _shipped():
+            raise unknown("suite", name, _shipped())
+        return (resources.files("fsbench") / "suites" / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml"
+    try:
+        return Path(name).read_text(encoding="utf-8"), name
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"the suite file {name} cannot be read ({error}).") from error
+
+
+def _content(text: str, file: str) -> dict[str, Any]:
+    """What a suite file says, with what its base says where it is silent."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{file} is not valid TOML: {error}.") from error
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if base not in _shipped():
+        raise SuiteError(f"{file}: base is {base!r}, which is no suite of fsbench; known: {', '.join(_shipped())}.")
+    below = _content(*_read(base))
+    if "base" in tomllib.loads(_read(base)[0]):
+        raise SuiteError(f"{file}: base is {base!r}, which has a base itself; name {base!r}'s.")
+    return _merged(below, content)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables merged, at every depth; of anything else, what is above."""
+    merged = below | above
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _merged(below[key], above[key])
+    return merged
 
 
 def _keys_of(content: Any, location: tuple[int | str, ...], missing: bool) -> list[str]:
