@@ -66,7 +66,7 @@ class BackboneSpec(_Model):
     """The backbone of all methods of a suite."""
 
     name: str
-    width: PositiveInt
+    width: PositiveInt  # filters of the first convolution
 
 
 class Sources(_Model):

@@ -68,8 +68,10 @@ def write_source(cache: Path, *, name: str = SOURCE, size: int = SIZE, images: i
     return write_small_pack(folder, source=name, size=size, images=images, seed=seed)
 
 
-def write_suite(path: Path, *edits: tuple[str, str], rows: tuple[str, ...] = tuple(_ROWS)) -> Path:
-    """Write the suite, each edit replacing the first place where its text stands."""
+def write_suite(
+    path: Path, *edits: tuple[str, str], rows: tuple[str, ...] = tuple(_ROWS), variable: bool = False
+) -> Path:
+    """Write the suite, each edit replacing the first place where its text stands; `variable` fits any shots."""
     text = _HEAD
     for name in rows:
         params, training = _ROWS[name]
@@ -77,6 +79,8 @@ def write_suite(path: Path, *edits: tuple[str, str], rows: tuple[str, ...] = tup
         text += f'training = "{training}"\n' if training in _ROWS else ""
         text += f"\n[methods.{name}.params]\n{params}" if params else ""
         text += "" if training in _ROWS else f"\n[methods.{name}.training]\n{training.lstrip()}"
+    if variable:
+        text = text.replace("tasks = 2", "tasks = 1").replace("steps = { 1 = 4, 5 = 3 }", "steps = 3")
     for old, new in edits:
         assert old in text, f"the suite has no {old!r}"
         text = text.replace(old, new, 1)

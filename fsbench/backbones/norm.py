@@ -40,9 +40,10 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def folded(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that is `conv` followed by this layer with its running statistics."""
-        assert self.running_var is not None and self.running_mean is not None and conv.bias is not None
+        assert self.running_var is not None and self.running_mean is not None
         scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return conv.weight * scale[:, None, None, None], (conv.bias - self.running_mean) * scale + self.bias
+        centred = -self.running_mean if conv.bias is None else conv.bias - self.running_mean
+        return conv.weight * scale[:, None, None, None], centred * scale + self.bias
 
 
 def conv_norm_pool(
@@ -55,7 +56,7 @@ def conv_norm_pool(
     the maps are a quarter as large; the sign of a negative scale goes into the convolution.
 
     Args:
-        conv: The convolution.
+        conv: The convolution, of any stride and padding, with or without bias.
         norm: What follows it.
         images: `[N, C, H, W]`; or `[N, G * C, H, W]`, the images of G tasks side by side, if `conv` and `norm`
             hold the weights of G networks stacked along their first dimension and `leading` is given.
@@ -63,16 +64,16 @@ def conv_norm_pool(
         pooled: Whether there is pooling.
     """
     groups = images.shape[1] // conv.weight.shape[1]
+
+    def convolve(weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(images, weight, bias, conv.stride, conv.padding, groups=groups)
+
     if leading is None and not norm.training:
-        weight, bias = norm.folded(conv)
-        return _pool(F.conv2d(images, weight, bias, padding=conv.padding), pooled)
-    if leading is None or leading == len(images):
-        maps = norm(F.conv2d(images, conv.weight, conv.bias, padding=conv.padding, groups=groups), leading)
-        return _pool(maps, pooled)
-    assert conv.bias is not None
+        return _pool(convolve(*norm.folded(conv)), pooled)
+    if leading is None or leading == len(images) or not pooled:
+        return _pool(norm(convolve(conv.weight, conv.bias), leading), pooled)
     sign = torch.where(norm.weight < 0, -1.0, 1.0).to(norm.weight.dtype)
-    weight, bias = conv.weight * sign[:, None, None, None], conv.bias * sign
-    maps = F.conv2d(images, weight, bias, padding=conv.padding, groups=groups)
+    maps = convolve(conv.weight * sign[:, None, None, None], None if conv.bias is None else conv.bias * sign)
     scale, shift = norm.scale_and_shift(maps[:leading], norm.weight * sign)
     return _pool(maps, pooled) * scale + shift
 

@@ -100,6 +100,8 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
     images, labels, names = prepared.images, prepared.labels.astype(np.int64), prepared.names
     if len(images) != len(labels) or len(names) != len(labels):
         raise DataError(f"{source}: {len(images)} images, {len(labels)} labels and {len(names)} names do not fit.")
+    if prepared.tracks is not None and len(prepared.tracks) != len(labels):
+        raise DataError(f"{source}: {len(labels)} labels and {len(prepared.tracks)} tracks do not fit.")
     if (np.diff(labels) < 0).any():
         raise DataError(f"{source}: the images must be sorted by class.")
     (folder / "pack.json").unlink(missing_ok=True)
@@ -153,7 +155,8 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         tracks = np.load(folder / "tracks.npy", allow_pickle=False) if tracked else None
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
-    if len(images) != len(labels) or np.bincount(labels).tolist() != content["counts"]:
+    fit = len(images) == len(labels) and (tracks is None or len(tracks) == len(labels))
+    if not fit or np.bincount(labels).tolist() != content["counts"]:
         raise DataError(f"the pack in {folder} is damaged (its arrays do not fit pack.json); {remedy}")
     return Pack(
         folder=folder,

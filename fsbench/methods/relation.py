@@ -40,7 +40,7 @@ class RelationNet(MetricMethod):
         if min(height, breadth) < 4:
             raise SuiteError(
                 f"RelationNet pools maps of {height}x{breadth} twice, which leaves nothing of them; "
-                "raise images.size in the suite, to 28 at least."
+                "raise images.size in the suite (a Conv4 needs 28 pixels, a ResNet-18 needs 97)."
             )
         self.first = nn.Conv2d(2 * width, width, kernel_size=3, padding=1)
         self.first_norm = BatchNorm2d(width)

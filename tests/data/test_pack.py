@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from fsbench.data.decoding import Undecoded
+from fsbench.data.listing import FileImage, Hierarchy
 from fsbench.data.pack import Pack, Prepared, load_pack, write_pack
 from fsbench.errors import DataError
 
@@ -21,6 +24,8 @@ def prepared() -> Prepared:
         splits={"train": [0, 2], "test": [1]},
         processing={"size": 4},
         partial="partial (5 images)",
+        tracks=[4, 4, 0, 7, 2],
+        hierarchy=Hierarchy("graph", {"train": [["ç", "a"], ["a"]], "val": [["x"]], "test": [["x", "b"]]}),
     )
 
 
@@ -38,9 +43,23 @@ def test_a_pack_is_read_as_it_was_written(pack: Pack) -> None:
     assert again.classes == ("a", "b", "ç")
     assert again.splits == {"train": (0, 2), "val": (), "test": (1,)}
     assert (again.processing, again.partial, again.digest) == ({"size": 4}, "partial (5 images)", pack.digest)
+    assert again.tracks is not None
+    assert again.tracks.tolist() == [4, 4, 0, 7, 2]
     assert again.counts.tolist() == [2, 1, 2]
     assert again.first.tolist() == [0, 2, 3]
     assert isinstance(again.images, np.memmap)
+
+
+def test_a_hierarchy_has_labels_and_only_classes_that_are_there(pack: Pack) -> None:
+    nodes = {"train": [[0, 2], [0]], "val": [], "test": [[1]]}
+    assert load_pack(pack.folder).hierarchy == {"kind": "graph", "nodes": nodes}
+
+
+def test_tracks_and_a_hierarchy_may_be_unknown(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack", "letters", prepared())
+    plain = write_pack(tmp_path / "pack", "letters", replace(prepared(), tracks=None, hierarchy=None))
+    assert plain.tracks is None
+    assert plain.hierarchy is None
 
 
 def test_the_digest_is_that_of_the_content(pack: Pack, tmp_path: Path) -> None:
@@ -52,6 +71,10 @@ def test_the_digest_is_that_of_the_content(pack: Pack, tmp_path: Path) -> None:
         {"splits": {"train": [0, 1], "test": [2]}},
         {"processing": {"size": 5}},
         {"partial": None},
+        {"tracks": [4, 4, 0, 7, 7]},
+        {"tracks": None},
+        {"hierarchy": Hierarchy("superclasses", {"train": [["ç", "a"], ["a"]], "test": [["b"]]})},
+        {"hierarchy": None},
     ):
         assert write_pack(tmp_path / "other", "letters", replace(prepared(), **change)).digest != pack.digest
 
@@ -62,6 +85,7 @@ def test_the_digest_is_that_of_the_content(pack: Pack, tmp_path: Path) -> None:
         ({"names": ["a/1"]}, "5 images, 5 labels and 1 names do not fit"),
         ({"labels": np.array([0, 0, 1, 2])}, "5 images, 4 labels and 5 names do not fit"),
         ({"labels": np.array([0, 1, 0, 2, 2])}, "must be sorted by class"),
+        ({"tracks": [4, 4, 0, 7]}, "5 labels and 4 tracks do not fit"),
     ],
 )
 def test_arrays_that_do_not_fit_are_not_written(tmp_path: Path, change: dict[str, object], complaint: str) -> None:
@@ -97,6 +121,8 @@ def labels_of_another_pack(folder: Path) -> None:
         (lambda folder: truncate(folder / "images.npy", 0), "cannot be read"),
         (lambda folder: truncate(folder / "images.npy", 200), "cannot be read"),
         (labels_of_another_pack, "its arrays do not fit"),
+        (lambda folder: (folder / "tracks.npy").unlink(), "cannot be read"),
+        (lambda folder: np.save(folder / "tracks.npy", np.arange(4)), "its arrays do not fit"),
     ],
 )
 def test_a_damaged_pack_says_so_and_what_to_do(pack: Pack, damage: Callable[[Path], object], complaint: str) -> None:
@@ -104,6 +130,24 @@ def test_a_damaged_pack_says_so_and_what_to_do(pack: Pack, damage: Callable[[Pat
     with pytest.raises(DataError, match=f"{complaint}.*delete .* and prepare the source again") as caught:
         load_pack(pack.folder)
     assert str(pack.folder) in str(caught.value)
+
+
+def test_verifying_finds_other_tracks(pack: Pack) -> None:
+    np.save(pack.folder / "tracks.npy", np.arange(5))
+    load_pack(pack.folder)
+    with pytest.raises(DataError, match=r"damaged \(tracks\.npy does not match its hash\)"):
+        load_pack(pack.folder, verify=True)
+
+
+def test_images_are_decoded_into_the_pack(tmp_path: Path) -> None:
+    items = []
+    for number, image in enumerate(prepared().images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"{number}.png")
+        items.append(FileImage(tmp_path, f"{number}.png"))
+    decoded = write_pack(tmp_path / "decoded", "letters", replace(prepared(), images=Undecoded(items, 4, 3)))
+    assert decoded.digest == write_pack(tmp_path / "pack", "letters", prepared()).digest
+    with pytest.raises(DataError, match="4 images, 5 labels and 5 names do not fit"):
+        write_pack(tmp_path / "fewer", "letters", replace(prepared(), images=Undecoded(items[:4], 4, 3)))
 
 
 def test_a_pack_that_was_being_replaced_is_no_pack(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:

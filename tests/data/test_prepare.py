@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fsbench.data.commands import data
-from fsbench.data.places import data_root, own_packs
+from fsbench.data.places import data_root, own_packs, source_files
 from fsbench.data.prepare import ensure_pack, pack_folder, prepare_own, verify
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, OutputError, UsageError
 
@@ -65,6 +65,16 @@ def test_files_are_looked_for_below_the_argument_then_the_environment_then_here(
     monkeypatch.setenv("FSBENCH_DATA", str(tmp_path))
     assert data_root() == tmp_path
     assert data_root(Path("there")) == Path("there")
+
+
+def test_a_source_is_looked_for_in_its_folder_or_zip_and_then_in_meta_dataset(tmp_path: Path) -> None:
+    assert source_files("dtd", tmp_path) == tmp_path / "dtd"  # where it should be
+    (tmp_path / "meta_dataset").mkdir()
+    (tmp_path / "dtd.tar").touch()
+    for place in ("meta_dataset/dtd.zip", "meta_dataset/dtd", "dtd.zip", "dtd"):  # each goes before the last
+        (tmp_path / place).touch()
+        assert source_files("dtd", tmp_path) == tmp_path / place
+    assert source_files("dtd_2", tmp_path) == tmp_path / "dtd_2"
 
 
 def test_packs_lie_in_the_cache_by_name_variant_and_size(cache: Path) -> None:

@@ -80,7 +80,7 @@ def arrange(
         layout: In what form the files are, for the pack.
 
     Raises:
-        DataError: The listing has a class that no split has, a class without images, or no class at all.
+        DataError: The listing has a class that no split has, or a class without images.
     """
     known = [name for names in splits.values() for name in names]
     for name, items in listing.classes.items():

@@ -17,11 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from fsbench.data.card import Card
 from fsbench.data.images import Report
-from fsbench.data.listing import FileImage, Listing
+from fsbench.data.listing import FileImage, Listing, Reader
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.ilsvrc_2012 import train_images
 from fsbench.data.sources.listed import Splits, arrange, read_lists
-from fsbench.data.tree import open_tree
 from fsbench.errors import DataError
 
 __all__ = ["prepare"]
@@ -94,7 +93,7 @@ def _check_split(path: Path, split: str, found: Iterable[str], splits: Splits) -
             "have. It is another split, as that of Vinyals et al. (2016), whose results are not comparable with those "
             "that papers report; use the CSV files of Ravi and Larochelle."
         )
-    for kind, some in (("lacks", wanted - there), ("has a class of another split,", there - wanted)):
+    for kind, some in (("has a class of another split,", there - wanted), ("lacks", wanted - there)):
         if some:
             raise DataError(f"{path} {kind} {sorted(some)[0]} ({len(some)} such); get a new copy.")
 
@@ -102,9 +101,10 @@ def _check_split(path: Path, split: str, found: Iterable[str], splits: Splits) -
 def _from_images(card: Card, origin: Path, lines: _Lines) -> dict[str, list[FileImage]]:
     """The listed images, by name, wherever they lie in the folder or in its zips."""
     places: dict[str, FileImage] = {}
-    for path in [origin, *sorted(origin.rglob("*.zip"))]:
-        with open_tree(path) as tree:
-            for file in tree.files:
+    with Reader() as reader:
+        zips = [origin / file for file in reader.tree(origin).files if file.endswith(".zip")]
+        for path in [origin, *zips]:
+            for file in reader.tree(path).files:
                 if file.endswith(".jpg"):
                     places.setdefault(PurePosixPath(file).name, FileImage(path, file))
     if not places:
@@ -124,10 +124,11 @@ def _from_ilsvrc(origin: Path, images: Mapping[str, Sequence[FileImage]], lines:
     for name, listed in lines.items():
         ordered = sorted(images.get(name, ()), key=lambda image: int(PurePosixPath(image.file).stem.rpartition("_")[2]))
         numbers = [int(PurePosixPath(file).stem.removeprefix(name)) for file in listed]
-        if max(numbers) > len(ordered):
-            raise DataError(
-                f"{origin} has {len(ordered)} images of {name}, but number {max(numbers)} of them is listed; "
-                "it must have the whole class of ILSVRC 2012."
-            )
+        for number in (min(numbers), max(numbers)):
+            if not 1 <= number <= len(ordered):
+                raise DataError(
+                    f"{origin} has {len(ordered)} images of {name}, but number {number} of them is listed; "
+                    "it must have the whole class of ILSVRC 2012."
+                )
         classes[name] = [ordered[number - 1] for number in numbers]
     return classes
