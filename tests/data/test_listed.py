@@ -224,6 +224,13 @@ def test_what_is_there_of_a_source_is_stamped_on_its_pack(birds: Path, left_out:
     assert json.loads((ensure_pack("cu_birds", size=8).folder / "pack.json").read_text())["partial"] == stamp
 
 
+def test_images_too_many_do_not_make_up_for_a_class(birds: Path) -> None:
+    (birds / "003.Auklet").rename(birds.parent / "auklet")
+    for place in birds.iterdir():
+        (place / "d.jpg").write_bytes(picture(3, 3))
+    assert prepare("cu_birds", birds).partial == "partial (3 of 4 classes, 4 per class)"
+
+
 def test_more_images_than_there_are_do_not_pass_for_a_partial_source(birds: Path) -> None:
     (birds / "004.Ani" / "d.jpg").write_bytes(picture(1, 3))
     prepare("cu_birds", birds)

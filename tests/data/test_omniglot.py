@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from tfrecord import TFRecordWriter
 
 from fsbench.data.prepare import download, ensure_pack, verify
 from fsbench.errors import DataError, DataNotFoundError, UsageError
@@ -49,6 +53,45 @@ def test_the_original_variant_follows_the_archives(characters: Path) -> None:
         "test": {"Tengwar/character01", "Tengwar/character02"},
     }
     assert pack.folder != ensure_pack("omniglot", data_root=characters).folder
+
+
+def test_the_metadataset_variant_is_black_on_white_with_alphabets_together(characters: Path) -> None:
+    original = ensure_pack("omniglot:original", data_root=characters)
+    pack = ensure_pack("omniglot:metadataset", data_root=characters)
+    assert pack.classes == original.classes
+    assert np.array_equal(pack.images, 255 - np.asarray(original.images))
+    assert pack.hierarchy == {"kind": "superclasses", "nodes": {"train": [[2, 3]], "val": [[0, 1]], "test": [[4, 5]]}}
+    assert original.hierarchy is None
+
+
+def test_the_metadataset_variant_comes_from_records_too(characters: Path, tmp_path: Path) -> None:
+    expected = ensure_pack("omniglot:metadataset", data_root=characters, size=105)
+    origin = tmp_path / "records"
+    origin.mkdir()
+    order = [2, 3, 0, 1, 4, 5]  # the classes by split
+    stored = {
+        "__class__": "BiLevelDatasetSpecification",
+        "name": "omniglot",
+        "superclasses_per_split": {"TRAIN": 1, "VALID": 1, "TEST": 1},
+        "classes_per_superclass": {"0": 2, "1": 2, "2": 2},
+        "images_per_class": {str(label): 20 for label in range(6)},
+        "superclass_names": {"0": "Latin", "1": "Greek", "2": "Tengwar"},
+        "class_names": {str(i): expected.classes[label].replace("/", "-") for i, label in enumerate(order)},
+        "path": "records",
+        "file_pattern": "{}.tfrecords",
+    }
+    (origin / "dataset_spec.json").write_text(json.dumps(stored))
+    for place, label in enumerate(order):
+        writer = TFRecordWriter(str(origin / f"{place}.tfrecords"))
+        for image in expected.images[20 * label : 20 * label + 20, 0]:
+            stream = io.BytesIO()
+            Image.fromarray(image).convert("RGB").save(stream, "JPEG", quality=95)
+            writer.write({"image": (stream.getvalue(), "byte"), "label": (place, "int")})
+        writer.close()
+    pack = ensure_pack("omniglot:metadataset", origin=origin, size=105, fresh=True)
+    assert (pack.classes, pack.splits, pack.hierarchy) == (expected.classes, expected.splits, expected.hierarchy)
+    assert pack.partial is None
+    assert abs(pack.images.astype(int) - expected.images).mean() < 2  # JPEG
 
 
 @pytest.mark.parametrize("place", ["", "python", "omniglot-py"])

@@ -77,6 +77,15 @@ def test_a_source_is_looked_for_in_its_folder_or_zip_and_then_in_meta_dataset(tm
     assert source_files("dtd_2", tmp_path) == tmp_path / "dtd_2"
 
 
+def test_a_folder_with_nothing_but_a_card_has_no_files(tmp_path: Path) -> None:
+    (tmp_path / "dtd").mkdir()
+    (tmp_path / "dtd" / "card.toml").touch()
+    (tmp_path / "dtd.zip").touch()
+    assert source_files("dtd", tmp_path) == tmp_path / "dtd.zip"
+    (tmp_path / "dtd" / "images").mkdir()
+    assert source_files("dtd", tmp_path) == tmp_path / "dtd"
+
+
 def test_packs_lie_in_the_cache_by_name_variant_and_size(cache: Path) -> None:
     assert pack_folder("omniglot") == pack_folder("omniglot:vinyals") == cache / "packs" / "omniglot-28px"
     assert pack_folder("omniglot:original", 32) == cache / "packs" / "omniglot-original-32px"

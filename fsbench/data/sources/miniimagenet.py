@@ -72,6 +72,8 @@ def _read(path: Path) -> dict[str, list[str]]:
                 raise DataError(f"{path} begins with {','.join(head)!r}, not with 'filename,label'; get a new copy.")
             found: dict[str, list[str]] = {}
             for number, row in enumerate(rows, 2):
+                if not row:  # an empty line
+                    continue
                 if len(row) != 2 or not re.fullmatch(re.escape(row[1]) + r"\d{8}\.jpg", row[0]):
                     raise DataError(f"{path}, line {number}: {','.join(row)!r} is no image with its class; mend it.")
                 found.setdefault(row[1], []).append(row[0])
