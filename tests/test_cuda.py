@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from fsbench.augmentation import augment, draw_numbers
 from fsbench.cli import main
 from fsbench.episodes import Protocol, draw_episodes, pool_of
 from fsbench.evaluation import correct_counts
@@ -64,3 +65,19 @@ def test_a_deterministic_run_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert result.exit_code == 0, result.output
         found.append({path.name: read_record(path).correct for path in (out / "records").iterdir()})
     assert found[0] == found[1]
+
+
+def test_augmentation_is_the_same_there() -> None:
+    images = torch.rand(12, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    numbers = draw_numbers(12, seed=0, index=0)
+    torch.testing.assert_close(augment(images.to(CUDA), numbers).cpu(), augment(images, numbers), atol=1e-5, rtol=0)
+
+
+def test_variable_shots_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "cache"))
+    write_source(tmp_path / "cache")
+    suite = write_suite(tmp_path / "tiny.toml", variable=True)
+    words = ["run", "--suite", str(suite), "--out", str(tmp_path / "out"), "--device", "cuda", "--protocol", "variable"]
+    result = CliRunner().invoke(main, [*words, "--episodes", "3"])
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "out" / "records").iterdir())) == 9
