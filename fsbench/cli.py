@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _SUITE_HELP = "Name of a suite, or path of a TOML file."
+_PROTOCOL = click.option(
+    "--protocol",
+    type=click.Choice(["fixed", "variable"]),
+    default="fixed",
+    show_default=True,
+    help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
+)
 _RANKS = click.option("--ranks", is_flag=True, help="Show ranks in every cell of a table of several sources.")
 
 
@@ -62,13 +69,7 @@ def main() -> None:
 @click.option("--suite", "suite_name", default="glyphs", show_default=True, help=_SUITE_HELP)
 @click.option("--methods", type=_Names(), multiple=True, help="Rows to run, comma-separated; default all.")
 @click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["fixed", "variable"]),
-    default="fixed",
-    show_default=True,
-    help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
-)
+@_PROTOCOL
 @click.option("--backbone", type=click.Choice(BACKBONES), help="Instead of the suite's.")
 @click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels.")
 @click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's.")
@@ -159,13 +160,7 @@ def episodes() -> None:
 @episodes.command()
 @click.argument("suite_name", metavar="SUITE")
 @click.option("--source", help="Test source; default the suite's first.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["fixed", "variable"]),
-    default="fixed",
-    show_default=True,
-    help="As of `fsbench run`.",
-)
+@_PROTOCOL
 @click.option("--way", type=click.IntRange(min=2), default=5, show_default=True, help="Classes per episode.")
 @click.option("--shot", type=click.IntRange(min=1), default=1, show_default=True, help="Support images per class.")
 @click.option("--episodes", "number", type=click.IntRange(min=2), help="How many; default as the suite says.")

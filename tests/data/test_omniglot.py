@@ -140,14 +140,14 @@ def test_a_damaged_entry_of_a_zip_is_named(characters: Path, zipped: Zipped) -> 
 
 def test_a_missing_alphabet_is_named(characters: Path) -> None:
     shutil.rmtree(characters / "omniglot" / "images_background" / "Greek")
-    with pytest.raises(DataError, match=r"images_background: alphabets missing: Greek \(1 of 2"):
+    with pytest.raises(DataError, match=r"images_background: alphabets missing: 'Greek' \(1 of 2"):
         ensure_pack("omniglot", data_root=characters)
 
 
 def test_an_alphabet_too_many_is_named(characters: Path) -> None:
     part = characters / "omniglot" / "images_evaluation"
     shutil.copytree(part / "Tengwar", part / "Sindarin")
-    with pytest.raises(DataError, match="images_evaluation: alphabets not expected: Sindarin"):
+    with pytest.raises(DataError, match="images_evaluation: alphabets not expected: 'Sindarin'"):
         ensure_pack("omniglot", data_root=characters)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versio
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.listed import arrange
+from fsbench.data.sources.originals import compare, fetch
 from fsbench.data.sources.records import records_listing
 from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError
@@ -83,11 +84,7 @@ def download(folder: Path, report: Report) -> None:
     from torchvision.datasets import Omniglot
 
     for background in (True, False):
-        report(f"omniglot: downloading the {'background' if background else 'evaluation'} set into {folder}")
-        try:
-            Omniglot(str(folder), background=background, download=True)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"omniglot cannot be downloaded ({error}); get its archives by hand.") from error
+        fetch("omniglot", partial(Omniglot, background=background), folder, report)
 
 
 def read_split(path: Path) -> dict[str, dict[str, list[int]]]:
@@ -112,9 +109,9 @@ def characters_of(tree: Tree, expected: Mapping[str, list[int]]) -> Characters:
     for name in tree.files:
         if match := re.search(r"([^/]+)/character(\d+)/\d+_\d+\.png$", name):
             found.setdefault(match[1], {}).setdefault(int(match[2]), []).append(name)
-    _compare(tree.path, "alphabets", expected, found)
+    compare(tree.path, "alphabets", expected, found)
     for alphabet, numbers in expected.items():
-        _compare(tree.path, f"characters of {alphabet}", numbers, found[alphabet])
+        compare(tree.path, f"characters of {alphabet}", numbers, found[alphabet])
         for number, files in found[alphabet].items():
             if len(files) != DRAWINGS:
                 raise DataError(
@@ -131,16 +128,6 @@ def _find(card: Card, part: str, origin: Path) -> Path:
             if candidate.exists():
                 return candidate
     raise card.not_found(f"{part}.zip", places)
-
-
-def _compare(path: Path, what: str, expected: Iterable[Any], found: Iterable[Any]) -> None:
-    wanted, there = set(expected), set(found)
-    for kind, some in (("missing", sorted(wanted - there)), ("not expected", sorted(there - wanted))):
-        if some:
-            shown = ", ".join(map(str, some[:5])) + (", ..." if len(some) > 5 else "")
-            raise DataError(
-                f"{path}: {what} {kind}: {shown} ({len(there)} of {len(wanted)} are there); get a new copy."
-            )
 
 
 def _each(found: Characters) -> Iterator[tuple[str, list[str]]]:

@@ -21,6 +21,7 @@ from fsbench.errors import DataError
 __all__ = ["compare", "complete_listing", "fetch", "find_layout", "read_lines"]
 
 _Line = TypeVar("_Line")
+_Name = TypeVar("_Name", str, int)
 
 
 def find_layout(origin: Path, places: Sequence[str], holds: str = "") -> Path | None:
@@ -86,7 +87,7 @@ def complete_listing(
     return Listing({name: sorted(images, key=attrgetter("file")) for name, images in named.items()})
 
 
-def compare(path: Path, what: str, expected: Collection[str], found: Collection[str]) -> None:
+def compare(path: Path, what: str, expected: Collection[_Name], found: Collection[_Name]) -> None:
     """Compare what is found with what there must be.
 
     Raises:
