@@ -115,6 +115,7 @@ class Record(_Model):
     identity: CellIdentity
     features: int | None = None  # numbers that the backbone makes of an image
     absent: dict[str, str] = Field(default_factory=dict)  # sources of the suite that were left out, and why
+    train_partial: dict[str, str] = Field(default_factory=dict)  # training sources that are incomplete, and how
     correct: list[int]  # of every episode, correctly classified queries
     total: list[int]  # of every episode, queries
     mean: float  # accuracy over episodes, percent

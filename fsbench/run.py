@@ -200,6 +200,11 @@ class _Run:
             identity=identity,
             features=getattr(getattr(method, "backbone", None), "features", None),
             absent=dict(self._columns.absent),
+            train_partial={
+                source: partial
+                for source in cell.training.sources
+                if (partial := self._columns.packs[source].partial) is not None
+            },
             correct=correct.tolist(),
             total=asked.tolist(),
             mean=interval.mean,
