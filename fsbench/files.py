@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from fsbench.errors import OutputError
 
-__all__ = ["atomic_path", "canonical_json", "make_folder", "sha256_file", "sha256_json", "write_atomic"]
+__all__ = ["atomic_path", "canonical_json", "locked", "make_folder", "sha256_file", "sha256_json", "write_atomic"]
 
 
 @contextmanager
@@ -57,6 +59,33 @@ def write_atomic(target: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with atomic_path(target) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def locked(target: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes that lock the same target waiting; the lock is the file `<target>.lock`.
+
+    Args:
+        target: What is going to be made; it need not exist.
+        waiting: Called if another process has the lock.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    make_folder(target.parent)
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except OSError as error:
+        raise OutputError(f"cannot write {lock.lock_file}: {error.strerror}; choose another folder.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ from fsbench.devices import cost_of_determinism, describe_environment, pick_devi
 from fsbench.episode_files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
 from fsbench.evaluation import asked_counts, correct_counts, embed_split
-from fsbench.files import make_folder
+from fsbench.files import locked, make_folder
 from fsbench.methods import check_row, load_method
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.plan import Cell, Options, Training, make_plan, selected_rows
@@ -114,11 +114,15 @@ class _Run:
             cells = list(group)
             found = [self._finished(cell) for cell in cells]
             if None in found:
-                found = self._measure(cells, found)
+                with locked(self._checkpoint(cells[0].training), self._wait):
+                    found = self._measure(cells, [self._finished(cell) for cell in cells])
             records += [record for record in found if record is not None]
             for _ in cells:
                 self._progress.advance()
         return records
+
+    def _wait(self) -> None:
+        self._progress.line("Waiting for another run in this folder, which is at the same training.")
 
     def _finished(self, cell: Cell) -> Record | None:
         """The record of a cell if it is there and whole; a damaged one is set aside."""
@@ -133,6 +137,8 @@ class _Run:
 
     def _measure(self, cells: Sequence[Cell], found: Sequence[Record | None]) -> list[Record | None]:
         """Train the model that some cells share, and evaluate those of them that have no record."""
+        if None not in found:  # another run has done it meanwhile
+            return list(found)
         weights, summary, seconds = self._trained(cells[0].training)
         features: dict[str, Tensor] = {}
         records = list(found)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -153,6 +154,19 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished: tuple[Path, Result], s
     assert 0 < len(list(tmp_path.glob("records/*.json"))) < 18
     run(suite, tmp_path)
     assert contents(tmp_path) == contents(finished[0])
+
+
+def test_two_runs_in_one_folder_share_the_work(finished: tuple[Path, Result], suite: Path, tmp_path: Path) -> None:
+    words = ["run", "--suite", str(suite), "--out", str(tmp_path), "--device", "cpu", "--methods", "proto,foprotomaml"]
+    command = [sys.executable, "-m", "fsbench", *words]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert said[0][0] == said[1][0]
+    trained = [line for _, stderr in said for line in stderr.splitlines() if re.search(r"step (\d+)/\1,", line)]
+    assert len(trained) == len(set(trained)) == 4  # each training once, in one run or the other
+    sampled = contents(finished[0])
+    assert all(sampled[path.name] == contents(tmp_path)[path.name] for path in tmp_path.glob("records/*"))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "folder"])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from fsbench.data import places
 from fsbench.data.card import Card, Variant, list_cards, load_card
@@ -16,8 +13,8 @@ from fsbench.data.images import Report, silent
 from fsbench.data.pack import SPLITS, Pack, Prepared, load_pack, write_pack
 from fsbench.data.sources import folder as own_folder
 from fsbench.data.sources import source_module
-from fsbench.errors import DataError, DataNotFoundError, OutputError, UsageError, unknown
-from fsbench.files import make_folder
+from fsbench.errors import DataError, DataNotFoundError, UsageError, unknown
+from fsbench.files import locked, make_folder
 
 __all__ = ["describe", "download", "ensure_pack", "pack_folder", "prepare_own", "verify"]
 
@@ -209,8 +206,7 @@ def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: boo
     if written.exists() and not fresh:
         report(f"{source}: already prepared in {folder}")
         return load_pack(folder)
-    make_folder(folder.parent)
-    with _locked(folder, lambda: report(f"{source}: waiting for another process that is preparing it")):
+    with locked(folder, lambda: report(f"{source}: waiting for another process that is preparing it")):
         if written.exists() and not fresh:
             return load_pack(folder)
         pack = write_pack(folder, source, make())
@@ -218,23 +214,6 @@ def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: boo
             shown = "; ".join(f"{name} = {other}" for name, other in same[:3]) + ("; ..." if len(same) > 3 else "")
             report(f"{source}: {len(same)} images have an exact duplicate in another split: {shown}")
         return pack
-
-
-@contextmanager
-def _locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(f"cannot write {lock.lock_file}: {error.strerror}; set FSBENCH_CACHE.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _listed(sizes: dict[int, Path]) -> str:
