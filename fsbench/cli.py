@@ -12,10 +12,11 @@ from fsbench import __version__
 from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
+from fsbench.report.published import reported
 from fsbench.report.rank import rank
 
 if TYPE_CHECKING:
-    from fsbench.report.table import Table
+    from fsbench.report.table import RankRule, Table
 
 __all__ = ["main"]
 
@@ -27,7 +28,15 @@ _PROTOCOL = click.option(
     show_default=True,
     help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
 )
-_RANKS = click.option("--ranks", is_flag=True, help="Show ranks in every cell of a table of several sources.")
+_RANKS = click.option(
+    "--ranks",
+    "rule",
+    type=click.Choice(["metadataset", "paired"]),
+    default="metadataset",
+    show_default=True,
+    help="Rule of the ranks: Meta-Dataset's, or paired differences.",
+)
+_CELL_RANKS = click.option("--cell-ranks", is_flag=True, help="Show ranks in every cell of a table of several sources.")
 
 
 class _Group(click.Group):
@@ -88,6 +97,7 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; default runs/<suite>.")
 @click.option("--fresh", is_flag=True, help="Start over instead of using what is finished.")
 @_RANKS
+@_CELL_RANKS
 def run(
     suite_name: str,
     methods: tuple[list[str], ...],
@@ -104,7 +114,8 @@ def run(
     episodes_file: Path | None,
     out: Path | None,
     fresh: bool,
-    ranks: bool,
+    rule: RankRule,
+    cell_ranks: bool,
 ) -> None:
     """Train, evaluate and print the table of a suite.
 
@@ -137,19 +148,22 @@ def run(
         data_root=data_root,
         fresh=fresh,
         episode_file=file,
-        ranks=ranks,
+        rule=rule,
+        ranks=cell_ranks,
     )
-    _show(table, folder, ranks=ranks)
+    _show(table, folder, ranks=cell_ranks)
 
 
 @main.command("table")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_RANKS
-def table_(folder: Path, ranks: bool) -> None:
+@_CELL_RANKS
+def table_(folder: Path, rule: RankRule, cell_ranks: bool) -> None:
     """Make the table of all records in FOLDER again, e.g. after several runs of parts of a suite."""
     from fsbench.report.files import records_in, write_reports
 
-    _show(write_reports(records_in(folder / "records"), folder, ranks=ranks), folder, ranks=ranks)
+    table = write_reports(records_in(folder / "records"), folder, rule=rule, ranks=cell_ranks)
+    _show(table, folder, ranks=cell_ranks)
 
 
 @main.group()
@@ -224,6 +238,7 @@ def suites() -> None:
 
 main.add_command(data)
 main.add_command(rank)
+main.add_command(reported)
 
 
 def _show(table: Table, folder: Path, *, ranks: bool) -> None:

@@ -25,7 +25,7 @@ from fsbench.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.progress import Progress, open_progress
 from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
 from fsbench.report.files import write_reports
-from fsbench.report.table import Table
+from fsbench.report.table import RankRule, Table
 from fsbench.samplers import Sampler
 from fsbench.stats import mean_ci
 from fsbench.suite import Suite
@@ -44,6 +44,7 @@ def run_suite(
     data_root: Path | None = None,
     fresh: bool = False,
     episode_file: EpisodeFile | None = None,
+    rule: RankRule = "metadataset",
     ranks: bool = False,
 ) -> Table:
     """Run a suite and write `table.md`, `table.csv`, `ranks.csv` and `records/` into `out`.
@@ -58,6 +59,7 @@ def run_suite(
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         fresh: Start over: remove the records and checkpoints of this plan first.
         episode_file: Test on these episodes, and on no others.
+        rule: Of the ranks, as in `fsbench.report.table.build_table`.
         ranks: Show the rank in every cell of a table of several sources.
 
     Raises:
@@ -79,7 +81,7 @@ def run_suite(
     plan = make_plan(suite, options, methods, columns.packs, columns.episode_sets)
     with open_progress(len(plan)) as progress:
         records = _Run(suite, methods, columns, chosen, out, progress).carry_out(plan, fresh=fresh)
-    return write_reports(records, out, ranks=ranks)
+    return write_reports(records, out, rule=rule, ranks=ranks)
 
 
 class _Run:

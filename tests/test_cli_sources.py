@@ -34,7 +34,7 @@ def lines_of(out: Path) -> list[dict[str, str]]:
 
 def test_a_run_on_two_sources_names_what_is_left_out(tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "suite.toml", TWO, rows=("knn", "proto"))
-    result = run(suite, tmp_path / "out", "--ranks")
+    result = run(suite, tmp_path / "out", "--cell-ranks")
     assert "dtd is left out: dtd: " in result.stderr
     lines = lines_of(tmp_path / "out")
     assert {(line["test_source"], line["train_source"]) for line in lines} == {
@@ -46,7 +46,7 @@ def test_a_run_on_two_sources_names_what_is_left_out(tmp_path: Path) -> None:
     records = [read_record(path) for path in (tmp_path / "out" / "records").iterdir()]
     assert all(record.absent == {"dtd": "its files are not there"} for record in records)
     assert all(record.features == 8 for record in records)
-    again = run(suite, tmp_path / "again", "--ranks")
+    again = run(suite, tmp_path / "again", "--cell-ranks")
     assert again.stdout == result.stdout
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
 

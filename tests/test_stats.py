@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsbench.stats import average_ranks, mean_ci, metadataset_ranks
+from fsbench.stats import average_ranks, class_mean_ci, mean_ci, metadataset_ranks
 
 METHODS = ("k-NN", "Finetune", "MatchingNet", "ProtoNet", "fo-MAML", "RelationNet", "fo-Proto-MAML")
 
@@ -190,3 +191,61 @@ def test_the_interval_covers_the_true_mean_in_95_percent_of_samples(draw: str, n
     intervals = np.array([mean_ci(sample) for sample in samples])
     covered = np.abs(intervals[:, 0] - mean) <= intervals[:, 1]
     assert 0.94 <= covered.mean() <= 0.96
+
+
+def _class_sample(
+    rng: np.random.Generator, classes: int, episodes: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Accuracies of 5-way episodes, of classes that are easier or harder by about 10 points, around 60 percent."""
+    ease = rng.normal(60, 10, classes)
+    drawn = rng.permuted(np.tile(np.arange(classes), (episodes, 1)), axis=1)[:, :5]
+    return ease[drawn].mean(axis=1) + rng.normal(0, 5, episodes), drawn
+
+
+def test_the_interval_over_classes_covers_the_mean_over_all_classes_and_that_over_episodes_does_not() -> None:
+    rng = np.random.default_rng(40)
+    samples = [_class_sample(rng, 20, 300) for _ in range(1000)]
+    over_classes, over_episodes = (
+        np.mean([abs(interval.mean - 60) <= interval.half_width for interval in intervals])
+        for intervals in (
+            [class_mean_ci(values, classes) for values, classes in samples],
+            [mean_ci(values) for values, _ in samples],
+        )
+    )
+    assert 0.94 <= over_classes <= 0.975
+    assert over_episodes < 0.5
+
+
+def test_it_is_the_interval_of_the_classes_where_every_set_of_classes_is_an_episode() -> None:
+    ease = np.random.default_rng(41).normal(60, 10, 9)
+    sets = list(itertools.combinations(range(9), 3))
+    assert class_mean_ci([ease[list(found)].mean() for found in sets], sets) == pytest.approx(mean_ci(ease))
+
+
+def test_resampling_the_classes_comes_to_the_same() -> None:
+    rng = np.random.default_rng(42)
+    ease = rng.normal(60, 10, 40)
+    sets = np.array(list(itertools.combinations(range(40), 2)))
+    values = ease[sets].mean(axis=1)
+    times = rng.multinomial(40, [1 / 40] * 40, size=4000)
+    weights = times[:, sets].prod(axis=2)  # how often two classes are drawn together
+    bootstrap = (weights @ values / weights.sum(axis=1)).std()
+    error = class_mean_ci(values, sets).half_width / scipy.stats.t.ppf(0.975, 39)
+    assert bootstrap == pytest.approx(error, rel=0.06)
+
+
+def test_ways_may_differ_between_episodes() -> None:
+    classes = [[1, 2, 3], [2, 3], [1, 3], [1, 2]]
+    mean, half_width = class_mean_ci([50, 60, 70, 80], classes)
+    left = np.array([60, 70, 80])  # without the episodes of class 1, 2 and 3
+    assert mean == 65
+    assert half_width == pytest.approx(scipy.stats.t.ppf(0.975, 2) * math.sqrt(2 / 3 * ((left - 70) ** 2).sum()))
+
+
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [([[1, 2]], "2 episodes have 1 sets"), ([[1], [1]], "two classes or more"), ([[1, 2], [1, 3]], "in every episode")],
+)
+def test_an_interval_over_classes_needs_several_that_come_and_go(classes: list[list[int]], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        class_mean_ci([50, 60], classes)

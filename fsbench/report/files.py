@@ -12,7 +12,7 @@ from fsbench.files import write_atomic
 from fsbench.methods import METHODS
 from fsbench.records import Record, read_record
 from fsbench.report.markdown import to_markdown
-from fsbench.report.table import Table, build_table, measure
+from fsbench.report.table import RankRule, Table, build_table, measure
 from fsbench.suite import list_suites
 
 __all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_reports"]
@@ -58,7 +58,14 @@ def records_in(folder: Path) -> list[Record]:
     return sorted(records, key=place)
 
 
-def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] = (), *, ranks: bool = False) -> Table:
+def write_reports(
+    records: Sequence[Record],
+    out: Path,
+    missing: Sequence[str] = (),
+    *,
+    rule: RankRule = "metadataset",
+    ranks: bool = False,
+) -> Table:
     """Write `table.md`, `table.csv` and `ranks.csv` into a folder.
 
     `table.csv` has one line a record: `TABLE_COLUMNS`, accuracies in percent, `rank` that of the row and
@@ -69,6 +76,7 @@ def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] =
         records: What was measured, of one suite.
         out: The folder; it is created.
         missing: Why planned cells have no record, a sentence each.
+        rule: Of the ranks, as in `build_table`.
         ranks: For `table.md`, as in `to_markdown`.
 
     Returns:
@@ -78,9 +86,9 @@ def write_reports(records: Sequence[Record], out: Path, missing: Sequence[str] =
         RecordError: The records do not belong into one table.
         OutputError: The folder cannot be written.
     """
-    table = build_table(records, missing=missing)
+    table = build_table(records, missing=missing, ranks=rule)
     averages = ([row.name, _number(row.average_rank)] for row in table.rows if row.average_rank is not None)
-    write_atomic(out / "table.md", to_markdown(table, ranks=ranks))
+    write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
     write_atomic(out / "table.csv", _csv(TABLE_COLUMNS, _table_lines(table)))
     write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, averages))
     return table

@@ -36,6 +36,7 @@ def footnote(table: Table) -> list[Note]:
         _accuracy(),
         *_seeds(table),
         _ranks(table),
+        _bold(table),
         _inductive(table),
         _backbones(table),
         *_train_sources(table),
@@ -104,11 +105,30 @@ def _ranks(table: Table) -> Note:
     ranked = listed(row.name for row in table.rows if not row.transductive)
     several = table.by_source and len(table.settings) > 1
     scope = " of a table, and in the last table over those of all" if several else ""
+    rules = {
+        "metadataset": (
+            f"Meta-Dataset's rule in every {place}",
+            f"{one}s that lie at most √(CI² + CI²) of the two below it are tied with it and share a rank",
+        ),
+        "paired": (
+            f"by paired tests in every {place}",
+            f"{one}s that are not significantly worse (as under Bold) are tied with it and share a rank",
+        ),
+    }
+    rule, tied = rules[table.ranks]
     return Note(
         "Rank",
-        f"Meta-Dataset's rule in every {place}, among {ranked or f'no {one}'}: the best {one} leads, {one}s that lie "
-        "at most √(CI² + CI²) of the two below it are tied with it and share a rank, and the others follow in the same "
-        f"way. The average rank is the mean over the {place}s{scope}. Bold: the best {one} and those tied with it.",
+        f"{rule}, among {ranked or f'no {one}'}: the best {one} leads, {tied}, and the others follow in the same "
+        f"way. The average rank is the mean over the {place}s{scope}.",
+    )
+
+
+def _bold(table: Table) -> Note:
+    one, place = _line(table), "row" if table.by_source else "column"
+    return Note(
+        "Bold",
+        f"the best {one} of a {place} and those not significantly worse: Student's t test of the paired differences on "
+        f"the shared episodes, at 5 %, corrected by Holm's method for all pairs of the {place}.",
     )
 
 

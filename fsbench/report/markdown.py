@@ -6,19 +6,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from fsbench.records import Record
+from fsbench.report.beside import Match, beside
 from fsbench.report.footnote import footnote, listed, partial, reduced, span
 from fsbench.report.table import Cell, Row, Table
+from fsbench.reported import MARKS
 
 __all__ = ["to_markdown"]
 
 _NOTHING = "–"
-_REDUCED = "†"
-_PARTIAL = "‡"
+_REDUCED = "§"
+_PARTIAL = "¶"
+_INSIDE = {True: "yes", False: "no", None: _NOTHING}
 
 _Titled = tuple[str, Iterable[str]]  # a title and the texts below it
 
 
-def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False) -> str:
+def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False, published: bool = False) -> str:
     """Write a table with its title and stamps.
 
     One test source gives one table with all shots, a method a row. Several give one table for every way and
@@ -28,8 +31,11 @@ def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False) -> str
         table: What to write.
         notes: Also how the models were trained, and what the figures are. Without them it fits a screen.
         ranks: With several test sources, also the rank behind every figure; with one they always stand there.
+        published: Also, where there are any, the published results of the same methods, sources, ways and shots.
     """
     parts = [f"# {_escape(table.suite)}", *(_paper(table, ranks) if table.by_source else _compact(table))]
+    if published and (matches := beside(table)):
+        parts += ["## Published results", *_published(table, matches)]
     if notes:
         points = "\n".join(f"- **{_escape(note.term)}**: {_escape(note.text)}" for note in footnote(table))
         parts += ["## What the figures are", points, "## How the models were trained", _trainings(table)]
@@ -87,6 +93,36 @@ def _by_source(table: Table, setting: str, ranks: bool, *, several_backbones: bo
         title = f"{_name(row)}, {_escape(row.backbone)}" if several_backbones else _name(row)
         columns.append((title, [*figures, *(_NOTHING for _ in table.absent), average]))
     return _pipe_table(columns, left=1)
+
+
+def _published(table: Table, matches: Sequence[Match]) -> Iterator[str]:
+    """What others report of a table's cells: a line a figure, then what the marks mean, then the sources."""
+    references = list(dict.fromkeys(match.published.reference for match in matches))
+    columns: list[_Titled] = [
+        ("Method", [_escape(match.row.name) for match in matches]),
+        (
+            "Measured on",
+            [_escape(str(match.column) if table.by_source else match.column.setting) for match in matches],
+        ),
+        ("Published as", [_escape(f"{match.published.method}, {match.published.backbone}") for match in matches]),
+        ("ours", [f"{match.cell.mean:.2f} ± {match.cell.ci95:.2f}" for match in matches]),
+        ("published", [f"{match.published.figure} {match.published.marks}".rstrip() for match in matches]),
+        ("difference", [f"{match.difference:+.2f}".replace("-", "−") for match in matches]),
+        ("inside", [_INSIDE[match.inside] for match in matches]),
+        ("source", [str(references.index(match.published.reference) + 1) for match in matches]),
+    ]
+    yield (
+        "As others report them, and not ranked with ours. The difference is ours minus theirs, in percentage points; "
+        f"inside: whether our mean lies in the published 95 % interval ({_NOTHING}: none was printed)."
+    )
+    yield _pipe_table(columns, left=3)
+    used = "".join(match.published.marks for match in matches)
+    legend = [f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in used]
+    if reduced(table) or partial(table):
+        legend.append("The stamps under the title hold for our figures here too, whose marks are left out.")
+    if legend:
+        yield "\n".join(f"- {line}" for line in legend)
+    yield "\n".join(f"{number}. {_escape(reference)}" for number, reference in enumerate(references, 1))
 
 
 def _stamps(table: Table, trained: str, incomplete: str) -> Iterator[str]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from fsbench.errors import RecordError
+from fsbench.paired import episode_accuracies, paired_ranks
 from fsbench.records import Record
 from fsbench.stats import Interval, average_ranks, mean_ci, metadataset_ranks
 
-__all__ = ["Cell", "Column", "Row", "Table", "build_table", "measure"]
+__all__ = ["Cell", "Column", "RankRule", "Row", "Table", "build_table", "measure"]
+
+RankRule: TypeAlias = Literal["metadataset", "paired"]
 
 _DECIMALS = 6  # kept of every figure, so that the ranks are those of the figures in table.csv
 
@@ -58,8 +61,9 @@ class Cell:
         mean: Accuracy over the episodes, percent; with several training seeds, of the accuracy that an
             episode has on average over the seeds.
         ci95: Half width of its 95 % confidence interval, percent.
-        rank: Meta-Dataset's rank among the inductive rows of the column; None for a transductive row.
-        best: Ranked first, alone or tied.
+        rank: Among the inductive rows of the column, by the rule of the table; None for a transductive row.
+        best: Whether no inductive row of the column is significantly better than this inductive one: the best
+            mean, and those tied with it by `fsbench.paired.paired_ranks`, whatever the rule of the table.
         spread: Sample standard deviation between the means of several training seeds, percent; else None.
         records: One a training seed, ascending.
     """
@@ -70,6 +74,18 @@ class Cell:
     best: bool
     spread: float | None
     records: tuple[Record, ...]
+
+    @property
+    def over_seeds(self) -> Interval | None:
+        """The mean of the training seeds' means and its 95 % interval over other seeds, percent; None for one seed."""
+        return mean_ci(_seed_means(self.records)) if len(self.records) > 1 else None
+
+    def percentile(self, percent: float) -> float:
+        """The accuracy that so many percent of the episodes do not exceed, percent: at 5 or 10 the hard ones.
+
+        With several training seeds, of the accuracy that an episode has on average over them.
+        """
+        return float(np.percentile(episode_accuracies(self.records), percent))
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,7 @@ class Table:
         rows: In the order given.
         missing: Why cells are missing, a sentence each.
         absent: The sources of the suite that were left out and measured in no column, and why.
+        ranks: The rule of the ranks: Meta-Dataset's, or the same with paired tests.
     """
 
     suite: str
@@ -120,6 +137,7 @@ class Table:
     rows: tuple[Row, ...]
     missing: tuple[str, ...]
     absent: Mapping[str, str]
+    ranks: RankRule
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -130,6 +148,16 @@ class Table:
     def settings(self) -> tuple[str, ...]:
         """The ways and shots, in words, in the order of the columns."""
         return tuple(dict.fromkeys(column.setting for column in self.columns))
+
+    def complete(self, setting: str | None = None) -> dict[str, tuple[Cell, ...]]:
+        """The inductive rows without a gap, by name, with their cells: what may be compared over sources.
+
+        Args:
+            setting: Only its columns count; None: all columns.
+        """
+        places = [place for place, column in enumerate(self.columns) if setting in (None, column.setting)]
+        cells = {row.name: tuple(row.cells[place] for place in places) for row in self.rows if not row.transductive}
+        return {name: tuple(filter(None, found)) for name, found in cells.items() if None not in found}
 
     @property
     def several_seeds(self) -> bool:
@@ -147,7 +175,7 @@ class Table:
         return tuple(record for row in self.rows for record in row.records)
 
 
-def build_table(records: Sequence[Record], *, missing: Sequence[str] = ()) -> Table:
+def build_table(records: Sequence[Record], *, missing: Sequence[str] = (), ranks: RankRule = "metadataset") -> Table:
     """Arrange records of one suite as a table.
 
     Rows and sources keep the order in which they first appear; nothing else depends on the order of the
@@ -157,6 +185,7 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = ()) -> Ta
     Args:
         records: At least one.
         missing: Why planned cells have no record, a sentence each.
+        ranks: "metadataset" for `metadataset_ranks`, "paired" for `fsbench.paired.paired_ranks`.
 
     Raises:
         RecordError: There is no record, or they do not belong side by side: other suites, other episodes or
@@ -180,7 +209,7 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = ()) -> Ta
         for found in by_column.values():
             found.sort(key=lambda record: record.identity.train_seed)
     ordered = tuple(columns[address] for address in sorted(columns))
-    return Table(suites[0], ordered, _rows(rows, ordered), tuple(missing), _absent(records, sources))
+    return Table(suites[0], ordered, _rows(rows, ordered, ranks), tuple(missing), _absent(records, sources), ranks)
 
 
 def measure(records: Sequence[Record]) -> Interval:
@@ -188,34 +217,33 @@ def measure(records: Sequence[Record]) -> Interval:
 
     The accuracy of an episode is averaged over the seeds first, so n stays the number of episodes.
     """
-    mean, half_width = mean_ci(np.mean([record.accuracies for record in records], axis=0))
+    mean, half_width = mean_ci(episode_accuracies(records))
     return Interval(round(mean, _DECIMALS), round(half_width, _DECIMALS))
 
 
-def _rows(records: Mapping[str, Mapping[Column, Sequence[Record]]], columns: Sequence[Column]) -> tuple[Row, ...]:
+def _rows(
+    records: Mapping[str, Mapping[Column, Sequence[Record]]], columns: Sequence[Column], rule: RankRule
+) -> tuple[Row, ...]:
     """Measure and rank. The records come by the key of their row, then by column, sorted by training seed."""
     first = {row: next(iter(by_column.values()))[0] for row, by_column in records.items()}
     intervals = {row: {c: measure(found) for c, found in by_column.items()} for row, by_column in records.items()}
-    ranks = {}
+    paired, ranks = {}, {}
     for column in columns:
-        ranked = {
-            row: measured[column]
-            for row, measured in intervals.items()
-            if column in measured and not first[row].identity.transductive
-        }
-        means = {row: interval.mean for row, interval in ranked.items()}
-        ranks[column] = metadataset_ranks(means, {row: interval.half_width for row, interval in ranked.items()})
+        ranked = [row for row in records if column in records[row] and not first[row].identity.transductive]
+        paired[column] = paired_ranks({row: records[row][column] for row in ranked})
+        means = {row: intervals[row][column].mean for row in ranked}
+        ci95 = {row: intervals[row][column].half_width for row in ranked}
+        ranks[column] = metadataset_ranks(means, ci95) if rule == "metadataset" else paired[column]
 
     def cell(row: str, column: Column) -> Cell | None:
         if column not in intervals[row]:
             return None
-        rank = ranks[column].get(row)
         found = tuple(records[row][column])
         return Cell(
             mean=intervals[row][column].mean,
             ci95=intervals[row][column].half_width,
-            rank=rank,
-            best=rank is not None and rank == min(ranks[column].values()),
+            rank=ranks[column].get(row),
+            best=row in paired[column] and paired[column][row] == min(paired[column].values()),
             spread=_spread(found) if len(found) > 1 else None,
             records=found,
         )
@@ -250,8 +278,11 @@ def _absent(records: Sequence[Record], measured: Sequence[str]) -> dict[str, str
 
 def _spread(records: Sequence[Record]) -> float:
     """Sample standard deviation between the means of several training seeds, percent."""
-    means = [np.mean(record.accuracies) for record in records]
-    return round(float(np.std(means, ddof=1)), _DECIMALS)
+    return round(float(np.std(_seed_means(records), ddof=1)), _DECIMALS)
+
+
+def _seed_means(records: Sequence[Record]) -> list[float]:
+    return [float(np.mean(record.accuracies)) for record in records]
 
 
 def _names(first: Mapping[str, Record]) -> dict[str, str]:

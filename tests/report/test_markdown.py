@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from factories import make_record
 from fsbench.records import Record
+from fsbench.report import beside
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import build_table
+from fsbench.reported import load_reported
 
 FOLDER = Path(__file__).parent
 
@@ -52,6 +55,27 @@ def _variable(*sources: str) -> list[Record]:
     ]
 
 
+def _known(**facts: Any) -> list[Record]:
+    """The rows of `_suite` as methods that have published results."""
+    methods = {"k-NN": "knn", "ProtoNet": "proto", "fo-MAML": "fomaml"}
+    return [
+        make_record(
+            record.label,
+            record.correct,
+            row=record.identity.row,
+            method=methods[record.label],
+            shot=record.identity.shot,
+            transductive=record.identity.transductive,
+            **facts,
+        )
+        for record in _suite()
+    ]
+
+
+def _published(text: str) -> str:
+    return text.partition("## Published results")[2].partition("\n## ")[0]
+
+
 def _figures(text: str) -> list[str]:
     """Every cell of every table."""
     cells = (cell.strip() for line in text.splitlines() if line.startswith("|") for cell in line.split("|")[1:-1])
@@ -64,6 +88,71 @@ def _line(text: str, start: str) -> str:
 
 def test_the_whole_text() -> None:
     assert to_markdown(build_table(_suite())) == (FOLDER / "tiny.md").read_text(encoding="utf-8")
+
+
+def test_the_whole_text_with_published_results() -> None:
+    text = to_markdown(build_table(_known()), notes=False, published=True)
+    assert text == (FOLDER / "published.md").read_text(encoding="utf-8")
+
+
+def test_published_results_stand_between_the_table_and_its_notes_and_change_neither() -> None:
+    table = build_table(_known())
+    plain, whole = to_markdown(table), to_markdown(table, published=True)
+    section = "## Published results" + _published(whole)
+    assert whole.replace(f"{section}\n", "") == plain
+    assert whole.index(section) < whole.index("## What the figures are")
+
+
+def test_published_results_stand_only_where_there_are_any() -> None:
+    table = build_table(_suite())
+    assert to_markdown(table, published=True) == to_markdown(table)
+
+
+def test_published_results_name_the_source_where_there_are_several() -> None:
+    sources = ("aircraft", "traffic_sign")
+    fixed = [
+        make_record("ProtoNet", source=source, method="proto", train_sources=["ilsvrc_2012"]) for source in sources
+    ]
+    variable = [
+        make_record("ProtoNet", source=source, method="proto", shot=None, train_sources=["ilsvrc_2012"])
+        for source in sources
+    ]
+    text = _published(to_markdown(build_table([*fixed, *variable]), published=True))
+    lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| ProtoNet")]
+    assert [[cells[2], cells[3], *cells[5:9]] for cells in lines] == [
+        [f"{source} variable way and shot", "ProtoNet, ResNet-18 126px", f"{figure} ‡", difference, "no", "1"]
+        for source, figure, difference in zip(
+            sources, ("53.10 ± 1.00", "47.12 ± 1.10"), ("+35.90", "+41.88"), strict=True
+        )
+    ]
+
+
+def test_published_results_without_marks_need_no_legend() -> None:
+    text = _published(
+        to_markdown(build_table([make_record("k-NN", method="knn", source="miniimagenet")]), published=True)
+    )
+    assert text.endswith("|\n\n1. Ravi &amp; Larochelle 2017 Table 1 (Baseline-nearest-neighbor)\n")
+
+
+@pytest.mark.parametrize("facts", [{"fraction": 0.1}, {"partial": "partial (20 per class)"}])
+def test_stamps_hold_beside_published_results_too(facts: dict[str, Any]) -> None:
+    stamped = _published(to_markdown(build_table(_known(**facts)), published=True))
+    plain = _published(to_markdown(build_table(_known()), published=True))
+    assert set(stamped.splitlines()) - set(plain.splitlines()) == {
+        "- The stamps under the title hold for our figures here too, whose marks are left out."
+    }
+
+
+def test_published_names_are_shown_literally(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "_a_ & 100 % # <script> |"
+    hostile = [
+        replace(result, method="ProtoNet", backbone=name, source=name) for result in load_reported("omniglot")[:1]
+    ]
+    monkeypatch.setattr(beside, "load_reported", lambda: hostile)
+    text = _published(to_markdown(build_table(_known()), published=True))
+    shown = r"\_a\_ &amp; 100 % # &lt;script&gt; \|"
+    assert f"| ProtoNet, {shown} |" in text
+    assert f"\n1. {shown}\n" in text
 
 
 def test_without_notes_it_ends_with_the_table() -> None:
@@ -139,13 +228,13 @@ def test_partial_sources_are_stamped_under_the_title_and_on_their_rows() -> None
         "coco": "partial (9)",
     }
     text = to_markdown(build_table([make_record(source=source, partial=stamp) for source, stamp in stamps.items()]))
-    assert "**partial** images in the sources marked ‡: omniglot, birds (20 per class); coco (9)" in text.splitlines()
+    assert "**partial** images in the sources marked ¶: omniglot, birds (20 per class); coco (9)" in text.splitlines()
     sources = [_line(text, f"| {source}").split("|")[1].strip() for source in stamps]
-    assert sources == ["omniglot ‡", "birds ‡", "dtd", "coco ‡"]
+    assert sources == ["omniglot ¶", "birds ¶", "dtd", "coco ¶"]
     assert "pack omniglot-pac, partial (20 per class); sampler" in text
     alone = to_markdown(build_table([make_record(partial="partial (20 per class)")]), notes=False)
     assert alone.splitlines()[2] == "**partial** images: omniglot (20 per class)"
-    assert "‡" not in alone
+    assert "¶" not in alone
 
 
 def test_sources_left_out_are_a_row_of_dashes_and_a_point_each() -> None:
@@ -200,14 +289,14 @@ def test_a_training_that_starts_from_another_rows_backbone_says_so() -> None:
 def test_reduced_training_is_stamped_under_the_title_and_on_its_rows() -> None:
     records = [*_suite()[:4], make_record("fo-MAML", fraction=0.1), make_record("fo-MAML", shot=5, fraction=0.1)]
     lines = to_markdown(build_table(records)).splitlines()
-    assert lines[2] == "**reduced training** (10 % of the suite's length) in the rows marked †"
-    assert [line.split(" |")[0].strip() for line in lines[6:9]] == ["| k-NN", "| ProtoNet", "| fo-MAML †"]
+    assert lines[2] == "**reduced training** (10 % of the suite's length) in the rows marked §"
+    assert [line.split(" |")[0].strip() for line in lines[6:9]] == ["| k-NN", "| ProtoNet", "| fo-MAML §"]
 
 
 def test_full_training_carries_no_stamp() -> None:
     text = to_markdown(build_table(_suite()))
     assert "reduced" not in text
-    assert "†" not in text
+    assert "§" not in text
 
 
 def test_training_seeds_show_their_spread_and_say_what_it_is() -> None:

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import scoreatpercentile
 
 from factories import make_record
 from fsbench.errors import RecordError
+from fsbench.paired import pairwise_differences
 from fsbench.records import Record
-from fsbench.report.table import Cell, Row, Table, build_table
+from fsbench.report.footnote import footnote
+from fsbench.report.table import Cell, RankRule, Row, Table, build_table
 from fsbench.stats import mean_ci
 
+RULES: tuple[RankRule, ...] = ("metadataset", "paired")
 LOW, MIDDLE, HIGH = (40, 42, 41, 43), (60, 66, 63, 69), (62, 68, 65, 69)
 
 
@@ -67,6 +71,34 @@ def test_ranks_ties_and_the_best() -> None:
     assert [row.average_rank for row in table.rows] == [3, 1.5, 1.5]
 
 
+def _uneven() -> list[Record]:
+    """Episodes of unequal difficulty, on which MatchingNet is always ahead of k-NN and level with ProtoNet."""
+    easy = (20, 70, 35, 55, 45, 62)
+    gains = {"k-NN": (0,) * 6, "MatchingNet": (2, 3, 2, 3, 2, 3), "ProtoNet": (3, 2, 3, 2, 2, 2)}
+    return [make_record(label, [n + g for n, g in zip(easy, own, strict=True)]) for label, own in gains.items()]
+
+
+def test_bold_is_paired_and_the_ranks_are_by_the_rule_asked_for() -> None:
+    tables = {rule: build_table(_uneven(), ranks=rule) for rule in RULES}
+    names = ("k-NN", "MatchingNet", "ProtoNet")
+    ranks = {rule: [_cell(table, name).rank for name in names] for rule, table in tables.items()}
+    assert ranks == {"metadataset": [2, 2, 2], "paired": [3, 1.5, 1.5]}
+    for rule, table in tables.items():
+        assert table.ranks == rule
+        assert [_cell(table, name).best for name in names] == [False, True, True]
+        assert [row.average_rank for row in table.rows] == ranks[rule]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_footnote_says_the_rule_of_the_ranks_and_of_bold(rule: RankRule) -> None:
+    for records, place in ((_uneven(), "column"), ([*_uneven(), make_record("k-NN", source="birds")], "row")):
+        notes = dict(footnote(build_table(records, ranks=rule)))
+        opening = "Meta-Dataset's rule" if rule == "metadataset" else "by paired tests"
+        assert notes["Rank"].startswith(f"{opening} in every {place}, among k-NN, MatchingNet, ProtoNet: ")
+        assert ("√(CI² + CI²)" in notes["Rank"]) is (rule == "metadataset")
+        assert f"Holm's method for all pairs of the {place}" in notes["Bold"]
+
+
 def test_a_transductive_row_is_named_so_and_takes_no_part_in_the_ranks() -> None:
     table = build_table([*_suite(), *(make_record("fo-MAML", (74, 75, 74, 75), shot=1, transductive=True),)])
     cell = _cell(table, "fo-MAML (transductive)")
@@ -90,6 +122,34 @@ def test_training_seeds_are_averaged_episode_by_episode() -> None:
     assert (cell.mean, cell.ci95) == pytest.approx(mean_ci([80, 70]), abs=1e-6)
     assert cell.spread == pytest.approx(10 / 2**0.5, abs=1e-6)  # means 80 and 70
     assert [record.identity.train_seed for record in cell.records] == [0, 1]
+
+
+def test_several_training_seeds_have_an_interval_over_seeds() -> None:
+    records = [make_record("ProtoNet", [n, n], train_seed=seed) for seed, n in enumerate((60, 66, 63))]
+    several, one = (_cell(build_table(found), "ProtoNet") for found in (records, records[:1]))
+    assert several.over_seeds == pytest.approx(mean_ci([80, 88, 84]))
+    assert one.over_seeds is None
+
+
+def test_the_hard_episodes_are_the_low_percentiles() -> None:
+    correct = [3 * n // 4 * 3 for n in range(1, 34)]
+    cell = _cell(build_table([make_record("ProtoNet", correct)]), "ProtoNet")
+    expected = [scoreatpercentile([n / 0.75 for n in correct], percent) for percent in (5, 10)]
+    assert [cell.percentile(percent) for percent in (5, 10)] == pytest.approx(expected)
+    seeds = [make_record("ProtoNet", own, train_seed=seed) for seed, own in enumerate([(0, 75), (75, 0)])]
+    assert _cell(build_table(seeds), "ProtoNet").percentile(5) == 50
+
+
+def test_only_inductive_rows_without_a_gap_are_compared_over_sources() -> None:
+    records = [r for r in _suite() if (r.label, r.identity.source, r.identity.shot) != ("ProtoNet", "birds", 5)]
+    table = build_table([*records, *(make_record("fo-MAML", shot=shot, transductive=True) for shot in (1, 5))])
+    assert list(table.complete()) == ["k-NN", "fo-MAML"]
+    one_shot = table.complete("5-way 1-shot")
+    assert list(one_shot) == ["k-NN", "ProtoNet", "fo-MAML"]
+    places = {cell.records[0].identity.source: cell.records[0].identity.shot for cell in one_shot["k-NN"]}
+    assert places == {"omniglot": 1, "birds": 1}
+    found = pairwise_differences({name: [cell.records for cell in cells] for name, cells in one_shot.items()})
+    assert found["k-NN", "ProtoNet"].mean == pytest.approx(_cell(table, "k-NN").mean - _cell(table, "ProtoNet").mean)
 
 
 def test_a_gap_is_empty_and_costs_the_row_its_average() -> None:
