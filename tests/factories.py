@@ -25,6 +25,7 @@ def make_record(
     environment: dict[str, Any] | None = None,
     features: int | None = None,
     absent: dict[str, str] | None = None,
+    train_partial: dict[str, str] | None = None,
     **identity: Any,
 ) -> Record:
     """A finished cell: episodes of 5 ways and 15 queries a class, of which `correct` are right.
@@ -44,6 +45,7 @@ def make_record(
         environment: Fields of `Environment` to replace.
         features: That the backbone makes of an image.
         absent: Sources that were left out, and why.
+        train_partial: Incomplete training sources, and how.
         identity: Fields of `CellIdentity` to replace.
     """
     row = f"{label.lower()}-transductive" if transductive else label.lower()
@@ -96,6 +98,7 @@ def make_record(
         identity=cell,
         features=features,
         absent=absent or {},
+        train_partial=train_partial or {},
         correct=list(correct),
         total=total,
         mean=mean,

@@ -40,6 +40,7 @@ def footnote(table: Table) -> list[Note]:
         _inductive(table),
         _backbones(table),
         *_train_sources(table),
+        *_incomplete(table),
         *_starts(table),
         *_episodes(table),
         *_variable(table),
@@ -173,6 +174,15 @@ def _train_sources(table: Table) -> Iterator[Note]:
                 f"{len(sources)} sources{whose}: {', '.join(sources)}; the source of every training episode, and of "
                 "every image of a training batch, is drawn uniformly.",
             )
+
+
+def _incomplete(table: Table) -> Iterator[Note]:
+    """What is missing of training sources that have no column to say it."""
+    shown = {column.source for column in table.columns}
+    found = {source: what for record in table.records for source, what in record.train_partial.items()}
+    for source, what in found.items():
+        if source not in shown:
+            yield Note("Trained on", f"of {source}, {what}.")
 
 
 def _starts(table: Table) -> Iterator[Note]:

@@ -335,3 +335,10 @@ def test_names_are_shown_literally(name: str, shown: str) -> None:
     assert [cell.replace("\0", r"\|") for cell in cells[:2]] == [shown, shown]
     assert text.splitlines()[0] == f"# {shown}"
     assert f"- **Episodes**: {shown}, test split" in text
+
+
+def test_an_incomplete_training_source_is_named_where_no_column_does_it() -> None:
+    partial = {"omniglot": "partial (10 per class)", "dtd": "partial (10 of 47 classes, 120 per class)"}
+    text = to_markdown(build_table([make_record(train_partial=partial)]))
+    assert "- **Trained on**: of dtd, partial (10 of 47 classes, 120 per class)." in text.splitlines()
+    assert "of omniglot, partial" not in text
