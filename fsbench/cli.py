@@ -12,6 +12,7 @@ from fsbench import __version__
 from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
+from fsbench.report.comparison import compare
 from fsbench.report.published import reported
 from fsbench.report.rank import rank
 
@@ -236,6 +237,7 @@ def suites() -> None:
         click.echo(f"{suite.name:{width}}  {suite.title}")
 
 
+main.add_command(compare)
 main.add_command(data)
 main.add_command(rank)
 main.add_command(reported)

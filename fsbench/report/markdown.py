@@ -11,7 +11,7 @@ from fsbench.report.footnote import footnote, listed, partial, reduced, span
 from fsbench.report.table import Cell, Row, Table
 from fsbench.reported import MARKS
 
-__all__ = ["to_markdown"]
+__all__ = ["escape", "to_markdown"]
 
 _NOTHING = "–"
 _REDUCED = "§"
@@ -33,16 +33,16 @@ def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False, publis
         ranks: With several test sources, also the rank behind every figure; with one they always stand there.
         published: Also, where there are any, the published results of the same methods, sources, ways and shots.
     """
-    parts = [f"# {_escape(table.suite)}", *(_paper(table, ranks) if table.by_source else _compact(table))]
+    parts = [f"# {escape(table.suite)}", *(_paper(table, ranks) if table.by_source else _compact(table))]
     if published and (matches := beside(table)):
         parts += ["## Published results", *_published(table, matches)]
     if notes:
-        points = "\n".join(f"- **{_escape(note.term)}**: {_escape(note.text)}" for note in footnote(table))
+        points = "\n".join(f"- **{escape(note.term)}**: {escape(note.text)}" for note in footnote(table))
         parts += ["## What the figures are", points, "## How the models were trained", _trainings(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text as Markdown that shows it literally, also within a table."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
@@ -64,7 +64,7 @@ def _paper(table: Table, ranks: bool) -> Iterator[str]:
     """Several sources: a table for every way and shot, sources below each other, methods side by side."""
     backbones = {row.backbone for row in table.rows}
     if len(backbones) == 1:
-        yield f"Backbone: {_escape(*backbones)}"
+        yield f"Backbone: {escape(*backbones)}"
     yield from _stamps(table, "of the methods", f"images in the sources marked {_PARTIAL}")
     if ranks:
         spread = (
@@ -84,13 +84,13 @@ def _by_source(table: Table, setting: str, ranks: bool, *, several_backbones: bo
     places = [place for place, column in enumerate(table.columns) if column.setting == setting]
     measured = [table.columns[place] for place in places]
     sources = [
-        f"{_escape(column.source)} {_PARTIAL}" if column.partial else _escape(column.source) for column in measured
+        f"{escape(column.source)} {_PARTIAL}" if column.partial else escape(column.source) for column in measured
     ]
-    columns: list[_Titled] = [("Test source", [*sources, *map(_escape, table.absent), "average rank"])]
+    columns: list[_Titled] = [("Test source", [*sources, *map(escape, table.absent), "average rank"])]
     for row in table.rows:
         figures = [_figure(row.cells[place], ranks) for place in places]
         average = _rank(row.setting_ranks.get(setting), 2)
-        title = f"{_name(row)}, {_escape(row.backbone)}" if several_backbones else _name(row)
+        title = f"{_name(row)}, {escape(row.backbone)}" if several_backbones else _name(row)
         columns.append((title, [*figures, *(_NOTHING for _ in table.absent), average]))
     return _pipe_table(columns, left=1)
 
@@ -99,12 +99,12 @@ def _published(table: Table, matches: Sequence[Match]) -> Iterator[str]:
     """What others report of a table's cells: a line a figure, then what the marks mean, then the sources."""
     references = list(dict.fromkeys(match.published.reference for match in matches))
     columns: list[_Titled] = [
-        ("Method", [_escape(match.row.name) for match in matches]),
+        ("Method", [escape(match.row.name) for match in matches]),
         (
             "Measured on",
-            [_escape(str(match.column) if table.by_source else match.column.setting) for match in matches],
+            [escape(str(match.column) if table.by_source else match.column.setting) for match in matches],
         ),
-        ("Published as", [_escape(f"{match.published.method}, {match.published.backbone}") for match in matches]),
+        ("Published as", [escape(f"{match.published.method}, {match.published.backbone}") for match in matches]),
         ("ours", [f"{match.cell.mean:.2f} ± {match.cell.ci95:.2f}" for match in matches]),
         ("published", [f"{match.published.figure} {match.published.marks}".rstrip() for match in matches]),
         ("difference", [f"{match.difference:+.2f}".replace("-", "−") for match in matches]),
@@ -122,15 +122,15 @@ def _published(table: Table, matches: Sequence[Match]) -> Iterator[str]:
         legend.append("The stamps under the title hold for our figures here too, whose marks are left out.")
     if legend:
         yield "\n".join(f"- {line}" for line in legend)
-    yield "\n".join(f"{number}. {_escape(reference)}" for number, reference in enumerate(references, 1))
+    yield "\n".join(f"{number}. {escape(reference)}" for number, reference in enumerate(references, 1))
 
 
 def _stamps(table: Table, trained: str, incomplete: str) -> Iterator[str]:
     """What a reader must know of a table before any figure of it."""
     if stamp := reduced(table):
-        yield f"**reduced training** {_escape(stamp)} {trained} marked {_REDUCED}"
+        yield f"**reduced training** {escape(stamp)} {trained} marked {_REDUCED}"
     if stamp := partial(table):
-        yield f"**partial** {incomplete}: {_escape(stamp)}"
+        yield f"**partial** {incomplete}: {escape(stamp)}"
 
 
 def _trainings(table: Table) -> str:
@@ -138,7 +138,7 @@ def _trainings(table: Table) -> str:
     facts: list[_Titled] = [
         (
             "trained on",
-            [listed(_escape(_trained_on(r)) for r in row.records) for row in table.rows],
+            [listed(escape(_trained_on(r)) for r in row.records) for row in table.rows],
         ),
         ("parameters", [span(r.training.parameters for r in row.records) for row in table.rows]),
         ("training seeds", [listed(sorted({r.identity.train_seed for r in row.records})) for row in table.rows]),
@@ -162,12 +162,12 @@ def _trained_on(record: Record) -> str:
 def _heads(table: Table) -> list[_Titled]:
     return [
         ("Method", [_name(row) for row in table.rows]),
-        ("Backbone", [_escape(row.backbone) for row in table.rows]),
+        ("Backbone", [escape(row.backbone) for row in table.rows]),
     ]
 
 
 def _name(row: Row) -> str:
-    return f"{_escape(row.name)} {_REDUCED}" if row.reduced else _escape(row.name)
+    return f"{escape(row.name)} {_REDUCED}" if row.reduced else escape(row.name)
 
 
 def _figures(table: Table, column: int, title: str) -> list[_Titled]:

@@ -1,0 +1,284 @@
+"""The regression verdict: the records of a new run beside those that are trusted, cell by cell.
+
+A cell is a row of a suite on one source, way and shot, with all its training seeds. What stands on both sides is
+compared only like for like: the same split, episodes, pack and length of training, and both inductive or both
+transductive. Then, with the paired difference NEW minus BASE, its 95 % interval, and a margin in percentage points,
+the first of these that holds is the verdict:
+
+identical       every episode has the same count of correct answers
+pass            the lower end of the interval lies above −margin; called improved if the difference is positive and
+                significant
+regressed       the upper end lies below 0, the difference below −margin / 2, and it is significant
+inconclusive    otherwise: more episodes or training seeds would tell
+
+Significant is p < 0.05 after Holm's correction over all compared cells. A cell with one training seed is compared
+over episodes; the interval then does not cover the noise of another training. With several seeds it is compared over
+these: Student's t on the differences between the means of equal seeds, which does cover it.
+
+Exit codes: 0 nothing regressed; 1 a cell regressed, or with `strict` is inconclusive; 3 something is not comparable,
+or was written by a later version; 4 a cell of BASE is missing in NEW, a record is damaged, or there is none; 5 a cell
+is missing because the images of its source were. Of several the lowest wins: a drop that was shown outweighs what
+could not be looked at, and what nobody has explained outweighs what NEW itself gives a reason for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from scipy.special import stdtr
+
+from fsbench.errors import NewerRecordError, RecordError, UsageError
+from fsbench.paired import SIGNIFICANCE, Difference, holm, paired_difference
+from fsbench.records import CellIdentity, Record, read_record
+from fsbench.stats import mean_ci
+
+__all__ = ["EXIT_CODES", "Comparison", "Finding", "Place", "Verdict", "compare"]
+
+Verdict = Literal[
+    "regressed",
+    "not comparable",
+    "missing",
+    "damaged",
+    "data missing",
+    "inconclusive",
+    "improved",
+    "pass",
+    "identical",
+    "added",
+]
+
+EXIT_CODES: Final[Mapping[Verdict, int]] = {  # the most serious first
+    "regressed": 1,
+    "not comparable": 3,
+    "missing": 4,
+    "damaged": 4,
+    "data missing": 5,
+    "inconclusive": 0,
+    "improved": 0,
+    "pass": 0,
+    "identical": 0,
+    "added": 0,
+}
+
+_LIKE_FOR_LIKE = ("split", "queries", "episodes", "episode_set", "pack", "transductive", "training_fraction")
+
+
+class Place(NamedTuple):
+    """What a cell measures, by which it is found on both sides."""
+
+    suite: str
+    row: str  # its key in the suite
+    source: str
+    way: int | None  # None: way and shot vary
+    shot: int | None
+
+    def __str__(self) -> str:
+        setting = "variable way and shot" if self.way is None else f"{self.way}-way {self.shot}-shot"
+        return f"{self.suite}: {self.row} on {self.source} {setting}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one cell, or of one file that is not a record to compare.
+
+    Attributes:
+        subject: The cell or the file, in words.
+        verdict: See the module.
+        reason: Why it could not be compared; of a compared cell, what else of it has changed, or nothing.
+        place: None for a file.
+        base: Mean accuracy in BASE, percent, over episodes and training seeds; None where it is not compared.
+        new: The same in NEW, over the seeds that BASE has.
+        difference: NEW minus BASE, percentage points; its p value is Holm's over all compared cells.
+        over: What the interval of the difference is taken over, e.g. "200 episodes" or "3 training seeds".
+        records: Of BASE and of NEW, the ids of the compared records, by training seed.
+    """
+
+    subject: str
+    verdict: Verdict
+    reason: str = ""
+    place: Place | None = None
+    base: float | None = None
+    new: float | None = None
+    difference: Difference | None = None
+    over: str = ""
+    records: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    @property
+    def change(self) -> str:
+        """The difference as it is printed; empty where there is none."""
+        if self.difference is None:
+            return ""
+        return f"{self.difference.mean:+.2f} ± {self.difference.half_width:.2f}".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two folders of records, compared.
+
+    Attributes:
+        findings: The most serious first; equally serious ones as their files are sorted.
+        margin: Percentage points.
+        strict: Whether inconclusive cells fail.
+    """
+
+    findings: tuple[Finding, ...]
+    margin: float
+    strict: bool
+
+    def code(self, finding: Finding) -> int:
+        """The exit code that a finding asks for; 0 if it does not fail."""
+        return 1 if self.strict and finding.verdict == "inconclusive" else EXIT_CODES[finding.verdict]
+
+    @property
+    def exit_code(self) -> int:
+        """The lowest that a finding asks for, 0 aside."""
+        return min(filter(None, map(self.code, self.findings)), default=0)
+
+
+@dataclass
+class _Side:
+    """What a folder holds."""
+
+    cells: dict[Place, list[Record]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)  # of files that cannot be compared
+    absent: dict[tuple[str, str], str] = field(default_factory=dict)  # suite and source, and why it was left out
+
+
+def compare(base: Path, new: Path, *, margin: float = 0.5, strict: bool = False) -> Comparison:
+    """Compare two folders of records by the rule of this module.
+
+    Args:
+        base: What is trusted: a folder with `records/`, or of records.
+        new: What is to be judged, likewise.
+        margin: How much a cell may lose, percentage points.
+        strict: Inconclusive cells fail.
+
+    Raises:
+        UsageError: The margin is not between 0 and 100.
+    """
+    if not 0 <= margin <= 100:
+        raise UsageError(f"a margin lies between 0 and 100 percentage points, and {margin:g} does not.")
+    trusted, judged = _read(base, "BASE"), _read(new, "NEW")
+    found = {place: _measure(place, records, judged) for place, records in trusted.cells.items()}
+    p_values = {place: finding.difference.p_value for place, finding in found.items() if finding.difference}
+    for place, p_value in holm(p_values).items():
+        found[place] = _judge(found[place], p_value, margin)
+    added = [
+        Finding(str(place), "added", "BASE has no record of it.", place)
+        for place in judged.cells
+        if place not in trusted.cells
+    ]
+    findings = [*trusted.findings, *judged.findings, *found.values(), *added]
+    return Comparison(tuple(sorted(findings, key=_seriousness)), margin, strict)
+
+
+def _seriousness(finding: Finding) -> int:
+    return list(EXIT_CODES).index(finding.verdict)
+
+
+def _read(folder: Path, name: str) -> _Side:
+    """The records of a folder by place; a file that is not one is a finding, and so is a folder without any."""
+    side = _Side()
+    inner = folder / "records"
+    paths = sorted((inner if inner.is_dir() else folder).glob("*.json"))
+    if not paths:
+        side.findings.append(Finding(str(folder), "missing", f"{name} holds no records."))
+    for path in paths:
+        try:
+            record = read_record(path)
+        except NewerRecordError as error:
+            side.findings.append(Finding(str(path), "not comparable", str(error)))
+        except RecordError as error:
+            side.findings.append(Finding(str(path), "damaged", str(error)))
+        else:
+            identity = record.identity
+            place = Place(identity.suite, identity.row, identity.source, identity.way, identity.shot)
+            side.cells.setdefault(place, []).append(record)
+            side.absent.update({(identity.suite, source): why for source, why in record.absent.items()})
+    for records in side.cells.values():
+        records.sort(key=_seed)
+    return side
+
+
+def _seed(record: Record) -> int:
+    return record.identity.train_seed
+
+
+def _measure(place: Place, base: Sequence[Record], judged: _Side) -> Finding:
+    """Compare a cell of BASE with that of NEW; the verdict is still without margin and p values."""
+    seeds = [_seed(record) for record in base]
+    every = judged.cells.get(place, [])
+    new = [record for record in every if _seed(record) in seeds]
+    left_out = judged.absent.get((place.suite, place.source))
+    if not every and left_out:
+        return Finding(str(place), "data missing", f"NEW left {place.source} out: {left_out}", place)
+    if gone := sorted(set(seeds) - set(map(_seed, new))):
+        which = f" with training seed {', '.join(map(str, gone))}" if every else ""
+        return Finding(str(place), "missing", f"NEW has no record of it{which}.", place)
+    if reason := _twice("BASE", base) or _twice("NEW", new) or _unlike(base, new):
+        return Finding(str(place), "not comparable", reason, place)
+    same = all((a.correct, a.total) == (b.correct, b.total) for a, b in zip(base, new, strict=True))
+    several = len(seeds) > 1
+    return Finding(
+        subject=str(place),
+        verdict="identical" if same else "pass",
+        reason=_changed(base, new),
+        place=place,
+        base=fmean(accuracy for record in base for accuracy in record.accuracies),
+        new=fmean(accuracy for record in new for accuracy in record.accuracies),
+        difference=_over_seeds(base, new) if several else paired_difference(new, base),
+        over=f"{len(seeds)} training seeds" if several else f"{len(base[0].correct)} episodes",
+        records=(tuple(record.cell for record in base), tuple(record.cell for record in new)),
+    )
+
+
+def _twice(name: str, records: Sequence[Record]) -> str:
+    """What to say where a training seed has several records; nothing where none has."""
+    seed, times = Counter(map(_seed, records)).most_common(1)[0]
+    return f"{name} has {times} records with training seed {seed}; keep one of them." if times > 1 else ""
+
+
+def _unlike(base: Sequence[Record], new: Sequence[Record]) -> str:
+    """What must be equal and is not; nothing if all is."""
+    for name in _LIKE_FOR_LIKE:
+        sides = [dict.fromkeys(str(getattr(record.identity, name))[:12] for record in side) for side in (base, new)]
+        if len({getattr(record.identity, name) for record in (*base, *new)}) > 1:
+            return f"{name} differs: {', '.join(sides[0])} in BASE, {', '.join(sides[1])} in NEW."
+    return ""
+
+
+def _changed(base: Sequence[Record], new: Sequence[Record]) -> str:
+    """What else of the identity is not the same."""
+    pairs = [(a.identity, b.identity) for a, b in zip(base, new, strict=True)]
+    names = [name for name in CellIdentity.model_fields if any(getattr(a, name) != getattr(b, name) for a, b in pairs)]
+    return f"other {', '.join(names)}" if names else ""
+
+
+def _over_seeds(base: Sequence[Record], new: Sequence[Record]) -> Difference:
+    """Student's t on the differences between the means of equal training seeds, of which there are several."""
+    differences = [paired_difference(b, a).mean for a, b in zip(base, new, strict=True)]
+    mean, half_width = mean_ci(differences)
+    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+    p_value = 2 * float(stdtr(len(differences) - 1, -abs(mean) / error)) if error else float(mean == 0)
+    return Difference(mean, half_width, p_value)
+
+
+def _judge(finding: Finding, p_value: float, margin: float) -> Finding:
+    """Give a compared cell its corrected p value, and unless it is identical its verdict."""
+    if finding.difference is None or finding.verdict == "identical":
+        return finding
+    mean, half_width, _ = finding.difference
+    significant = p_value < SIGNIFICANCE
+    verdict: Verdict = "inconclusive"
+    if mean - half_width > -margin:
+        verdict = "improved" if mean > 0 and significant else "pass"
+    elif mean + half_width < 0 and mean < -margin / 2 and significant:
+        verdict = "regressed"
+    return replace(finding, verdict=verdict, difference=Difference(mean, half_width, p_value))

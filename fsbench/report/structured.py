@@ -1,0 +1,106 @@
+"""A table, and a comparison, as JSON: everything of the model, for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, Final
+
+from fsbench.compare import Comparison, Finding
+from fsbench.report.footnote import footnote, partial, reduced
+from fsbench.report.table import Cell, Row, Table
+
+__all__ = ["COMPARISON_SCHEMA", "TABLE_SCHEMA", "comparison_to_json", "to_json"]
+
+TABLE_SCHEMA: Final = "fsbench-table-1"
+COMPARISON_SCHEMA: Final = "fsbench-comparison-1"
+
+
+def to_json(table: Table) -> str:
+    """Write a table: its columns, its rows with a cell for every column, and what stands under it.
+
+    Accuracies are in percent, cells without a record null. `records` holds the ids of a cell's records by
+    training seed; a record is the file whose `cell` it is. `over_seeds` is the mean of several seeds with its
+    interval over other seeds. The names are otherwise those of `fsbench.report.table`.
+    """
+    return _json(
+        {
+            "schema": TABLE_SCHEMA,
+            "suite": table.suite,
+            "ranks": table.ranks,
+            "reduced": reduced(table),
+            "partial": partial(table),
+            "columns": [asdict(column) | {"setting": column.setting} for column in table.columns],
+            "rows": [_row(table, row) for row in table.rows],
+            "missing": table.missing,
+            "absent": dict(table.absent),
+            "notes": [note._asdict() for note in footnote(table)],
+        }
+    )
+
+
+def comparison_to_json(comparison: Comparison) -> str:
+    """Write a comparison: its exit code, and every finding by the names of `fsbench.compare`."""
+    return _json(
+        {
+            "schema": COMPARISON_SCHEMA,
+            "exit_code": comparison.exit_code,
+            "margin": comparison.margin,
+            "strict": comparison.strict,
+            "findings": [_finding(finding) for finding in comparison.findings],
+        }
+    )
+
+
+def _row(table: Table, row: Row) -> dict[str, Any]:
+    cells = zip(table.columns, row.cells, strict=True)
+    return {
+        "name": row.name,
+        "backbone": row.backbone,
+        "transductive": row.transductive,
+        "reduced": row.reduced,
+        "average_rank": row.average_rank,
+        "setting_ranks": dict(row.setting_ranks),
+        "cells": [
+            None if cell is None else _cell(cell) | {"episode_set": column.episode_set} for column, cell in cells
+        ],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    over_seeds = cell.over_seeds
+    return {
+        "mean": cell.mean,
+        "ci95": cell.ci95,
+        "rank": cell.rank,
+        "best": cell.best,
+        "spread": cell.spread,
+        "over_seeds": over_seeds and {name: _steady(value) for name, value in over_seeds._asdict().items()},
+        "train_seeds": [record.identity.train_seed for record in cell.records],
+        "records": [record.cell for record in cell.records],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    base, new = finding.records
+    difference = finding.difference
+    return {
+        "subject": finding.subject,
+        "verdict": finding.verdict,
+        "reason": finding.reason,
+        "cell": finding.place and finding.place._asdict(),
+        "base": finding.base and _steady(finding.base),
+        "new": finding.new and _steady(finding.new),
+        "difference": difference and {name: _steady(value) for name, value in difference._asdict().items()},
+        "over": finding.over,
+        "records": {"base": base, "new": new},
+    }
+
+
+def _steady(value: float) -> float:
+    """A figure without the digits in which library versions differ."""
+    return float(f"{value:.9g}")
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
