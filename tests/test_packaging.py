@@ -89,7 +89,19 @@ def test_help_of_every_command_answers_without_torch() -> None:
         assert not imported & {"torch", "pandas", "scipy", "matplotlib"}, command
         asked.add(command)
         waiting += [f"{command} {name}".strip() for name in names]
-    assert asked >= {"", "run", "data", "data prepare", "episodes", "episodes export", "methods", "suites", "rank", "reported", "compare"}
+    assert asked >= {
+        "",
+        "run",
+        "data",
+        "data prepare",
+        "episodes",
+        "episodes export",
+        "methods",
+        "suites",
+        "rank",
+        "reported",
+        "compare",
+    }
 
 
 def test_nothing_that_merely_lies_in_a_clone_gets_into_the_wheel(tmp_path: Path) -> None:
