@@ -13,6 +13,7 @@ from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
 from fsbench.report.comparison import compare
+from fsbench.report.everything import report
 from fsbench.report.published import reported
 from fsbench.report.rank import rank
 
@@ -240,6 +241,7 @@ def suites() -> None:
 main.add_command(compare)
 main.add_command(data)
 main.add_command(rank)
+main.add_command(report)
 main.add_command(reported)
 
 

@@ -99,6 +99,7 @@ def test_help_of_every_command_answers_without_torch() -> None:
         "methods",
         "suites",
         "rank",
+        "report",
         "reported",
         "compare",
     }

@@ -16,6 +16,7 @@ from fsbench.errors import UsageError
 __all__ = ["Ranking", "rank", "rank_file"]
 
 _NEEDED = ("test_source", "method", "mean", "ci95")
+_LARGEST = 1e9  # no accuracy, and its square is a number
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
 
@@ -110,9 +111,9 @@ def _read(path: Path) -> list[_Line]:
             reader = csv.DictReader(file, skipinitialspace=True)
             for column in _NEEDED:
                 if column not in (reader.fieldnames or ()):
-                    found = ", ".join(reader.fieldnames or ()) or "none"
+                    found = ", ".join(map(repr, reader.fieldnames or ())) or "none"
                     raise UsageError(
-                        f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {found}."
+                        f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {found:.500}."
                     )
             return [_line(path, reader.line_num, values) for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -129,7 +130,9 @@ def _line(path: Path, number: int, values: Mapping[str, str | None]) -> _Line:
         if not text(column):
             raise UsageError(f"{path}, line {number}: the column {column!r} is empty.")
     if text("transductive").lower() not in _TRUTHS:
-        raise UsageError(f"{path}, line {number}: transductive is {text('transductive')!r}, neither true nor false.")
+        raise UsageError(
+            f"{path}, line {number}: transductive is {text('transductive')!r:.80}, neither true nor false."
+        )
     ci95 = _number(path, number, "ci95", text("ci95"))
     if ci95 < 0:
         raise UsageError(f"{path}, line {number}: ci95 is {ci95}, and a half width cannot be negative.")
@@ -151,8 +154,8 @@ def _number(path: Path, number: int, column: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"{path}, line {number}: {column} is {text!r}, not a number.")
+    if not abs(value) < _LARGEST:
+        raise UsageError(f"{path}, line {number}: {column} is {text!r:.80}, not a number below {_LARGEST:.0e}.")
     return value
 
 

@@ -1,0 +1,205 @@
+"""The tables of a report's page: what stands in every cell, how it sorts, and the record that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from fsbench.records import Record
+from fsbench.report.beside import beside
+from fsbench.report.figures import file_name, trace
+from fsbench.report.footnote import listed
+from fsbench.report.table import Cell, Column, Row, Table
+
+__all__ = ["Entry", "Grid", "Grids", "Line"]
+
+_NOTHING: Final = "–"
+_REDUCED: Final = "\N{NO-BREAK SPACE}§"
+_PARTIAL: Final = "\N{NO-BREAK SPACE}¶"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of a grid.
+
+    Attributes:
+        text: What it says first.
+        small: What follows in smaller letters, as the interval.
+        below: What stands below, as the rank.
+        kind: "name" heads its line; "number" is aligned right, "text" left; "code" is a file's name or a hash.
+        sort: What a number sorts by; None: last. The others sort by their text.
+        best: Whether it is the best, or not significantly worse.
+        title: Where it comes from, or why there is nothing.
+        leads: The id that it leads to.
+        ident: Its own id.
+    """
+
+    text: str
+    small: str = ""
+    below: str = ""
+    kind: Literal["name", "number", "text", "code"] = "number"
+    sort: float | None = None
+    best: bool = False
+    title: str = ""
+    leads: str = ""
+    ident: str = ""
+
+
+Line: TypeAlias = tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of the page: lines that can be sorted, and below them lines that stay."""
+
+    title: str
+    heads: tuple[str, ...]
+    lines: tuple[Line, ...]
+    foot: tuple[Line, ...] = ()
+
+
+class Grids:
+    """Makes the grids of one table.
+
+    Args:
+        table: The table.
+        ident: Of its part of the page; the ids of all entries start with it.
+    """
+
+    def __init__(self, table: Table, ident: str) -> None:
+        self._table, self._ident = table, ident
+        self._backbones = len({row.backbone for row in table.rows}) > 1  # otherwise the page says it once
+        self._heads = ("Method", "Backbone") if self._backbones else ("Method",)
+
+    def accuracies(self) -> Iterator[Grid]:
+        """One source: all in one grid. Several: a source a line for every way and shot, then the average ranks."""
+        table = self._table
+        if not table.by_source:
+            yield self._compact()
+            return
+        for setting in table.settings:
+            yield self._by_source(setting)
+        if len(table.settings) > 1:
+            lines = ((*self._who(row), _rank(row.average_rank, 2)) for row in table.rows)
+            yield Grid("Average rank over all ways and shots", (*self._heads, "average rank"), tuple(lines))
+
+    def published(self) -> Grid | None:
+        """Published results beside ours, if there are any."""
+        lines = tuple(
+            (
+                _name(match.row),
+                Entry(str(match.column), kind="text"),
+                replace(self._figure(match.row, match.column, match.cell), best=False),
+                Entry(match.published.figure, sort=float(match.published.mean)),
+                Entry(f"{match.difference:+.2f}".replace("-", "−"), sort=match.difference),
+                Entry({True: "yes", False: "no", None: _NOTHING}[match.inside], kind="text"),
+                Entry(f"{match.published.method}, {match.published.backbone}", kind="text"),
+                Entry("yes" if match.published.transductive else "no", kind="text"),
+                Entry(match.published.reference, kind="text"),
+            )
+            for match in beside(self._table)
+        )
+        heads = ("Method", "Measured on", "Ours", "Published", "Difference", "Inside")
+        return (
+            Grid("Published results beside ours", (*heads, "Published as", "Transductive", "Source"), lines)
+            if lines
+            else None
+        )
+
+    def records(self) -> Grid:
+        """Every record, which the figures of the other grids lead to."""
+        lines = tuple(
+            (Entry(row.name, kind="name", ident=self._id(record)), Entry(str(column), kind="text"), *_facts(record))
+            for row in self._table.rows
+            for column, cell in zip(self._table.columns, row.cells, strict=True)
+            if cell is not None
+            for record in cell.records
+        )
+        training = ("Seed", "Accuracy", "Trained on", "Steps", "Kept step", "Validation", "Parameters")
+        heads = ("Method", "Measured on", *training, "Device", "Commit", "Episode set", "Pack", "Record")
+        return Grid("Records", heads, lines)
+
+    def _compact(self) -> Grid:
+        table = self._table
+        titles = [title for column in table.columns for title in (column.setting, "rank")]
+        lines = []
+        for row in table.rows:
+            figures = [
+                entry
+                for column, cell in zip(table.columns, row.cells, strict=True)
+                for entry in (self._figure(row, column, cell), _rank(None if cell is None else cell.rank, 1))
+            ]
+            lines.append((*self._who(row), *figures, _rank(row.average_rank, 2)))
+        return Grid(
+            f"Accuracy on {listed(table.sources)}, percent", (*self._heads, *titles, "average rank"), tuple(lines)
+        )
+
+    def _by_source(self, setting: str) -> Grid:
+        table = self._table
+        heads = (f"{_marked(row)}, {row.backbone}" if self._backbones else _marked(row) for row in table.rows)
+        lines = []
+        for place, column in enumerate(table.columns):
+            if column.setting == setting:
+                name = Entry(f"{column.source}{_PARTIAL}" if column.partial else column.source, kind="name")
+                lines.append((name, *(self._figure(row, column, row.cells[place], ranks=True) for row in table.rows)))
+        for source, reason in table.absent.items():
+            missing = self._nothing(f"{source} was left out: {reason}")
+            lines.append((Entry(source, kind="name"), *(missing for _ in table.rows)))
+        averages = (_rank(row.setting_ranks.get(setting), 2) for row in table.rows)
+        foot = (Entry("average rank", kind="name"), *averages)
+        return Grid(f"Accuracy, {setting}, percent", ("Test source", *heads), tuple(lines), (foot,))
+
+    def _who(self, row: Row) -> Line:
+        return (_name(row), Entry(row.backbone, kind="text")) if self._backbones else (_name(row),)
+
+    def _figure(self, row: Row, column: Column, cell: Cell | None, *, ranks: bool = False) -> Entry:
+        if cell is None:
+            return self._nothing(f"no finished record of {row.name} on {column}")
+        spread = "" if cell.spread is None else f" ({cell.spread:.2f})"
+        return Entry(
+            f"{cell.mean:.2f}",
+            f"± {cell.ci95:.2f}{spread}",
+            f"rank {cell.rank:.1f}" if ranks and cell.rank is not None else "",
+            sort=cell.mean,
+            best=cell.best,
+            title=trace(cell),
+            leads=self._id(cell.records[0]),
+        )
+
+    def _nothing(self, reason: str) -> Entry:
+        return Entry(_NOTHING, title=reason, leads=f"{self._ident}-protocol")
+
+    def _id(self, record: Record) -> str:
+        return f"{self._ident}-{record.cell[:12]}"
+
+
+def _facts(record: Record) -> Iterator[Entry]:
+    identity, training = record.identity, record.training
+    yield _count(identity.train_seed)
+    yield Entry(f"{record.mean:.2f}", f"± {record.ci95:.2f}", sort=record.mean)
+    yield Entry(listed(identity.train_sources), kind="text")
+    yield Entry(f"{training.steps:,}", f"of {training.planned_steps:,}", sort=training.steps)
+    yield _count(training.best_step)
+    yield Entry(f"{training.best_accuracy:.2f}", sort=training.best_accuracy)
+    yield _count(training.parameters)
+    yield Entry(record.environment.device, kind="text")
+    for digest in (record.environment.commit, identity.episode_set, identity.pack):
+        yield Entry((digest or "not recorded")[:12], kind="code", title=digest or "")
+    yield Entry(file_name(record), kind="code")
+
+
+def _name(row: Row) -> Entry:
+    return Entry(_marked(row), kind="name")
+
+
+def _marked(row: Row) -> str:
+    return f"{row.name}{_REDUCED}" if row.reduced else row.name
+
+
+def _count(number: int) -> Entry:
+    return Entry(f"{number:,}", sort=number)
+
+
+def _rank(rank: float | None, decimals: int) -> Entry:
+    return Entry(_NOTHING if rank is None else f"{rank:.{decimals}f}", sort=rank)

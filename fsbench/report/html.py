@@ -1,0 +1,93 @@
+"""The page: everything about one or more tables in one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from fsbench.friedman import MIN_SOURCES, Friedman
+from fsbench.report import svg
+from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
+from fsbench.report.footnote import footnote, listed, partial, reduced, span
+from fsbench.report.grids import Grids
+from fsbench.report.sheet import Sheet
+from fsbench.report.table import Column, Table
+
+__all__ = ["Sheets", "to_html"]
+
+Sheets: TypeAlias = Mapping[Column, tuple[Sheet, ...] | str]
+
+
+def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None) -> str:
+    """Write tables as one page.
+
+    Its text depends on the arguments alone. It loads nothing, also works without its script, and escapes every name.
+
+    Args:
+        tables: What every table is called, and the table, in the order of the page.
+        sheets: The pictures of a column's episodes, or why there are none.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("fsbench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    parts = [_part(f"table-{n}", title, tables[title], sheets or {}) for n, title in enumerate(tables, 1)]
+    return environment.get_template("page.html.j2").render(parts=parts)
+
+
+def _part(ident: str, title: str, table: Table, sheets: Sheets) -> dict[str, Any]:
+    """What the template says of one table."""
+    grids, trainings, tests = Grids(table, ident), training_panels(table), critical_differences(table)
+    kinds = sorted({curve.kind for panel in trainings for curve in panel.marks})
+    looks = [look[1] for panel in trainings for curve in panel.marks for look in (*curve.looks, curve.kept)]
+    found = {column: sheets[column] for column in table.columns if column in sheets}
+    return {
+        "ident": ident,
+        "title": title,
+        "facts": _facts(table),
+        "reduced": reduced(table),
+        "partial": partial(table),
+        "transductive": any(row.transductive for row in table.rows),
+        "several_seeds": table.several_seeds,
+        "accuracies": list(grids.accuracies()),
+        "dots": [(panel.title, svg.accuracy_svg(panel)) for panel in accuracy_panels(table)],
+        "published": grids.published(),
+        "min_sources": MIN_SOURCES,
+        "ranks": [(setting, svg.critical_svg(test, setting), _words(test)) for setting, test in tests.items()],
+        "kinds": kinds,
+        "trainings": [(panel.title, svg.training_svg(panel, kinds, padded(looks))) for panel in trainings],
+        "spreads": [(panel.title, svg.distribution_svg(panel)) for panel in distribution_panels(table)],
+        "sheets": [(column, shown) for column, shown in found.items() if not isinstance(shown, str)],
+        "no_sheets": [reason for reason in found.values() if isinstance(reason, str)],
+        "notes": footnote(table),
+        "records": grids.records(),
+    }
+
+
+def _facts(table: Table) -> list[str]:
+    methods, sources = len(table.rows), len({column.source for column in table.columns})
+    return [
+        f"{methods} method{'s' * (methods > 1)} on {sources} test source{'s' * (sources > 1)}",
+        listed(table.settings),
+        f"{span(column.episodes for column in table.columns)} episodes a figure",
+        listed(row.backbone for row in table.rows),
+    ]
+
+
+def _words(test: Friedman) -> str:
+    methods = len(test.average_ranks)
+    return (
+        f"Friedman's test over {test.sources} test sources: χ²({methods - 1}) = {test.chi_square:.2f}, "
+        f"p {_p(test.chi_square_p)}; Iman and Davenport's F({methods - 1}, {(methods - 1) * (test.sources - 1)}) = "
+        f"{test.f:.2f}, p {_p(test.f_p)}. Nemenyi's critical difference at 5 %: {test.critical_difference:.2f}."
+    )
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -1,0 +1,319 @@
+"""The page: that it holds every figure, leads every one to its record, needs nothing else, and breaks on no name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from factories import make_record
+from fsbench.records import Record, Validation
+from fsbench.report.figures import file_name
+from fsbench.report.html import to_html
+from fsbench.report.table import Table, build_table
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+VOID = {"meta", "img"}
+SOURCES = ("omniglot", "aircraft", "cu_birds", "dtd", "fungi")
+
+
+class Element:
+    """A part of the page: its tag, attributes, the tags around it, and all text within it."""
+
+    def __init__(self, tag: str, attributes: Mapping[str, str | None], around: list[Element]) -> None:
+        self.tag, self.around = tag, around
+        self.attributes = {name: value or "" for name, value in attributes.items()}
+        self.words = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words.split())
+
+
+class Page(HTMLParser):
+    """Every element of a page in its order; fails where tags do not match."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self._open: list[Element] = []
+        self.feed(page)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(Element(tag, dict(attrs), list(self._open)))
+        if tag not in VOID:
+            self._open.append(self.elements[-1])
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(Element(tag, dict(attrs), list(self._open)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element.words += data
+
+    def all(self, tag: str, kind: str = "") -> list[Element]:
+        """The elements of a tag that have a class."""
+        return [e for e in self.elements if e.tag == tag and kind in f" {e.attributes.get('class', '')} "]
+
+    def within(self, ident: str, tag: str) -> list[Element]:
+        """The elements of a tag within the element of an id."""
+        return [e for e in self.all(tag) if any(outer.attributes.get("id") == ident for outer in e.around)]
+
+
+def _one_source() -> list[Record]:
+    """Four rows at two shots, one transductive and one with two training seeds."""
+    rows = [("k-NN", False, 40, 0), ("ProtoNet", False, 60, 0), ("ProtoNet", False, 58, 1), ("fo-MAML", True, 66, 0)]
+    return [
+        make_record(label, [right + shot + i for i in (0, 3, 1, 4)], shot=shot, transductive=how, train_seed=seed)
+        for label, how, right, seed in rows
+        for shot in (1, 5)
+    ]
+
+
+def _several_sources() -> list[Record]:
+    """Three methods on five sources, a gap, a source left out and one with missing images."""
+    return [
+        make_record(
+            label,
+            [low + 3 * place + i for i in (0, 4, 2, 5)],
+            source=source,
+            partial="partial (20 per class)" if source == "dtd" else None,
+            absent={"traffic_sign": "its files are not there."},
+        )
+        for label, low in (("k-NN", 20), ("ProtoNet", 40), ("fo-MAML", 32), ("RelationNet", 30))
+        for place, source in enumerate(SOURCES)
+        if (label, source) != ("RelationNet", "fungi")
+    ]
+
+
+def _page(*tables: Table) -> Page:
+    return Page(to_html({f"{table.suite} {n}": table for n, table in enumerate(tables)}))
+
+
+@pytest.mark.parametrize("make", [_one_source, _several_sources])
+def test_every_figure_stands_there_and_leads_to_its_record(make: Callable[[], list[Record]]) -> None:
+    table = build_table(make())
+    page = _page(table)
+    idents = [element.attributes["id"] for element in page.elements if "id" in element.attributes]
+    assert len(idents) == len(set(idents))
+    lines = {line.attributes["id"]: line for line in page.all("th") if "id" in line.attributes}
+    figures = [link for link in page.within("table-1-accuracy", "a") if "±" in link.text]
+    cells = [(row, cell) for row in table.rows for cell in row.cells if cell is not None]
+    for row, cell in cells:
+        expected = f"{cell.mean:.2f} ± {cell.ci95:.2f}"
+        for record in cell.records:
+            (link,) = [link for link in figures if file_name(record) in link.attributes["title"]]
+            assert link.text.startswith(expected)
+            assert f"episode set {record.identity.episode_set[:12]}" in link.attributes["title"]
+            assert lines[f"table-1-{record.cell[:12]}"].text == row.name
+        assert link.attributes["href"] == f"#table-1-{cell.records[0].cell[:12]}"
+    assert len(figures) == len(cells)
+    assert {link.attributes["href"][1:] for link in page.all("a")} <= set(idents)
+
+
+def test_the_records_are_listed_with_training_episodes_and_file() -> None:
+    records = _one_source()
+    page = _page(build_table(records))
+    text = " ".join(cell.text for cell in page.within("table-1-records", "td"))
+    for record in records:
+        assert file_name(record) in text
+        assert f"{record.mean:.2f} ± {record.ci95:.2f}" in text
+    assert "3,000 of 3,000" in text
+    assert "omniglot-5-1" in text  # the episode set
+    titles = [span.attributes["title"] for span in page.within("table-1-records", "span") if "title" in span.attributes]
+    assert {"0123456789abcdef", "omniglot-pack-digest"} <= set(titles)
+
+
+def test_a_missing_cell_is_a_dash_with_its_reason() -> None:
+    page = _page(build_table(_several_sources(), missing=["RelationNet on fungi: the loss became NaN."]))
+    dashes = [link for link in page.within("table-1-accuracy", "a") if link.text == "–"]
+    assert [link.attributes["title"] for link in dashes] == [
+        "no finished record of RelationNet on fungi 5-way 1-shot",
+        *["traffic_sign was left out: its files are not there."] * 4,
+    ]
+    assert {link.attributes["href"] for link in dashes} == {"#table-1-protocol"}
+    notes = [note.text for note in page.within("table-1-protocol", "dd")]
+    assert "RelationNet on fungi: the loss became NaN." in notes
+    (foot,) = page.all("tfoot")
+    assert foot.text.split()[-1] == "–"  # a row with a gap has no average rank
+
+
+def test_stamps_stand_below_the_title_and_at_the_names() -> None:
+    page = _page(build_table(_several_sources()))
+    assert [stamp.text for stamp in page.all("p", "stamp")] == [
+        "partial images in the sources marked ¶: dtd (20 per class)"
+    ]
+    assert "dtd ¶" in [name.text for name in page.within("table-1-accuracy", "th")]
+    reduced = _page(build_table([make_record(fraction=0.1), make_record("k-NN")]))
+    assert [stamp.text for stamp in reduced.all("p", "stamp")] == [
+        "reduced training (10 % of the suite's length) of the methods marked §"
+    ]
+    assert [name.text for name in reduced.within("table-1-accuracy", "th")] == [
+        *("Method", "5-way 1-shot", "rank", "average rank"),
+        *("ProtoNet §", "k-NN"),
+    ]
+    assert "stamp" not in to_html({"t": build_table([make_record()])}).partition("<body>")[2]
+
+
+def test_the_best_are_marked_and_transductive_rows_are_not_ranked() -> None:
+    page = _page(build_table(_one_source()))
+    assert [cell.text for cell in page.all("td", "best")] == ["82.67 ± 3.87 (1.89)", "88.00 ± 3.87 (1.89)"]
+    kinds = [mark.attributes["class"] for mark in page.all("g", " dot ")]
+    assert kinds == ["dot best", "dot ranked", "dot apart"] * 2
+
+
+def test_figures_are_drawn_for_columns_trainings_and_ranks() -> None:
+    labels = [drawing.attributes.get("aria-label", "") for drawing in _page(build_table(_several_sources())).all("svg")]
+    assert sum(label.startswith("Accuracy and its 95 % confidence interval, ") for label in labels) == len(SOURCES)
+    assert sum(label.startswith("Accuracies of single episodes, ") for label in labels) == len(SOURCES)
+    assert sum(label.startswith("Validation accuracy during training, ") for label in labels) == 4
+    assert labels.count("Critical-difference diagram, 5-way 1-shot") == 1
+
+
+def test_long_names_are_cut_in_drawings_and_whole_on_hover() -> None:
+    name = "A method with a name of many letters"
+    page = _page(build_table([make_record(name)]))
+    assert [text.text for text in page.within("table-1-accuracy", "text")][-1] == "A method with a name of m…"
+    assert page.within("table-1-accuracy", "title")[0].text.startswith(f"{name}: 89.00 ± ")
+
+
+def test_critical_differences_name_the_groups_and_the_tests() -> None:
+    page = _page(build_table(_several_sources()))
+    marks = [title.text for title in page.within("table-1-ranks", "title")]
+    assert marks == [
+        "not significantly different: ProtoNet, fo-MAML",
+        "not significantly different: fo-MAML, k-NN",
+        *[
+            f"{name}: average rank {rank}.00 over 5 sources"
+            for rank, name in enumerate(("ProtoNet", "fo-MAML", "k-NN"), 1)
+        ],
+    ]
+    text = " ".join(words.text for words in page.within("table-1-ranks", "p"))
+    assert "Friedman's test over 5 test sources: χ²(2) = 10.00, p = 0.007" in text
+    few = _page(build_table(_one_source()))
+    assert not few.within("table-1-ranks", "svg")
+    assert "needs 5 test sources or more" in few.within("table-1-ranks", "p")[0].text
+
+
+def test_trainings_that_are_shared_share_a_panel_and_histories_may_be_absent() -> None:
+    shared = [make_record(label, training="one", row=label) for label in ("k-NN", "Finetune")]
+    page = _page(build_table([*shared, make_record("ProtoNet")]))
+    titles = [caption.text for caption in page.within("table-1-training", "figcaption")]
+    assert titles == ["k-NN, Finetune", "ProtoNet"]
+    record = make_record()
+    bare = record.model_copy(update={"training": record.training.model_copy(update={"history": []})})
+    text = " ".join(words.text for words in _page(build_table([bare])).within("table-1-training", "p"))
+    assert text == "The records hold no history of their trainings."
+
+
+def test_curves_go_through_every_look_at_validation() -> None:
+    record = make_record()
+    looks = [Validation(step=1000 * n, loss=1.0, accuracy=80.0 + n) for n in (1, 2, 3)]
+    training = record.training.model_copy(update={"history": looks, "best_step": 2000, "best_accuracy": 82.0})
+    page = _page(build_table([record.model_copy(update={"training": training})]))
+    (line,) = [e for e in page.within("table-1-training", "path") if e.attributes["d"].count("L") == 2]
+    xs = [float(x) for x in re.findall(r"[ML](\S+)", line.attributes["d"])]
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2)
+    assert "ProtoNet, 1-shot, seed 0: kept at step 2,000 with 82.00 %" in [title.text for title in page.all("title")]
+
+
+def test_protocol_and_environment_are_those_of_the_footnote() -> None:
+    page = _page(build_table(_one_source()))
+    terms = [term.text for term in page.within("table-1-protocol", "dt")]
+    assert {"Accuracy", "Rank", "Bold", "Inductive", "Backbone", "Episodes", "Made with"} <= set(terms)
+    assert any("torch 2.11.0" in note.text for note in page.within("table-1-protocol", "dd"))
+
+
+def test_published_results_stand_beside_ours() -> None:
+    ours = make_record(
+        "ProtoNet",
+        method="proto",
+        source="miniimagenet",
+        train_sources=["miniimagenet"],
+        images={"size": 84, "channels": 3},
+    )
+    page = _page(build_table([ours]))
+    heads = [head.text for head in page.within("table-1-accuracy", "th")]
+    assert {"Ours", "Published", "Difference", "Inside"} <= set(heads)
+    assert "Published" not in [head.text for head in _page(build_table([make_record("own")])).all("th")]
+
+
+@pytest.mark.parametrize("make", [_one_source, _several_sources])
+def test_it_needs_nothing_else(make: Callable[[], list[Record]]) -> None:
+    text = to_html({"a": build_table(make())})
+    page = Page(text)
+    for element in page.elements:
+        assert element.tag not in {"link", "iframe", "object", "base", "form"}
+        for name in ("href", "src", "action", "srcset"):
+            assert element.attributes.get(name, "#").startswith(("#", "data:image/png;base64,"))
+    assert not re.search(r"https?:|url\(|@import", re.sub(r'<(td|th)\b.*?</\1>|xmlns="[^"]*"', "", text, flags=re.S))
+    (policy,) = [e for e in page.all("meta") if e.attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.attributes["content"].startswith("default-src 'none'; ")
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a & b_%#|$x$", "{{ 7 * 7 }}"]
+)
+def test_names_are_shown_literally(name: str) -> None:
+    records = [
+        make_record(name, row=f"row {name}", method="m", source=source, suite=name, absent={name: name}, partial=name)
+        for source in (name, "other")
+    ]
+    table = build_table([record.model_copy(update={"backbone_label": name}) for record in records], missing=[name])
+    page = Page(to_html({name: table}))
+    plain = _page(build_table([make_record(source=source, absent={"x": "x"}, partial="some") for source in ("a", "b")]))
+    assert {element.tag for element in page.elements} == {element.tag for element in plain.elements}
+    assert len(page.all("script")) == 1
+    assert not {
+        attribute for element in page.elements for attribute in element.attributes if attribute.startswith("on")
+    }
+    assert page.all("h2")[0].text == name
+    assert f"{name} ¶" in [head.text for head in page.within("table-1-accuracy", "th")]
+
+
+def test_several_tables_have_a_part_each() -> None:
+    page = _page(build_table(_one_source()), build_table(_several_sources()))
+    assert [part.attributes["id"] for part in page.all("article")] == ["table-1", "table-2"]
+    assert [title.text for title in page.all("h2")] == ["tiny 0", "tiny 1"]
+    links = [link.attributes["href"] for link in page.all("a")]
+    assert {"#table-1", "#table-2"} <= set(links)
+
+
+def test_it_depends_on_the_records_alone() -> None:
+    records = _several_sources()
+    later = [record.model_copy(update={"timings": {"evaluation": 99.0}}) for record in records]
+    assert to_html({"a": build_table(records)}) == to_html({"a": build_table(later)})
+
+
+def test_why_there_are_no_pictures_is_said() -> None:
+    table = build_table([make_record()])
+    text = to_html({"a": table}, sheets={table.columns[0]: "omniglot: <no> images."})
+    assert "No pictures of omniglot: &lt;no&gt; images." in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_chromium_runs_the_script_and_sorts_by_a_head(tmp_path: Path) -> None:
+    press = "<script>document.querySelectorAll('thead .number button')[3].click()</script></body>"
+    page, profile = tmp_path / "page.html", tmp_path / "profile"
+    page.write_text(to_html({"a": build_table(_several_sources())}).replace("</body>", press), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    options += [f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run([str(CHROMIUM), *options, page.as_uri()], capture_output=True, text=True, timeout=120)
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    shown = Page(done.stdout)
+    heads = [head for head in shown.all("th") if head.attributes.get("scope") == "col"]
+    assert len(heads) == len([button for button in shown.all("button") if button.around[-1].tag == "th"])
+    assert [head.text for head in heads if "aria-sort" in head.attributes] == ["RelationNet"]
+    names = [name.text for name in shown.within("table-1-accuracy", "th") if name.attributes["scope"] == "row"]
+    assert names == ["dtd ¶", "cu_birds", "aircraft", "omniglot", "fungi", "traffic_sign", "average rank"]
+    assert "hidden" not in next(b for b in shown.all("button") if b.attributes.get("id") == "theme").attributes
