@@ -12,6 +12,7 @@ from fsbench import __version__
 from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
+from fsbench.methods.commands import check
 from fsbench.report.comparison import compare
 from fsbench.report.everything import report
 from fsbench.report.published import reported
@@ -238,6 +239,7 @@ def suites() -> None:
         click.echo(f"{suite.name:{width}}  {suite.title}")
 
 
+main.add_command(check)
 main.add_command(compare)
 main.add_command(data)
 main.add_command(rank)

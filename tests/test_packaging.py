@@ -101,6 +101,7 @@ def test_help_of_every_command_answers_without_torch() -> None:
         "rank",
         "report",
         "reported",
+        "check",
         "compare",
     }
 
