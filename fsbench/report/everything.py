@@ -13,6 +13,7 @@ from fsbench.errors import UsageError
 from fsbench.files import write_atomic
 
 if TYPE_CHECKING:
+    from fsbench.episodes import Integers
     from fsbench.records import Record
     from fsbench.report.sheet import Sheet
     from fsbench.report.table import Column, Table
@@ -29,8 +30,8 @@ def report(folders: tuple[Path, ...], out: Path | None) -> None:
     """Write a report of the records of runs: a page, tables and plots.
 
     Every DIR is the out folder of a run. The page index.html needs no other file and no network. Beside it lie
-    table.md, table.tex, table.json, table.csv and ranks.csv, and plots as PDF and PNG; of several DIRs each has its own
-    folder of these.
+    table.md, table.tex, table.json, table.csv, ranks.csv and differences.csv (paired, of all methods), and plots as PDF
+    and PNG; of several DIRs each has its own folder of these.
     """
     if out is None and len(folders) > 1:
         raise UsageError(f"{len(folders)} folders have one page together; say with --out where to write it.")
@@ -51,25 +52,29 @@ def write_everything(folders: Sequence[Path], out: Path) -> None:
         UsageError: Two folders hold results of one suite and have the same name.
         OutputError: The folder cannot be written.
     """
+    from fsbench.report.differences import differences_to_csv
     from fsbench.report.files import records_in, write_reports
     from fsbench.report.html import to_html
     from fsbench.report.latex import to_latex
     from fsbench.report.plots import plots
-    from fsbench.report.sheet import contact_sheets
+    from fsbench.report.sheet import contact_sheets, episode_classes
     from fsbench.report.structured import to_json
 
     runs = _titled({folder: records_in(folder / "records") for folder in folders})
     tables: dict[str, Table] = {}
     sheets: dict[Column, tuple[Sheet, ...] | str] = {}
+    classes: dict[Column, tuple[Integers, ...] | str] = {}
     for title, records in runs.items():
         place = out / _file_name(title) if len(runs) > 1 else out
         tables[title] = table = write_reports(records, place)
         sheets |= contact_sheets(table)
+        classes |= episode_classes(table)
         write_atomic(place / "table.tex", to_latex(table))
         write_atomic(place / "table.json", to_json(table))
+        write_atomic(place / "differences.csv", differences_to_csv(table))
         for name, content in plots(table).items():
             write_atomic(place / "plots" / name, content)
-    write_atomic(out / "index.html", to_html(tables, sheets=sheets))
+    write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes))
 
 
 def _titled(runs: Mapping[Path, Sequence[Record]]) -> dict[str, Sequence[Record]]:

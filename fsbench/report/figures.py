@@ -46,7 +46,7 @@ class Dot:
         mean: Percent.
         ci95: Half width, percent.
         kind: "best" as `Cell.best`, otherwise "ranked", or "apart": transductive and not ranked.
-        trace: Which records and episodes it comes from.
+        trace: As `trace` says it.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Histogram:
         shares: Of the episodes in every bin.
         hard: The accuracy that 5 % of the episodes do not exceed, percent.
         median: Percent.
-        trace: Which records and episodes it comes from.
+        trace: As `trace` says it.
     """
 
     name: str
@@ -165,9 +165,12 @@ def file_name(record: Record) -> str:
 
 
 def trace(cell: Cell) -> str:
-    """Which records and which episodes a figure comes from, in words."""
-    names = ", ".join(map(file_name, cell.records))
-    return f"record {names}; episode set {cell.records[0].identity.episode_set[:12]}"
+    """Which records and which episodes a figure comes from, in words, and its interval over several training seeds."""
+    names, seeds = ", ".join(map(file_name, cell.records)), cell.over_seeds
+    words = f"record {names}; episode set {cell.records[0].identity.episode_set[:12]}"
+    if seeds is None:
+        return words
+    return f"{words}; over {len(cell.records)} training seeds {seeds.mean:.2f} ± {seeds.half_width:.2f}"
 
 
 def _title(table: Table, place: int) -> str:

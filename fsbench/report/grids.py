@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+import numpy.typing as npt
+
 from fsbench.records import Record
 from fsbench.report.beside import beside
+from fsbench.report.differences import ALL_SOURCES, Family, Pair
 from fsbench.report.figures import file_name, trace
 from fsbench.report.footnote import listed
 from fsbench.report.table import Cell, Column, Row, Table
+from fsbench.stats import class_mean_ci
 
-__all__ = ["Entry", "Grid", "Grids", "Line"]
+__all__ = ["Classes", "Entry", "Grid", "Grids", "Line", "matrix"]
+
+Classes: TypeAlias = Mapping[Column, Sequence[npt.ArrayLike] | str]
 
 _NOTHING: Final = "–"
 _REDUCED: Final = "\N{NO-BREAK SPACE}§"
@@ -29,7 +35,7 @@ class Entry:
         below: What stands below, as the rank.
         kind: "name" heads its line; "number" is aligned right, "text" left; "code" is a file's name or a hash.
         sort: What a number sorts by; None: last. The others sort by their text.
-        best: Whether it is the best, or not significantly worse.
+        mark: "best": the best, or not significantly worse; "ahead", "behind": a significant difference.
         title: Where it comes from, or why there is nothing.
         leads: The id that it leads to.
         ident: Its own id.
@@ -40,13 +46,15 @@ class Entry:
     below: str = ""
     kind: Literal["name", "number", "text", "code"] = "number"
     sort: float | None = None
-    best: bool = False
+    mark: Literal["", "best", "ahead", "behind"] = ""
     title: str = ""
     leads: str = ""
     ident: str = ""
 
 
 Line: TypeAlias = tuple[Entry, ...]
+
+_SELF: Final = Entry("", sort=0.0)
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,11 @@ class Grids:
     Args:
         table: The table.
         ident: Of its part of the page; the ids of all entries start with it.
+        classes: Of every column the classes of its episodes, or why they are not known.
     """
 
-    def __init__(self, table: Table, ident: str) -> None:
-        self._table, self._ident = table, ident
+    def __init__(self, table: Table, ident: str, classes: Classes) -> None:
+        self._table, self._ident, self._classes = table, ident, classes
         self._backbones = len({row.backbone for row in table.rows}) > 1  # otherwise the page says it once
         self._heads = ("Method", "Backbone") if self._backbones else ("Method",)
 
@@ -90,9 +99,9 @@ class Grids:
             (
                 _name(match.row),
                 Entry(str(match.column), kind="text"),
-                replace(self._figure(match.row, match.column, match.cell), best=False),
+                replace(self._figure(match.row, match.column, match.cell), mark=""),
                 Entry(match.published.figure, sort=float(match.published.mean)),
-                Entry(f"{match.difference:+.2f}".replace("-", "−"), sort=match.difference),
+                Entry(_signed(match.difference), sort=match.difference),
                 Entry({True: "yes", False: "no", None: _NOTHING}[match.inside], kind="text"),
                 Entry(f"{match.published.method}, {match.published.backbone}", kind="text"),
                 Entry("yes" if match.published.transductive else "no", kind="text"),
@@ -108,17 +117,45 @@ class Grids:
         )
 
     def records(self) -> Grid:
-        """Every record, which the figures of the other grids lead to."""
+        """Every record, which the figures of the other grids lead to, with the intervals over seeds and classes."""
         lines = tuple(
-            (Entry(row.name, kind="name", ident=self._id(record)), Entry(str(column), kind="text"), *_facts(record))
+            (
+                Entry(row.name, kind="name", ident=self._id(record)),
+                Entry(str(column), kind="text"),
+                _count(record.identity.train_seed),
+                Entry(f"{record.mean:.2f}", f"± {record.ci95:.2f}", sort=record.mean),
+                *self._over_seeds(cell),
+                *self._over_classes(record, column),
+                *_facts(record),
+            )
             for row in self._table.rows
             for column, cell in zip(self._table.columns, row.cells, strict=True)
             if cell is not None
             for record in cell.records
         )
-        training = ("Seed", "Accuracy", "Trained on", "Steps", "Kept step", "Validation", "Parameters")
-        heads = ("Method", "Measured on", *training, "Device", "Commit", "Episode set", "Pack", "Record")
-        return Grid("Records", heads, lines)
+        seeds = ("Over seeds",) if self._table.several_seeds else ()
+        accuracy = ("Seed", "Accuracy", *seeds, *(("Over classes",) if self.classes_known else ()))
+        training = ("Trained on", "Steps", "Kept step", "Validation", "Parameters")
+        origin = ("Device", "Commit", "Episode set", "Pack", "Record")
+        return Grid("Records", ("Method", "Measured on", *accuracy, *training, *origin), lines)
+
+    @property
+    def classes_known(self) -> bool:
+        """Whether the records of a column can have an interval over classes."""
+        return any(not isinstance(found, str) for found in self._classes.values())
+
+    def _over_seeds(self, cell: Cell) -> Iterator[Entry]:
+        if self._table.several_seeds:
+            found = cell.over_seeds
+            yield (
+                Entry(_NOTHING, title="one training seed")
+                if found is None
+                else Entry(f"{found.mean:.2f}", f"± {found.half_width:.2f} ({cell.spread:.2f})", sort=found.mean)
+            )
+
+    def _over_classes(self, record: Record, column: Column) -> Iterator[Entry]:
+        if self.classes_known:
+            yield _over_classes(record, self._classes[column])
 
     def _compact(self) -> Grid:
         table = self._table
@@ -162,7 +199,7 @@ class Grids:
             f"± {cell.ci95:.2f}{spread}",
             f"rank {cell.rank:.1f}" if ranks and cell.rank is not None else "",
             sort=cell.mean,
-            best=cell.best,
+            mark="best" if cell.best else "",
             title=trace(cell),
             leads=self._id(cell.records[0]),
         )
@@ -174,10 +211,41 @@ class Grids:
         return f"{self._ident}-{record.cell[:12]}"
 
 
+def _over_classes(record: Record, classes: Sequence[npt.ArrayLike] | str) -> Entry:
+    if isinstance(classes, str):
+        return Entry(_NOTHING, title=classes)
+    try:
+        half_width = class_mean_ci(record.accuracies, classes).half_width
+    except ValueError as error:
+        return Entry(_NOTHING, title=str(error))
+    return Entry(f"± {half_width:.2f}", sort=half_width)
+
+
+def matrix(family: Family) -> Grid:
+    """All pairs of a family: the method of the line minus that of the column."""
+    turned = (pair._replace(method=pair.other, other=pair.method, difference=-pair.difference) for pair in family.pairs)
+    figures = {pair[:2]: _difference(pair) for pair in (*family.pairs, *turned)}
+    lines = (
+        (Entry(line, kind="name"), *(figures.get((line, other), _SELF) for other in family.methods))
+        for line in family.methods
+    )
+    return Grid(
+        f"Differences, {family.source or ALL_SOURCES}, {family.setting}", ("Method", *family.methods), tuple(lines)
+    )
+
+
+def _difference(pair: Pair) -> Entry:
+    return Entry(
+        _signed(pair.difference),
+        below=f"± {pair.ci95:.2f}",
+        sort=pair.difference,
+        mark=("ahead" if pair.difference > 0 else "behind") if pair.significant else "",
+        title=f"{pair.method} minus {pair.other}: p = {pair.p:.2g}; Holm-corrected {pair.p_holm:.2g}",
+    )
+
+
 def _facts(record: Record) -> Iterator[Entry]:
     identity, training = record.identity, record.training
-    yield _count(identity.train_seed)
-    yield Entry(f"{record.mean:.2f}", f"± {record.ci95:.2f}", sort=record.mean)
     yield Entry(listed(identity.train_sources), kind="text")
     yield Entry(f"{training.steps:,}", f"of {training.planned_steps:,}", sort=training.steps)
     yield _count(training.best_step)
@@ -195,6 +263,11 @@ def _name(row: Row) -> Entry:
 
 def _marked(row: Row) -> str:
     return f"{row.name}{_REDUCED}" if row.reduced else row.name
+
+
+def _signed(points: float) -> str:
+    """A difference with its sign."""
+    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def _count(number: int) -> Entry:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fsbench.friedman import MIN_SOURCES, Friedman
 from fsbench.report import svg
+from fsbench.report.differences import differences
 from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
 from fsbench.report.footnote import footnote, listed, partial, reduced, span
-from fsbench.report.grids import Grids
+from fsbench.report.grids import Classes, Grid, Grids, matrix
 from fsbench.report.sheet import Sheet
 from fsbench.report.table import Column, Table
 
@@ -18,7 +19,7 @@ __all__ = ["Sheets", "to_html"]
 Sheets: TypeAlias = Mapping[Column, tuple[Sheet, ...] | str]
 
 
-def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None) -> str:
+def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None, classes: Classes | None = None) -> str:
     """Write tables as one page.
 
     Its text depends on the arguments alone. It loads nothing, also works without its script, and escapes every name.
@@ -26,6 +27,7 @@ def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None) -> str
     Args:
         tables: What every table is called, and the table, in the order of the page.
         sheets: The pictures of a column's episodes, or why there are none.
+        classes: Of every column the classes of its episodes, or why they are not known; None: not asked for.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -37,13 +39,16 @@ def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None) -> str
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    parts = [_part(f"table-{n}", title, tables[title], sheets or {}) for n, title in enumerate(tables, 1)]
+    parts = [
+        _part(f"table-{n}", title, tables[title], sheets or {}, classes or {}) for n, title in enumerate(tables, 1)
+    ]
     return environment.get_template("page.html.j2").render(parts=parts)
 
 
-def _part(ident: str, title: str, table: Table, sheets: Sheets) -> dict[str, Any]:
+def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes) -> dict[str, Any]:
     """What the template says of one table."""
-    grids, trainings, tests = Grids(table, ident), training_panels(table), critical_differences(table)
+    known = {column: classes[column] for column in table.columns if column in classes}
+    grids, trainings, tests = Grids(table, ident, known), training_panels(table), critical_differences(table)
     kinds = sorted({curve.kind for panel in trainings for curve in panel.marks})
     looks = [look[1] for panel in trainings for curve in panel.marks for look in (*curve.looks, curve.kept)]
     found = {column: sheets[column] for column in table.columns if column in sheets}
@@ -58,6 +63,7 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets) -> dict[str, Any
         "accuracies": list(grids.accuracies()),
         "dots": [(panel.title, svg.accuracy_svg(panel)) for panel in accuracy_panels(table)],
         "published": grids.published(),
+        "differences": list(_differences(table)),
         "min_sources": MIN_SOURCES,
         "ranks": [(setting, svg.critical_svg(test, setting), _words(test)) for setting, test in tests.items()],
         "kinds": kinds,
@@ -67,7 +73,22 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets) -> dict[str, Any
         "no_sheets": [reason for reason in found.values() if isinstance(reason, str)],
         "notes": footnote(table),
         "records": grids.records(),
+        "over_classes": grids.classes_known,
+        "no_classes": list(dict.fromkeys(reason for reason in known.values() if isinstance(reason, str))),
     }
+
+
+def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], list[Grid]]]:
+    """Of every way and shot: its first matrix, the rows that this leaves out, and the matrices of single sources."""
+    families = differences(table)
+    for setting in table.settings:
+        number = sum(column.setting == setting for column in table.columns)
+        found = [family for family in families if family.setting == setting]
+        first = next((family for family in found if len(family.columns) == number), None)
+        compared = {name for family in found for name in family.methods}
+        gaps = [row.name for row in table.rows if first and row.name in compared - {*first.methods}]
+        others = [matrix(family) for family in found if family is not first]
+        yield setting, None if first is None else matrix(first), gaps, others
 
 
 def _facts(table: Table) -> list[str]:

@@ -1,10 +1,11 @@
-"""Contact sheets: what the episodes of a column look like, where the very images of its records are at hand."""
+"""The episodes of a column, drawn again where the very images of its records are at hand: pictures, and classes."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from PIL import Image
 
 from fsbench.data.pack import Pack, load_pack
 from fsbench.data.places import packs_folder
-from fsbench.episodes import Block, Protocol
+from fsbench.episodes import Block, Integers, Protocol
 from fsbench.errors import DataError, EpisodeError
 from fsbench.report.table import Column, Table
-from fsbench.samplers import AnyProtocol, Rules, Sampler
+from fsbench.samplers import AnyEpisodes, AnyProtocol, Rules, Sampler
 from fsbench.variable import VariableProtocol
 
-__all__ = ["Sheet", "contact_sheets"]
+__all__ = ["Sheet", "contact_sheets", "episode_classes"]
 
 _SIDE = 48  # pixels of an image, at most; smaller ones are shown at twice their size
 _CLASSES, _SUPPORT, _QUERIES = 10, 5, 5  # shown of an episode, at most: classes, and images of each
@@ -63,7 +64,26 @@ def contact_sheets(table: Table) -> dict[Column, tuple[Sheet, ...] | str]:
     for column in table.columns:
         first.setdefault(column.source, column)
     packs, number = _packs(), 1 if table.by_source else 2
-    return {column: _of_column(column, packs.get(column.pack), number) for column in first.values()}
+    sheets: dict[Column, tuple[Sheet, ...] | str] = {}
+    for column in first.values():
+        again = _drawn_again(column, packs)
+        sheets[column] = again if isinstance(again, str) else _first_sheets(*again, number)
+    return sheets
+
+
+def episode_classes(table: Table) -> dict[Column, tuple[Integers, ...] | str]:
+    """The classes of every episode of every column, for `fsbench.stats.class_mean_ci`, or why they are not known.
+
+    They are labels in the pack, int64 `[episodes]` of `[way]`.
+    """
+    packs = _packs()
+    classes: dict[Column, tuple[Integers, ...] | str] = {}
+    for column in table.columns:
+        again = _drawn_again(column, packs)
+        classes[column] = (
+            again if isinstance(again, str) else tuple(found for block in again[1].blocks for found in block.classes)
+        )
+    return classes
 
 
 def _packs() -> dict[str, Path]:
@@ -77,8 +97,9 @@ def _packs() -> dict[str, Path]:
     return found
 
 
-def _of_column(column: Column, folder: Path | None, number: int) -> tuple[Sheet, ...] | str:
-    if folder is None:
+def _drawn_again(column: Column, packs: Mapping[str, Path]) -> tuple[Pack, AnyEpisodes] | str:
+    """The pack and the episodes that the records of a column name, or why they are not to be had."""
+    if (folder := packs.get(column.pack)) is None:
         return f"{column.source}: the images of its records (pack {column.pack[:12]}) are not prepared on this machine."
     try:
         pack = load_pack(folder)
@@ -86,7 +107,11 @@ def _of_column(column: Column, folder: Path | None, number: int) -> tuple[Sheet,
     except (DataError, EpisodeError) as error:
         return f"{column.source}: its episodes cannot be drawn again ({str(error).rstrip('.')})."
     if drawn.digest != column.episode_set:
-        return f"{column.source}: its episodes are none that this sampler draws from its images, so they are not shown."
+        return f"{column.source}: its episodes are none that this sampler draws from its images, so they are not known."
+    return pack, drawn
+
+
+def _first_sheets(pack: Pack, drawn: AnyEpisodes, number: int) -> tuple[Sheet, ...]:
     blocks = [block[place : place + 1] for block in drawn[:number].blocks for place in range(len(block))]
     return tuple(_sheet(pack, place, block) for place, block in enumerate(blocks))
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from fsbench.compare import Comparison, Finding
+from fsbench.report.differences import Family, differences
 from fsbench.report.footnote import footnote, partial, reduced
 from fsbench.report.table import Cell, Row, Table
 
@@ -21,7 +22,8 @@ def to_json(table: Table) -> str:
 
     Accuracies are in percent, cells without a record null. `records` holds the ids of a cell's records by
     training seed; a record is the file whose `cell` it is. `over_seeds` is the mean of several seeds with its
-    interval over other seeds. The names are otherwise those of `fsbench.report.table`.
+    interval over other seeds. The names are otherwise those of `fsbench.report.table`, and in `differences` those of
+    `fsbench.report.differences`, where a source is null over the sources of a way and shot.
     """
     return _json(
         {
@@ -32,6 +34,7 @@ def to_json(table: Table) -> str:
             "partial": partial(table),
             "columns": [asdict(column) | {"setting": column.setting} for column in table.columns],
             "rows": [_row(table, row) for row in table.rows],
+            "differences": [_family(family) for family in differences(table)],
             "missing": table.missing,
             "absent": dict(table.absent),
             "notes": [note._asdict() for note in footnote(table)],
@@ -79,6 +82,11 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "train_seeds": [record.identity.train_seed for record in cell.records],
         "records": [record.cell for record in cell.records],
     }
+
+
+def _family(family: Family) -> dict[str, Any]:
+    pairs = [pair._asdict() for pair in family.pairs]
+    return {"setting": family.setting, "source": family.source, "pairs": pairs}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

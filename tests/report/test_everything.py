@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import re
 from pathlib import Path
 
@@ -11,11 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from factories import make_record
+from fsbench.episodes import Protocol
 from fsbench.errors import FsbenchError, OutputError, RecordError, UsageError
 from fsbench.records import RecordStore
 from fsbench.report.everything import report, write_everything
+from fsbench.samplers import AnyProtocol, Rules, Sampler
+from fsbench.stats import class_mean_ci
+from fsbench.variable import VariableProtocol
+from small import write_small_pack
 
-TABLES = ["ranks.csv", "table.csv", "table.json", "table.md", "table.tex"]
+TABLES = ["differences.csv", "ranks.csv", "table.csv", "table.json", "table.md", "table.tex"]
 PLOTS = ["plots/accuracy.pdf"]
 
 
@@ -75,6 +81,43 @@ def test_every_figure_of_table_csv_stands_on_the_page(tmp_path: Path) -> None:
             shown.count(f"{float(line['mean']):.2f} ± {float(line['ci95']):.2f}") >= 2
         )  # in the table, and of its record
     assert "Proto &amp; &lt;b&gt;Net" in shown
+
+
+def test_every_figure_of_differences_csv_stands_on_the_page(tmp_path: Path) -> None:
+    write_everything([_run(tmp_path / "run")], tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    found = re.findall(r'<span title="([^"]*)">\s*([+−][\d.]+)<span class="below">(± [\d.]+)</span>', page)
+    shown = {(html.unescape(title), difference, ci95) for title, difference, ci95 in found}
+    with (tmp_path / "out" / "differences.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 2
+    assert len(found) == 2 * len(lines)
+    for line in lines:
+        p = f"p = {float(line['p']):.2g}; Holm-corrected {float(line['p_holm']):.2g}"
+        both = (line["method"], line["other"]), (line["other"], line["method"])
+        for (ours, other), sign in zip(both, (1, -1), strict=True):
+            difference = f"{sign * float(line['difference']):+.2f}".replace("-", "−")
+            assert (f"{ours} minus {other}: {p}", difference, f"± {float(line['ci95']):.2f}") in shown
+
+
+@pytest.mark.parametrize("protocol", [Protocol("test", 5, 1, 15, 30, 0), VariableProtocol("test", 30, 0)])
+def test_packs_in_the_cache_give_the_intervals_over_classes(tmp_path: Path, protocol: AnyProtocol) -> None:
+    pack = write_small_pack(tmp_path / "cache" / "packs" / "small-28px")
+    episodes = Sampler(pack, protocol, Rules(leave_out=True)).draw()
+    shot = protocol.shot if isinstance(protocol, Protocol) else None
+    record = make_record("k-NN", range(30), source="small", shot=shot, pack=pack.digest, episode_set=episodes.digest)
+    RecordStore(tmp_path / "run" / "records").write(record)
+    write_everything([tmp_path / "run"], tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    classes = [found for block in episodes.blocks for found in block.classes]
+    expected = class_mean_ci(record.accuracies, classes).half_width
+    assert f"± {expected:.2f}</td>" in page
+    assert "No interval over the classes" not in page
+    write_everything([_run(tmp_path / "without")], tmp_path / "other")
+    page = (tmp_path / "other" / "index.html").read_text(encoding="utf-8")
+    assert (
+        page.count("No interval over the classes of omniglot: the images of its records (pack omniglot-pac) are") == 1
+    )
 
 
 def test_a_second_time_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ import pytest
 
 from factories import make_record
 from fsbench.records import Record, Validation
+from fsbench.report.differences import differences
 from fsbench.report.figures import file_name
 from fsbench.report.html import to_html
 from fsbench.report.table import Table, build_table
+from fsbench.stats import class_mean_ci
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "img"}
@@ -132,6 +135,88 @@ def test_the_records_are_listed_with_training_episodes_and_file() -> None:
     assert "omniglot-5-1" in text  # the episode set
     titles = [span.attributes["title"] for span in page.within("table-1-records", "span") if "title" in span.attributes]
     assert {"0123456789abcdef", "omniglot-pack-digest"} <= set(titles)
+
+
+def test_several_training_seeds_have_their_interval_on_hover_and_in_the_records() -> None:
+    table = build_table(_one_source())
+    page = _page(table)
+    (cell, _) = next(row for row in table.rows if row.name == "ProtoNet").cells
+    assert cell is not None
+    assert cell.over_seeds is not None
+    assert cell.spread is not None
+    interval = f"{cell.over_seeds.mean:.2f} ± {cell.over_seeds.half_width:.2f}"
+    titles = [link.attributes["title"] for link in page.within("table-1-accuracy", "a") if "±" in link.text]
+    assert [title.partition("; over ")[2] for title in titles if file_name(cell.records[0]) in title] == [
+        f"2 training seeds {interval}"
+    ]
+    assert sum("training seeds" in title for title in titles) == 2  # at both shots
+    lines = [line.text for line in page.within("table-1-records", "tr")]
+    assert "Over seeds" in lines[0]
+    assert sum(f"{interval} ({cell.spread:.2f})" in line for line in lines) == 2
+    single = _page(build_table([make_record()]))
+    assert "Over seeds" not in single.within("table-1-records", "tr")[0].text
+
+
+def test_records_have_the_interval_over_classes_or_a_reason_for_having_none() -> None:
+    table = build_table([make_record(source=source) for source in ("a", "b", "c")])
+    classes = dict(zip(table.columns, ([[1, 2], [2, 3], [1, 3], [1, 2]], [[1]] * 4, "c: no pack."), strict=True))
+    page = Page(to_html({"t": table}, classes=classes))
+    heads, *lines = page.within("table-1-records", "tr")
+    assert "Over classes" in heads.text
+    record = table.records[0]
+    assert f" ± {class_mean_ci(record.accuracies, classes[table.columns[0]]).half_width:.2f} " in lines[0].text
+    titles = [span.attributes["title"] for span in page.within("table-1-records", "span") if span.text == "–"]
+    assert titles == [
+        "an interval over classes needs two classes or more, none of them in every episode.",
+        "c: no pack.",
+    ]
+    hints = [hint.text for hint in page.within("table-1-records", "p")]
+    assert hints[1:] == ["No interval over the classes of c: no pack."]
+    bare = Page(to_html({"t": table}, classes=dict.fromkeys(table.columns, "a: no pack.")))
+    assert "Over classes" not in bare.within("table-1-records", "tr")[0].text
+    assert [hint.text for hint in bare.within("table-1-records", "p")][1:] == [
+        "No interval over the classes of a: no pack."
+    ]
+
+
+@pytest.mark.parametrize("make", [_one_source, _several_sources])
+def test_paired_differences_stand_in_a_matrix_for_every_family(make: Callable[[], list[Record]]) -> None:
+    table = build_table(make())
+    page, families = _page(table), differences(table)
+    grids = page.within("table-1-differences", "table")
+    assert [grid.text.partition(" Method")[0] for grid in grids] == [
+        f"Differences, {family.source or 'all sources'}, {family.setting}" for family in families
+    ]
+    assert [any(e.tag == "details" for e in grid.around) for grid in grids] == [
+        len(table.sources) > 1 and family.source is not None for family in families
+    ]
+    for grid, family in zip(grids, families, strict=True):
+        cells = [e for e in page.all("td") if grid in e.around]
+        shown = dict(zip(itertools.product(family.methods, repeat=2), cells, strict=True))
+        for pair in family.pairs:
+            there, back = shown[pair.method, pair.other], shown[pair.other, pair.method]
+            assert there.text == f"{pair.difference:+.2f}± {pair.ci95:.2f}".replace("-", "−")
+            assert back.text == f"{-pair.difference:+.2f}± {pair.ci95:.2f}".replace("-", "−")
+            marks = [cell.attributes["class"] for cell in (there, back)]
+            ahead = ["number ahead", "number behind"]
+            assert marks == (["number"] * 2 if not pair.significant else ahead if pair.difference > 0 else ahead[::-1])
+            (title,) = [
+                e.attributes["title"] for e in page.all("span") if there in e.around and "title" in e.attributes
+            ]
+            p = f"p = {pair.p:.2g}; Holm-corrected {pair.p_holm:.2g}"
+            assert title == f"{pair.method} minus {pair.other}: {p}"
+
+
+def test_who_is_not_compared_over_the_sources_is_said() -> None:
+    page = _page(build_table(_several_sources()))
+    hints = [hint.text for hint in page.within("table-1-differences", "p")]
+    assert hints[1:] == ["Without RelationNet, for which a source is missing."]
+    assert "Over all sources each counts the same." in hints[0]
+    apart = [make_record(label, source=source) for label, source in (("k-NN", "a"), ("ProtoNet", "b"))]
+    page = _page(build_table(apart))
+    hints = [hint.text for hint in page.within("table-1-differences", "p")]
+    assert hints[1:] == ["5-way 1-shot: there are no two inductive methods without a gap."]
+    assert not page.within("table-1-differences", "table")
 
 
 def test_a_missing_cell_is_a_dash_with_its_reason() -> None:
@@ -266,18 +351,29 @@ def test_it_needs_nothing_else(make: Callable[[], list[Record]]) -> None:
 )
 def test_names_are_shown_literally(name: str) -> None:
     records = [
-        make_record(name, row=f"row {name}", method="m", source=source, suite=name, absent={name: name}, partial=name)
+        make_record(label, row=f"row {label}", method="m", source=source, suite=name, absent={name: name}, partial=name)
         for source in (name, "other")
+        for label in (name, f"other {name}")
     ]
     table = build_table([record.model_copy(update={"backbone_label": name}) for record in records], missing=[name])
     page = Page(to_html({name: table}))
-    plain = _page(build_table([make_record(source=source, absent={"x": "x"}, partial="some") for source in ("a", "b")]))
+    plain = _page(
+        build_table(
+            [
+                make_record(label, source=source, absent={"x": "x"}, partial="some")
+                for source in ("a", "b")
+                for label in ("k-NN", "ProtoNet")
+            ]
+        )
+    )
     assert {element.tag for element in page.elements} == {element.tag for element in plain.elements}
     assert len(page.all("script")) == 1
     assert not {
         attribute for element in page.elements for attribute in element.attributes if attribute.startswith("on")
     }
     assert page.all("h2")[0].text == name
+    (title, *_) = [e.attributes["title"] for e in page.within("table-1-differences", "span") if "title" in e.attributes]
+    assert title.startswith(f"{name} minus other {name}: p = ")
     assert f"{name} ¶" in [head.text for head in page.within("table-1-accuracy", "th")]
 
 

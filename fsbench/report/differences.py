@@ -1,0 +1,133 @@
+"""Paired differences between all methods of a table: on every column, and over the sources of every way and shot."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from fsbench.paired import SIGNIFICANCE, mean_difference, pairwise_differences
+from fsbench.records import Record
+from fsbench.report.table import Column, Table
+
+__all__ = ["ALL_SOURCES", "DIFFERENCE_COLUMNS", "Family", "Pair", "differences", "differences_to_csv"]
+
+DIFFERENCE_COLUMNS: Final = (
+    "method",
+    "other",
+    "test_source",
+    "way",
+    "shot",
+    "difference",
+    "ci95",
+    "p",
+    "p_holm",
+    "significant",
+)
+ALL_SOURCES: Final = "all sources"
+
+
+class Pair(NamedTuple):
+    """Two methods on the same episodes.
+
+    Attributes:
+        method: The name of its row.
+        other: The same of the one that it is compared with.
+        difference: Mean accuracy of the method minus that of the other, percentage points.
+        ci95: Half width of its 95 % confidence interval, not corrected for other comparisons, percentage points.
+        p: Two-sided, of no difference.
+        p_holm: The same by Holm's method over all pairs of the family.
+        significant: Whether `p_holm` is at most 5 %.
+    """
+
+    method: str
+    other: str
+    difference: float
+    ci95: float
+    p: float
+    p_holm: float
+    significant: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """All pairs of the methods that are compared on the same columns; their p values are corrected together.
+
+    Attributes:
+        columns: All of one way and shot: one of them, or those of several sources, each of which counts the same.
+        methods: The names of two or more inductive rows, in the table's order.
+        pairs: Every two of them once, in the same order.
+    """
+
+    columns: tuple[Column, ...]
+    methods: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def setting(self) -> str:
+        """Way and shot, in words."""
+        return self.columns[0].setting
+
+    @property
+    def source(self) -> str | None:
+        """The test source; None: over several."""
+        return self.columns[0].source if len(self.columns) == 1 else None
+
+
+def differences(table: Table) -> list[Family]:
+    """Compare the inductive rows of a table with each other, as in `fsbench.paired`.
+
+    Of every way and shot first over its sources where it has several, among the rows without a gap there, then on
+    every column among those that it has. Where fewer than two rows are left, there is nothing to compare. On a column
+    the significance is that of its bold figures.
+    """
+    return [family for setting in table.settings for family in _of_setting(table, setting)]
+
+
+def differences_to_csv(table: Table) -> str:
+    """Write `DIFFERENCE_COLUMNS` of every pair of `differences`, a line each.
+
+    Over the sources of a way and shot `test_source` is `ALL_SOURCES`; way and shot are empty where they vary.
+    """
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(DIFFERENCE_COLUMNS)
+    for family in differences(table):
+        place = (family.source or ALL_SOURCES, family.columns[0].way, family.columns[0].shot)
+        lines.writerows((*pair[:2], *place, *pair[2:6], str(pair.significant).lower()) for pair in family.pairs)
+    return text.getvalue()
+
+
+def _of_setting(table: Table, setting: str) -> Iterator[Family]:
+    places = [place for place, column in enumerate(table.columns) if column.setting == setting]
+    columns = tuple(table.columns[place] for place in places)
+    if len(columns) > 1:
+        complete = table.complete(setting).items()
+        yield from _family(columns, {name: [cell.records for cell in cells] for name, cells in complete})
+    for place, column in zip(places, columns, strict=True):
+        cells = {row.name: row.cells[place] for row in table.rows if not row.transductive}
+        yield from _family((column,), {name: [cell.records] for name, cell in cells.items() if cell is not None})
+
+
+def _family(columns: tuple[Column, ...], methods: Mapping[str, Sequence[Sequence[Record]]]) -> Iterator[Family]:
+    if len(methods) > 1:
+        pairs = tuple(
+            Pair(
+                method,
+                other,
+                difference=round(found.mean, 6) + 0.0,  # not −0.0
+                ci95=round(found.half_width, 6),
+                p=_steady(mean_difference(zip(methods[method], methods[other], strict=True)).p_value),
+                p_holm=_steady(found.p_value),
+                significant=found.p_value <= SIGNIFICANCE,
+            )
+            for (method, other), found in pairwise_differences(methods).items()
+        )
+        yield Family(columns, tuple(methods), pairs)
+
+
+def _steady(p_value: float) -> float:
+    """A p value without the digits in which library versions differ."""
+    return float(f"{p_value:.6g}")
