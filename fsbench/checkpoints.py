@@ -48,7 +48,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
         header: dict[str, Any] = content["header"]
         whole = _checksum(tensors, header) == content["checksum"]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(f"the checkpoint {path} is damaged ({type(error).__name__}).") from error
     if not whole:
         raise RecordError(f"the checkpoint {path} is damaged (its checksum does not fit its content).")

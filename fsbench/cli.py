@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class _Shots(_Names):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
         names = super().convert(value, param, ctx)
-        if bad := [name for name in names if not name.isdecimal() or int(name) < 1]:
+        if bad := [name for name in names if not re.fullmatch(r"0*[1-9][0-9]{0,5}", name)]:
             self.fail(f"{bad[0]!r} is not a positive number of shots.", param, ctx)
         return [int(name) for name in names]
 
@@ -126,8 +127,9 @@ def run(
     """
     from fsbench.episode_files import read_episodes
     from fsbench.plan import Options, selected_rows
-    from fsbench.suite import load_suite
+    from fsbench.suite import check_number, load_suite
 
+    check_number(episodes)
     suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size)
     options = Options(
         rows=tuple(name for names in methods for name in names),
@@ -199,9 +201,10 @@ def export(
     from fsbench.episodes import Protocol
     from fsbench.errors import unknown
     from fsbench.samplers import AnyProtocol, Sampler
-    from fsbench.suite import load_suite
+    from fsbench.suite import check_number, load_suite
     from fsbench.variable import VariableProtocol
 
+    check_number(number)
     suite = load_suite(suite_name)
     chosen = source or suite.sources.test[0]
     if chosen not in suite.sources.test:

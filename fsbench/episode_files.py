@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
 import numpy as np
 
+from fsbench.data.arrays import UNREADABLE
 from fsbench.data.pack import Pack
 from fsbench.episodes import Block, Episodes, Integers, Protocol
 from fsbench.errors import EpisodeError, UsageError
@@ -21,6 +23,7 @@ from fsbench.variable import VariableEpisode, VariableEpisodes, VariableProtocol
 
 __all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
 
+_LARGEST = 2**28  # bytes of an array: 400,000 episodes
 _FIXED = ("classes", "support", "query", "order")
 _VARIABLE = ("classes", "support", "support_labels", "query", "query_labels", "offsets")
 
@@ -120,7 +123,7 @@ def read_episodes(path: Path) -> EpisodeFile:
         digest = episodes.digest
         found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
         expected = content["episode_set"]
-    except (OSError, LookupError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
+    except (*UNREADABLE, AttributeError, BadZipFile, zlib.error, struct.error) as error:
         raise EpisodeError(f"the episode file {path} cannot be read ({error}); export it again.") from error
     if digest != expected:
         raise EpisodeError(f"the episode file {path} does not match its own hash; export it again.")
@@ -129,8 +132,16 @@ def read_episodes(path: Path) -> EpisodeFile:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        wanted = {*_FIXED, *_VARIABLE} & set(file)
+        for member in file.zip.infolist():
+            if member.filename.removesuffix(".npy") not in {"about", *wanted}:
+                continue
+            if member.file_size > _LARGEST or member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+                raise ValueError(
+                    f"its {member.filename} is not deflated, or claims to have more than {_LARGEST:,} bytes"
+                )
         about: dict[str, Any] = json.loads(str(file["about"]))
-        return about | {name: file[name] for name in {*_FIXED, *_VARIABLE} if name in file}
+        return about | {name: file[name] for name in wanted}
 
 
 def _fixed(content: Mapping[str, Any]) -> tuple[Protocol, Episodes]:
@@ -151,7 +162,7 @@ def _variable(content: Mapping[str, Any]) -> tuple[VariableProtocol, VariableEpi
         any(array.ndim != 1 for array in arrays.values())
         or offsets.shape[1:] != (3,)
         or len(offsets) < 3
-        or (np.diff(offsets, axis=0) < 1).any()
+        or (offsets[1:] <= offsets[:-1]).any()
         or offsets[[0, -1]].tolist() != [[0, 0, 0], ends]
         or len(arrays["support_labels"]) != len(arrays["support"])
         or len(arrays["query_labels"]) != len(arrays["query"])

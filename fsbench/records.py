@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files import sha256_json, write_atomic
@@ -116,13 +116,21 @@ class Record(_Model):
     features: int | None = None  # numbers that the backbone makes of an image
     absent: dict[str, str] = Field(default_factory=dict)  # sources of the suite that were left out, and why
     train_partial: dict[str, str] = Field(default_factory=dict)  # training sources that are incomplete, and how
-    correct: list[int]  # of every episode, correctly classified queries
-    total: list[int]  # of every episode, queries
+    correct: list[NonNegativeInt]  # of every episode, correctly classified queries
+    total: list[Annotated[int, Field(ge=1, lt=2**53)]]  # of every episode, queries
     mean: float  # accuracy over episodes, percent
     ci95: float  # half width of the 95 % confidence interval of the mean, percent
     training: TrainingSummary
     environment: Environment
     timings: dict[str, float] = Field(default_factory=dict)  # seconds; the only part that differs between equal runs
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Record:
+        if not len(self.correct) == len(self.total) == self.identity.episodes:
+            raise ValueError("correct and total need a number for every episode")
+        if any(right > asked for right, asked in zip(self.correct, self.total, strict=True)):
+            raise ValueError("more queries are correct than there are")
+        return self
 
     @property
     def accuracies(self) -> list[float]:
@@ -204,7 +212,7 @@ def read_record(path: Path) -> Record:
         if sha256_json(content) != checksum:
             raise RecordError(f"the record {path} is damaged (its checksum does not fit its content).")
         record = Record.model_validate(content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the record {path} is damaged ({type(error).__name__}).") from error
     if record.cell != cell_id(record.identity):
         raise RecordError(f"the record {path} is damaged (its identity does not fit its name).")

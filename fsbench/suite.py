@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
 )
 
-from fsbench.errors import SuiteError, unknown
+from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.samplers import Rules
+from fsbench.toml import parse_toml
 
 __all__ = [
+    "MOST_EPISODES",
     "BackboneSpec",
     "BatchTraining",
     "EpisodeSpec",
@@ -35,11 +37,13 @@ __all__ = [
     "TrainingSpec",
     "ValidationSpec",
     "at_shot",
+    "check_number",
     "list_suites",
     "load_suite",
 ]
 
 _Value = TypeVar("_Value")
+MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
 PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
 
 
@@ -50,7 +54,7 @@ class _Model(BaseModel):
 class ImageSpec(_Model):
     """What a method sees: square images, normalised on the scale 0 to 1."""
 
-    size: PositiveInt
+    size: Annotated[int, Field(ge=1, le=1024)]
     channels: Literal[1, 3]
     mean: tuple[float, ...]
     std: tuple[PositiveFloat, ...]
@@ -66,7 +70,7 @@ class BackboneSpec(_Model):
     """The backbone of all methods of a suite."""
 
     name: str
-    width: PositiveInt  # filters of the first convolution
+    width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
 
 
 class Sources(_Model):
@@ -86,7 +90,7 @@ class EpisodeSpec(_Model):
     way: Annotated[int, Field(ge=2)]
     shots: Annotated[list[PositiveInt], Field(min_length=1)]
     queries: PositiveInt  # per class
-    number: Annotated[int, Field(ge=2)]  # one episode has no interval
+    number: Annotated[int, Field(ge=2, le=MOST_EPISODES)]  # one episode has no interval
     seed: int
     small_classes: Literal["error", "leave out"] = "error"  # those with too few images for shot + queries
     tracks: Literal["apart", "shared"] = "apart"  # whether support and query may show the same object
@@ -100,7 +104,7 @@ class EpisodeSpec(_Model):
 class ValidationSpec(_Model):
     """The validation episodes, of the test's way and queries and the training's shot."""
 
-    number: PositiveInt
+    number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
     seed: int
 
 
@@ -141,7 +145,7 @@ class Row(_Model):
 
     method: str
     label: str | None = None  # in tables; none: the method's own
-    params: dict[str, Any] = Field(default_factory=dict)  # a value may be a table from shot to value
+    params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
     training: TrainingSpec | str  # or the name of the row whose training it shares
     start: str | None = None  # the row whose trained backbone it starts from; none: random weights
 
@@ -209,6 +213,16 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
     return table[shot]
 
 
+def check_number(episodes: int | None) -> None:
+    """Check a number of episodes that is asked for instead of a suite's.
+
+    Raises:
+        UsageError: There are more than `MOST_EPISODES`.
+    """
+    if episodes is not None and episodes > MOST_EPISODES:
+        raise UsageError(f"{episodes} episodes are more than {MOST_EPISODES:,}; ask for fewer.")
+
+
 def list_suites() -> list[Suite]:
     """The suites that come with fsbench, by name."""
     return [load_suite(name) for name in _shipped()]
@@ -260,8 +274,8 @@ def _read(name: str) -> tuple[str, str]:
 def _content(text: str, file: str) -> dict[str, Any]:
     """What a suite file says, with what its base says where it is silent."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise SuiteError(f"{file} is not valid TOML: {error}.") from error
     base = content.pop("base", None)
     if base is None:
@@ -269,7 +283,7 @@ def _content(text: str, file: str) -> dict[str, Any]:
     if base not in _shipped():
         raise SuiteError(f"{file}: base is {base!r}, which is no suite of fsbench; known: {', '.join(_shipped())}.")
     below = _content(*_read(base))
-    if "base" in tomllib.loads(_read(base)[0]):
+    if "base" in parse_toml(_read(base)[0]):
         raise SuiteError(f"{file}: base is {base!r}, which has a base itself; name {base!r}'s.")
     return _merged(below, content)
 

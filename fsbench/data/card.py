@@ -6,19 +6,32 @@ A card is the file `datasets/<name>/card.toml`. Split lists lie beside it. The w
 
 from __future__ import annotations
 
-import tomllib
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fsbench.errors import DataError, DataNotFoundError, unknown
+from fsbench.toml import parse_toml
 
-__all__ = ["Card", "SplitCounts", "Variant", "cards_folder", "list_cards", "load_card"]
+__all__ = ["BySplit", "Card", "SplitCounts", "Variant", "cards_folder", "list_cards", "load_card", "read_toml"]
+
+
+_Item = TypeVar("_Item")
+_Form = TypeVar("_Form", bound=BaseModel)
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BySplit(_Model, Generic[_Item]):
+    """What the lists beside a card say of every split; to iterate over it gives pairs of split and value."""
+
+    train: _Item
+    val: _Item
+    test: _Item
 
 
 class SplitCounts(_Model):
@@ -68,13 +81,24 @@ class Card(_Model):
     citation: str
     homepage: str
     channels: Literal[1, 3]
-    size: int = Field(ge=8)
+    size: int = Field(ge=8, le=1024)
     files: tuple[str, ...] = ()
     obtain: str = ""
     download: bool = False
     most: int | None = Field(default=None, ge=1)
     track: str = ""
     variants: tuple[Variant, ...] = Field(min_length=1)
+
+    @field_validator("track")
+    @classmethod
+    def _is_expression(cls, track: str) -> str:
+        try:
+            groups = re.compile(track).groups
+        except re.error as error:
+            raise ValueError(f"{track!r} is no regular expression ({error})") from error
+        if track and groups != 1:
+            raise ValueError(f"{track!r} has {groups} groups instead of one")
+        return track
 
     def variant(self, name: str | None = None) -> Variant:
         """The variant of this name, or the default one.
@@ -123,15 +147,28 @@ def load_card(name: str) -> Card:
     names = _names()
     if name not in names:
         raise unknown("source", name, names)
+    return read_toml(path, Card, folder=path.parent)
+
+
+def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
+    """Read a card, or a list beside one.
+
+    Args:
+        path: The TOML file.
+        form: What it holds.
+        more: What is not part of the file.
+
+    Raises:
+        DataError: It cannot be read, or holds something else.
+    """
     try:
-        with path.open("rb") as file:
-            return Card.model_validate({**tomllib.load(file), "folder": path.parent})
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"the card {path} is not valid TOML ({error}); mend it.") from error
+        return form.model_validate({**parse_toml(path.read_text(encoding="utf-8")), **more})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise DataError(f"the card {path} is not valid ({place}: {first['msg']}); mend it.") from error
+        raise DataError(f"{path} is not valid ({place}: {first['msg']}); mend it.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not valid TOML ({error}); mend it.") from error
 
 
 def list_cards() -> list[Card]:

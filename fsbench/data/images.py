@@ -16,6 +16,7 @@ from fsbench.errors import DataError
 __all__ = ["RESAMPLING", "Box", "Report", "decode_image", "decoder_versions", "silent", "squeeze"]
 
 RESAMPLING = "bilinear, antialiased"
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")  # of others Pillow hands some, as EPS, to another program
 Report = Callable[[str], None]
 Box = tuple[int, int, int, int]  # left, upper, right, lower: pixels, as Pillow counts them
 
@@ -47,13 +48,14 @@ def decode_image(
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as opened:
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 image = _plain(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
                 part = image if box is None else image.crop(_within(box, image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large to decode ({error}); shrink it or take it away.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+    except Exception as error:  # decoders raise whatever comes up
         raise DataError(f"{name} cannot be decoded as an image ({error}); replace it or take it away.") from error
     return squeeze(part, size=size)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, NonNegativeInt, ValidationError
 
+from fsbench.data.arrays import open_array
 from fsbench.data.decoding import Undecoded
 from fsbench.data.listing import Hierarchy
 from fsbench.errors import DataError
@@ -66,8 +69,20 @@ class Pack:
 
     @cached_property
     def names(self) -> npt.NDArray[np.str_]:
-        """The name of every image, as its authors have it, `[N]`."""
-        names: npt.NDArray[np.str_] = np.load(self.folder / "names.npy", allow_pickle=False)
+        """The name of every image, as its authors have it, `[N]`.
+
+        Raises:
+            DataError: They are damaged.
+        """
+        try:
+            names = np.array(open_array(self.folder / "names.npy"))
+            if names.dtype.kind != "U" or names.shape != self.labels.shape:
+                raise ValueError("they are no names, or not as many as there are images")
+            "".join(names.tolist()).encode()  # not every number is a letter
+        except ValueError as error:
+            raise DataError(
+                f"the names in {self.folder} cannot be read ({error}); delete it and prepare the source again."
+            ) from error
         return names
 
 
@@ -146,30 +161,69 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
             raise DataError(f"the pack in {folder} is damaged (pack.json does not match its own hash); {remedy}")
         if content["schema"] != PACK_SCHEMA:
             raise DataError(f"the pack in {folder} has schema {content['schema']}, not {PACK_SCHEMA}; {remedy}")
-        for name in content["arrays"] if verify else ():
-            if sha256_file(folder / name) != content["arrays"][name]:
+        stored = _Stored.model_validate(content)
+        for name in stored.arrays if verify else ():
+            if sha256_file(folder / name) != stored.arrays[name]:
                 raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / "labels.npy", allow_pickle=False)
-        tracked = "tracks.npy" in content["arrays"]
-        tracks = np.load(folder / "tracks.npy", allow_pickle=False) if tracked else None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        images = open_array(folder / "images.npy")
+        labels = np.array(open_array(folder / "labels.npy"))
+        tracks = np.array(open_array(folder / "tracks.npy")) if "tracks.npy" in stored.arrays else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"pack.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise DataError(f"the pack in {folder} cannot be read ({problem}); {remedy}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
-    fit = len(images) == len(labels) and (tracks is None or len(tracks) == len(labels))
-    if not fit or np.bincount(labels).tolist() != content["counts"]:
+    if not _fit(stored, images, labels, tracks):
         raise DataError(f"the pack in {folder} is damaged (its arrays do not fit pack.json); {remedy}")
     return Pack(
         folder=folder,
-        source=content["source"],
+        source=stored.source,
         images=images,
         labels=labels,
-        classes=tuple(content["classes"]),
-        splits={split: tuple(members) for split, members in content["splits"].items()},
-        processing=content["processing"],
-        partial=content["partial"],
+        classes=stored.classes,
+        splits=dict(stored.splits),
+        processing=stored.processing,
+        partial=stored.partial,
         tracks=tracks,
-        hierarchy=content.get("hierarchy"),
+        hierarchy=None if stored.hierarchy is None else stored.hierarchy.model_dump(),
         digest=digest,
+    )
+
+
+class _Nodes(BaseModel):
+    kind: Literal["superclasses", "graph"]
+    nodes: dict[str, list[list[NonNegativeInt]]]
+
+
+class _Stored(BaseModel):
+    """What `pack.json` says, but for its schema and its digest."""
+
+    source: str
+    classes: tuple[str, ...]
+    splits: dict[str, tuple[NonNegativeInt, ...]]
+    counts: list[NonNegativeInt]
+    processing: dict[str, Any]
+    partial: str | None
+    arrays: dict[Literal["images.npy", "labels.npy", "names.npy", "tracks.npy"], str]
+    hierarchy: _Nodes | None = None
+
+
+def _fit(stored: _Stored, images: npt.NDArray[Any], labels: npt.NDArray[Any], tracks: npt.NDArray[Any] | None) -> bool:
+    """Whether arrays are what `pack.json` says, and it names no class that there is not."""
+    number = len(stored.classes)
+    nodes = stored.hierarchy.nodes.values() if stored.hierarchy else ()
+    named = itertools.chain(*stored.splits.values(), *itertools.chain.from_iterable(nodes))
+    numbered = [labels] if tracks is None else [labels, tracks]
+    return (
+        stored.splits.keys() == set(SPLITS)
+        and images.dtype == np.uint8
+        and images.ndim == 4
+        and all(array.dtype == np.int64 and array.shape == images.shape[:1] for array in numbered)
+        and bool((np.diff(labels) >= 0).all())
+        and (not labels.size or (labels[0] >= 0 and labels[-1] < number))
+        and np.bincount(labels, minlength=number).tolist() == stored.counts
+        and all(label < number for label in named)
     )
 
 

@@ -6,6 +6,7 @@ flat, of two levels (Omniglot's alphabets and characters) and hierarchical (Imag
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -20,6 +21,8 @@ from fsbench.data.pack import SPLITS
 from fsbench.errors import DataError
 
 __all__ = ["Specification", "read_specification"]
+
+_MOST_REACHED = 10_000_000  # classes, of all nodes of a graph; ImageNet's reach some ten thousand
 
 _Item = TypeVar("_Item")
 _Classes = Mapping[str, Sequence[str]]  # split to its class names, in the order of their ids
@@ -162,8 +165,8 @@ _STORED: TypeAdapter[_Flat | _BiLevel | _Hierarchical] = TypeAdapter(
 
 def _specification(stored: _Flat | _BiLevel | _Hierarchical) -> Specification:
     names = _by_id("class_names", stored.class_names)
-    if len(set(names)) < len(names):
-        raise ValueError(f"class_names: {max(names, key=names.count)!r} stands there twice")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"class_names: {repeated[0]!r} stands there twice")
     sizes = stored.sizes()
     if sum(sizes) != len(names):
         raise ValueError(f"class_names: {len(names):,} classes, but the splits have {sum(sizes):,}")
@@ -208,6 +211,10 @@ def _inner_nodes(split: str, nodes: Sequence[_Node], classes: Sequence[str]) -> 
     except CycleError as error:
         raise ValueError(f"{place} has the cycle {' → '.join(error.args[1])}") from error
     reached: dict[str, set[str]] = {}
+    total = 0
     for node in order:  # children come before their parents
         reached[node] = set().union(*(reached[child] for child in graph[node])) if graph[node] else {node}
+        total += len(reached[node])
+        if total > _MOST_REACHED:
+            raise ValueError(f"{place} is too large: its nodes reach more than {_MOST_REACHED:,} classes")
     return [tuple(sorted(reached[node], key=labels.__getitem__)) for node in graph if graph[node]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +17,13 @@ from fsbench.errors import DataError, DataNotFoundError
 __all__ = ["Tree", "open_tree"]
 
 _LARGEST = 2**28  # bytes
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others zipfile unpacks everything at once
+_LONGEST = 1000  # characters of an entry of a zip
+_DEEPEST = 32  # folders
+_BROKEN = (  # what reading folders and zips raises
+    *(OSError, EOFError, LookupError, RuntimeError, struct.error),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class Tree:
@@ -45,6 +54,9 @@ class Tree:
     def _listing(self) -> tuple[list[str], list[str]]:
         """Files and folders; listed when first asked for, as reading files of a known name does not need it."""
         files, folders = _in_folder(self.path) if self._archive is None else _in_zip(self._archive)
+        for name in (*files, *folders):
+            if not name.isascii() and name != name.encode(errors="replace").decode():
+                raise DataError(f"{self.path} has the entry {name!r:.80}, whose name is not UTF-8; rename it.")
         parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
         return sorted(set(files)), sorted((folders | parents) - {"", "."})
 
@@ -57,11 +69,14 @@ class Tree:
         """
         try:
             file, archive = self.path / name, self._archive
-            size = archive.getinfo(name).file_size if archive else file.stat().st_size
+            size = archive.getinfo(name).file_size if archive else _size(file)
             if size > _LARGEST:
                 raise DataError(f"{file} has {size:,} bytes, which is no image; take it away.")
-            return archive.read(name) if archive else file.read_bytes()
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            if archive is None:
+                return file.read_bytes()
+            with archive.open(name) as member:
+                return member.read(size)  # without a number, zipfile unpacks more than the size that is claimed
+        except _BROKEN as error:
             raise DataError(f"{self.path / name} cannot be read ({error}); get a new copy of it.") from error
 
 
@@ -71,7 +86,8 @@ def open_tree(path: Path) -> Iterator[Tree]:
 
     Raises:
         DataNotFoundError: There is nothing at this path.
-        DataError: It is a file but not a zip, or the zip is truncated, or one of its entries points outside of it.
+        DataError: It is a file but not a zip, or the zip is truncated, or one of its entries points outside of it or
+            has a name that is too long, or is not deflated.
     """
     if path.is_dir():
         yield Tree(path, None)
@@ -80,15 +96,29 @@ def open_tree(path: Path) -> Iterator[Tree]:
     else:
         try:
             archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (*_BROKEN, ValueError) as error:
             size = path.stat().st_size
             raise DataError(
                 f"{path} ({size:,} bytes) is no complete zip ({error}); it may be truncated, get a new copy of it."
             ) from error
         with archive:
-            if outside := [name for name in archive.namelist() if name.startswith("/") or ".." in name.split("/")]:
-                raise DataError(f"{path} has the entry {outside[0]!r}, which points outside of it; get a clean copy.")
+            for entry in archive.infolist():
+                name = entry.filename
+                if name.startswith("/") or ".." in name.split("/") or entry.header_offset < 0:
+                    raise DataError(f"{path} has the entry {name!r:.80}, which points outside of it; get a clean copy.")
+                if len(name) > _LONGEST or name.count("/") > _DEEPEST:
+                    raise DataError(f"{path} has the entry {name!r:.80}, whose name is too long; get a clean copy.")
+                if entry.compress_type not in _METHODS:
+                    raise DataError(f"{path} has the entry {name!r:.80}, which is not deflated; zip it again.")
             yield Tree(path, archive)
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; a pipe or a device, which need not end, is none."""
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("it is no regular file")
+    return found.st_size
 
 
 def _in_zip(archive: zipfile.ZipFile) -> tuple[list[str], set[str]]:

@@ -111,7 +111,7 @@ def _read(path: Path) -> list[_Line]:
             reader = csv.DictReader(file, skipinitialspace=True)
             for column in _NEEDED:
                 if column not in (reader.fieldnames or ()):
-                    found = ", ".join(map(repr, reader.fieldnames or ())) or "none"
+                    found = "".join(filter(str.isprintable, ", ".join(reader.fieldnames or ()))) or "none"
                     raise UsageError(
                         f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {found:.500}."
                     )

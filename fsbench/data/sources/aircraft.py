@@ -40,7 +40,7 @@ def original(card: Card, origin: Path) -> Listing | None:
             for image, variant in read_lines(tree, f"images_variant_{split}.txt", _label):
                 if image not in boxes:
                     raise DataError(
-                        f"{folder / 'images_box.txt'} has no box of the image {image}; get a new copy of it."
+                        f"{folder / 'images_box.txt'} has no box of the image {image:.80}; get a new copy of it."
                     )
                 named.setdefault(variant, []).append(FileImage(folder, f"images/{image}.jpg", boxes[image]))
         return complete_listing(card, tree, named, each=_EACH)
@@ -65,6 +65,8 @@ def _box(line: str) -> tuple[str, Box]:
 
 def _label(line: str) -> tuple[str, str]:
     image, variant = line.split(maxsplit=1)
+    if not image.isdecimal():
+        raise ValueError("it names no image")
     return image, variant
 
 

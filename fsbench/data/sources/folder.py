@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError, DataNotFoundError, UsageError
 from fsbench.files import sha256_json
+from fsbench.toml import parse_toml
 
 __all__ = ["SplitRule", "class_folders", "prepare", "read_rule"]
 
@@ -90,13 +90,14 @@ def read_rule(path: Path | None, fractions: tuple[float, float, float], seed: in
         UsageError: The file is no such list or has a class twice, or the fractions do not add up to 1.
     """
     if path is None:
-        if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        if not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6):
             raise UsageError(f"the fractions {', '.join(f'{part:g}' for part in fractions)} do not add up to 1.")
         return SplitRule(None, fractions, seed)
     try:
         text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as error:
+        content = parse_toml(text) if path.suffix == ".toml" else json.loads(text)
+        sha256_json(content)  # which must be possible: JSON can hold halves of letters
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"the split list {path} cannot be read ({error}); it is a JSON or TOML file.") from error
     if not isinstance(content, dict) or not content or not set(content) <= set(SPLITS):
         raise UsageError(f"the split list {path} must map {', '.join(SPLITS)}, and nothing else, to lists of classes.")
@@ -186,8 +187,9 @@ def class_folders(tree: Tree) -> dict[str, list[str]]:
     for file in tree.files:
         if file.lower().endswith(_SUFFIXES):
             found.setdefault(PurePosixPath(file).parent, []).append(file)
+    parents = {PurePosixPath(folder).parent for folder in tree.folders}
     for folder in map(PurePosixPath, tree.folders):
-        if folder not in found and not any(PurePosixPath(other).parent == folder for other in tree.folders):
+        if folder not in found and folder not in parents:
             raise DataError(f"{tree.path}: the folder {folder} has no images; take it away.")
     for folder in found:
         for parent in folder.parents:

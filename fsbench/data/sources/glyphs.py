@@ -11,7 +11,6 @@ and nothing but FreeType's version and the fonts is recorded of the way they wer
 
 from __future__ import annotations
 
-import tomllib
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import features
 
-from fsbench.data.card import Card
+from fsbench.data.card import BySplit, Card, read_toml
 from fsbench.data.images import Report
 from fsbench.data.letters import Face, centre, load_faces
 from fsbench.data.pack import SPLITS, Prepared
@@ -88,8 +87,7 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
 
 def read_letters(path: Path) -> dict[str, dict[str, str]]:
     """Read a list of letters: split, script, its letters in one string."""
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {split: dict(content[split]) for split in SPLITS}
+    return dict(read_toml(path, BySplit[dict[str, str]]))
 
 
 def draw_letter(letter: str, faces: Sequence[Face], size: int) -> _Images:

@@ -9,10 +9,11 @@ Meta-Dataset's `dataset_spec.json` for ILSVRC, where it lies beside the train fo
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
-from fsbench.data.card import Card
+from pydantic import RootModel
+
+from fsbench.data.card import Card, read_toml
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source
 from fsbench.data.specification import read_specification
@@ -21,6 +22,10 @@ from fsbench.data.tree import open_tree
 __all__ = ["original", "prepare", "train_images"]
 
 _PLACES = ("train", "ILSVRC2012_img_train", "ILSVRC/Data/CLS-LOC/train", "")  # the last: the train folder itself
+
+
+class _Duplicates(RootModel[dict[str, list[int]]]):
+    """WordNet id to the numbers of some of its images."""
 
 
 def original(card: Card, origin: Path) -> Listing | None:
@@ -32,7 +37,7 @@ def original(card: Card, origin: Path) -> Listing | None:
     found = train_images(origin)
     if found is None:
         return None
-    duplicates = tomllib.loads((card.folder / "duplicates.toml").read_text(encoding="utf-8"))
+    duplicates = read_toml(card.folder / "duplicates.toml", _Duplicates).root
     left_out = {f"{wnid}/{wnid}_{number}.JPEG" for wnid, numbers in duplicates.items() for number in numbers}
     kept = {wnid: [image for image in images if image.file not in left_out] for wnid, images in found.items()}
     specification = origin / "dataset_spec.json"

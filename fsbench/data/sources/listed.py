@@ -7,7 +7,6 @@ folders named as in the split lists, even if only a part of the classes or image
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fsbench.data.card import Card
+from fsbench.data.card import BySplit, Card, read_toml
 from fsbench.data.decoding import Undecoded
 from fsbench.data.images import RESAMPLING, Report, decoder_versions
 from fsbench.data.listing import FileImage, ImageItem, Listing
@@ -58,9 +57,12 @@ def listed_source(original: Original, *, by_number: bool = False) -> _Prepare:
 
 
 def read_lists(path: Path) -> dict[str, list[str]]:
-    """The split lists beside a card: split to the names of its classes."""
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {split: content[split] for split in SPLITS}
+    """The split lists beside a card: split to the names of its classes.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    return dict(read_toml(path, BySplit[list[str]]))
 
 
 def arrange(

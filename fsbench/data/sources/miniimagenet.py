@@ -69,13 +69,17 @@ def _read(path: Path) -> dict[str, list[str]]:
             rows = csv.reader(file)
             head = next(rows, [])
             if head != _COLUMNS:
-                raise DataError(f"{path} begins with {','.join(head)!r}, not with 'filename,label'; get a new copy.")
+                raise DataError(
+                    f"{path} begins with {','.join(head)!r:.80}, not with 'filename,label'; get a new copy."
+                )
             found: dict[str, list[str]] = {}
             for number, row in enumerate(rows, 2):
                 if not row:  # an empty line
                     continue
                 if len(row) != 2 or not re.fullmatch(re.escape(row[1]) + r"\d{8}\.jpg", row[0]):
-                    raise DataError(f"{path}, line {number}: {','.join(row)!r} is no image with its class; mend it.")
+                    raise DataError(
+                        f"{path}, line {number}: {','.join(row)!r:.80} is no image with its class; mend it."
+                    )
                 found.setdefault(row[1], []).append(row[0])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); get a new copy.") from error

@@ -23,6 +23,7 @@ __all__ = ["InstanceImage", "original", "prepare"]
 
 _ANNOTATIONS = "instances_train2017.json"
 _SCALE = 1.2  # of the sides of a box
+_LARGEST = 1e9  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def _enlarged(path: Path, label: Label) -> Box:
     _, picture, _ = label
     if label.annotation.bbox is None:
         raise DataError(f"{path}: annotation {label.annotation.id} has no box; get a new copy.")
-    left, upper, width, height = label.annotation.bbox
+    left, upper, width, height = (max(-_LARGEST, min(side, _LARGEST)) for side in label.annotation.bbox)
     left -= width * (_SCALE - 1) / 2
     upper -= height * (_SCALE - 1) / 2
     box = (

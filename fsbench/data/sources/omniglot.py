@@ -8,15 +8,16 @@ which is as Meta-Dataset has it and may also come from Meta-Dataset's records.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import StringConstraints
 
-from fsbench.data.card import Card
+from fsbench.data.card import BySplit, Card, read_toml
 from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS, Prepared
@@ -33,6 +34,7 @@ _PARTS = {"images_background": ("train", "val"), "images_evaluation": ("test",)}
 _PLACES = ("", "python", "omniglot-py")  # beside each other, as in the authors' repository, as torchvision lays them
 _TURNS = {"vinyals": (0, 90, 180, 270)}  # degrees, counter-clockwise; of the other variants: none
 _METADATASET = "metadataset"  # the original split, not inverted, with the alphabets as superclasses
+_Numbers = Annotated[str, StringConstraints(pattern=r"^\d{1,4}(-\d{1,4})?( \d{1,4}(-\d{1,4})?)*$")]
 
 Characters = Mapping[str, Mapping[int, list[str]]]  # alphabet, number of the character, names of its files
 
@@ -89,9 +91,8 @@ def download(folder: Path, report: Report) -> None:
 
 def read_split(path: Path) -> dict[str, dict[str, list[int]]]:
     """Read a split list: split, alphabet, numbers of its characters (in the file as "1-5 7 9-12")."""
-    with path.open("rb") as file:
-        content = tomllib.load(file)
-    return {split: {alphabet: _numbers(text) for alphabet, text in content[split].items()} for split in SPLITS}
+    content = read_toml(path, BySplit[dict[str, _Numbers]])
+    return {split: {alphabet: _numbers(text) for alphabet, text in alphabets.items()} for split, alphabets in content}
 
 
 def characters_of(tree: Tree, expected: Mapping[str, list[int]]) -> Characters:
@@ -107,7 +108,7 @@ def characters_of(tree: Tree, expected: Mapping[str, list[int]]) -> Characters:
     """
     found: dict[str, dict[int, list[str]]] = {}
     for name in tree.files:
-        if match := re.search(r"([^/]+)/character(\d+)/\d+_\d+\.png$", name):
+        if match := re.search(r"([^/]+)/character(\d{1,4})/\d+_\d+\.png$", name):
             found.setdefault(match[1], {}).setdefault(int(match[2]), []).append(name)
     compare(tree.path, "alphabets", expected, found)
     for alphabet, numbers in expected.items():

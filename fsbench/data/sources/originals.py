@@ -45,9 +45,13 @@ def read_lines(tree: Tree, name: str, parse: Callable[[str], _Line]) -> list[_Li
     parsed: list[_Line] = []
     for number, line in enumerate(lines, 1):
         try:
+            if not line.replace("\t", " ").isprintable():
+                raise ValueError("it has characters that cannot be printed")
             parsed += [parse(line.strip())] if line.strip() else []
         except ValueError as error:
-            raise DataError(f"line {number} of {path} is {line[:80]!r} ({error}); get a new copy of it.") from error
+            raise DataError(
+                f"line {number} of {path} is {line!r:.80} ({error!s:.200}); get a new copy of it."
+            ) from error
     if not parsed:
         raise DataError(f"{path} is empty; get a new copy of it.")
     return parsed
@@ -75,12 +79,12 @@ def complete_listing(
     for name, images in named.items():
         if absent := sorted(image.file for image in images if image.file not in there):
             raise DataError(
-                f"{tree.path}: {absent[0]} of the class {name!r} is not there ({len(absent)} of its {len(images)} "
-                "images are not); get a new copy."
+                f"{tree.path}: {absent[0]:.200} of the class {name!r} is not there ({len(absent)} of its "
+                f"{len(images)} images are not); get a new copy."
             )
     for file, count in Counter(image.file for images in named.values() for image in images).items():
         if count > 1:
-            raise DataError(f"{tree.path}: the lists name {file} {count} times; get a new copy of them.")
+            raise DataError(f"{tree.path}: the lists name {file:.200} {count} times; get a new copy of them.")
     for name, images in named.items():
         if each is not None and len(images) != each:
             raise DataError(f"{tree.path}: {name!r} has {len(images)} images instead of {each}; get a new copy.")
@@ -96,7 +100,7 @@ def compare(path: Path, what: str, expected: Collection[_Name], found: Collectio
     wanted, there = set(expected), set(found)
     for kind, some in (("missing", sorted(wanted - there)), ("not expected", sorted(there - wanted))):
         if some:
-            shown = ", ".join(map(repr, some[:5])) + (", ..." if len(some) > 5 else "")
+            shown = ", ".join(f"{name!r:.80}" for name in some[:5]) + (", ..." if len(some) > 5 else "")
             raise DataError(
                 f"{path}: {what} {kind}: {shown} ({len(wanted & there)} of {len(wanted)} are there); get a new copy."
             )

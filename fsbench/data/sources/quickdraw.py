@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
+from fsbench.data.arrays import open_array
 from fsbench.data.card import Card
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.pixels import PixelImage
@@ -89,8 +89,8 @@ def _category(path: Path) -> str:
 
 def _open(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        bitmaps = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, TypeError, OverflowError, SyntaxError, TokenError) as error:
+        bitmaps = open_array(path)
+    except ValueError as error:
         raise DataError(f"{path} cannot be read ({error}); it may be cut, get a new copy of it.") from error
     if bitmaps.dtype != np.uint8 or bitmaps.ndim != 2 or bitmaps.shape[1] != _SIDE**2:
         raise DataError(
