@@ -23,7 +23,6 @@ could not be looked at, and what nobody has explained outweighs what NEW itself 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,13 +30,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final, Literal, NamedTuple
 
-import numpy as np
-from scipy.special import stdtr
-
 from fsbench.errors import NewerRecordError, RecordError, UsageError
-from fsbench.paired import SIGNIFICANCE, Difference, holm, paired_difference
+from fsbench.paired import SIGNIFICANCE, Difference, holm, paired_difference, student
 from fsbench.records import CellIdentity, Record, read_record
-from fsbench.stats import mean_ci
 
 __all__ = ["EXIT_CODES", "Comparison", "Finding", "Place", "Verdict", "compare"]
 
@@ -263,11 +258,7 @@ def _changed(base: Sequence[Record], new: Sequence[Record]) -> str:
 
 def _over_seeds(base: Sequence[Record], new: Sequence[Record]) -> Difference:
     """Student's t on the differences between the means of equal training seeds, of which there are several."""
-    differences = [paired_difference(b, a).mean for a, b in zip(base, new, strict=True)]
-    mean, half_width = mean_ci(differences)
-    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
-    p_value = 2 * float(stdtr(len(differences) - 1, -abs(mean) / error)) if error else float(mean == 0)
-    return Difference(mean, half_width, p_value)
+    return student([[paired_difference(b, a).mean for a, b in zip(base, new, strict=True)]])
 
 
 def _judge(finding: Finding, p_value: float, margin: float) -> Finding:

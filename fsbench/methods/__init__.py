@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fsbench.methods.base import Method
     from fsbench.suite import Row
 
-__all__ = ["METHODS", "MethodInfo", "check_row", "load_method", "revision_of"]
+__all__ = ["METHODS", "MethodInfo", "check_row", "hyper_parameters", "load_method", "revision_of"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def load_method(name: str) -> type[Method]:
         module, _, attribute = paths[name].partition(":")
         found = getattr(importlib.import_module(module), attribute)
     elif name in plugins:
-        found = plugins[name].load()
+        found = _from_plugin(plugins[name])
     elif ".py:" in name:
         found = _from_file(name)
     else:
@@ -92,6 +92,12 @@ def revision_of(name: str, method: type[Method]) -> int | str:
     return f"{method.revision}-{sha256_file(Path(inspect.getfile(method)))[:12]}"
 
 
+def hyper_parameters(method: type[Method]) -> list[str]:
+    """The names of a method's hyper-parameters: what it takes by keyword only."""
+    taken = inspect.signature(method).parameters.values()
+    return [parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
 def check_row(name: str, row: Row, method: type[Method]) -> None:
     """Check that a suite's row fits its method.
 
@@ -99,11 +105,10 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         UsageError: A hyper-parameter does not exist.
         SuiteError: One is missing, or the method cannot learn from the row's kind of training.
     """
-    taken = inspect.signature(method.__init__).parameters.values()
-    wanted = {parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
-    if extra := sorted(set(row.params) - wanted):
+    wanted = hyper_parameters(method)
+    if extra := sorted(set(row.params) - set(wanted)):
         raise unknown(f"hyper-parameter of {name}", extra[0], wanted)
-    if lacking := sorted(wanted - set(row.params)):
+    if lacking := sorted(set(wanted) - set(row.params)):
         raise SuiteError(
             f"methods.{name}.params lacks {lacking[0]!r}, which {method.label} needs; add it to the suite."
         )
@@ -112,6 +117,16 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
             f"methods.{name}.training.kind is {row.training.kind!r}, but {method.label} learns from "
             f"{method.learns_from!r}; change it in the suite."
         )
+
+
+def _from_plugin(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"the method {point.name!r} of an installed package fails when it is loaded from {point.value} "
+            f"({type(error).__name__}: {error}); mend or uninstall it."
+        ) from error
 
 
 def _from_file(name: str) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -59,9 +58,9 @@ def _params(name: str, method: type[Method], given: Mapping[str, Any]) -> dict[s
         UsageError: One does not exist, or is neither given nor in a suite.
     """
     from fsbench.errors import UsageError, unknown
+    from fsbench.methods import hyper_parameters
 
-    taken = inspect.signature(method).parameters.values()
-    wanted = [parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    wanted = hyper_parameters(method)
     if extra := sorted(set(given) - set(wanted)):
         raise unknown(f"hyper-parameter of {name}", extra[0], wanted)
     params = {**_in_suites(name), **given}
