@@ -258,9 +258,9 @@ def _show(table: Table, folder: Path, *, ranks: bool) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(to_markdown(table, notes=False, ranks=ranks)))
+        Console().print(Markdown(to_markdown(table, notes=False, ranks=ranks, published=True)))
     else:
-        click.echo(to_markdown(table, ranks=ranks))
+        click.echo(to_markdown(table, ranks=ranks, published=True))
     _say(f"What the figures mean and every file of the table: {folder}")
 
 
