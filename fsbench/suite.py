@@ -273,19 +273,23 @@ def _read(name: str) -> tuple[str, str]:
 
 def _content(text: str, file: str) -> dict[str, Any]:
     """What a suite file says, with what its base says where it is silent."""
-    try:
-        content = parse_toml(text)
-    except ValueError as error:
-        raise SuiteError(f"{file} is not valid TOML: {error}.") from error
+    content = _parsed(text, file)
     base = content.pop("base", None)
     if base is None:
         return content
     if base not in _shipped():
         raise SuiteError(f"{file}: base is {base!r}, which is no suite of fsbench; known: {', '.join(_shipped())}.")
-    below = _content(*_read(base))
-    if "base" in parse_toml(_read(base)[0]):
+    below = _parsed(*_read(base))
+    if "base" in below:
         raise SuiteError(f"{file}: base is {base!r}, which has a base itself; name {base!r}'s.")
     return _merged(below, content)
+
+
+def _parsed(text: str, file: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise SuiteError(f"{file} is not valid TOML: {error}.") from error
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

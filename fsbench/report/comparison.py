@@ -127,14 +127,10 @@ def _printable(text: str) -> str:
 
 
 def _pipe_table(findings: Iterable[Finding]) -> str:
-    import pandas as pd
-
-    from fsbench.report.markdown import escape
+    from fsbench.report.markdown import escape, pipe_table
 
     rows = [[escape(text) for text in (*_line(finding), finding.reason)] for finding in findings]
-    frame = pd.DataFrame(rows, columns=[*_HEADS, "note"])
-    alignment = ("left", "right", "right", "right", "left", "left", "left")
-    return str(frame.to_markdown(index=False, disable_numparse=True, colalign=alignment))
+    return pipe_table([*_HEADS, "note"], rows, ("left", "right", "right", "right", "left", "left", "left"))
 
 
 def _append(path: Path, text: str) -> None:

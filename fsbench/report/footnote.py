@@ -6,12 +6,15 @@ The words depend on the records alone: no date, no timing, so that two equal run
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fsbench.records import Record
 from fsbench.report.table import Column, Table
 
-__all__ = ["Note", "footnote", "listed", "partial", "reduced", "span"]
+__all__ = ["PARTIAL_MARK", "REDUCED_MARK", "Note", "footnote", "listed", "partial", "reduced", "span"]
+
+REDUCED_MARK: Final = "§"  # † and ‡ are those of published results
+PARTIAL_MARK: Final = "¶"
 
 _TRACKS = {
     "apart": "support and query of a class never share a track (the frames of one object)",

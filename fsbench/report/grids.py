@@ -12,7 +12,7 @@ from fsbench.records import Record
 from fsbench.report.beside import beside
 from fsbench.report.differences import ALL_SOURCES, Family, Pair
 from fsbench.report.figures import file_name, trace
-from fsbench.report.footnote import listed
+from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, listed
 from fsbench.report.table import Cell, Column, Row, Table
 from fsbench.stats import class_mean_ci
 
@@ -21,8 +21,8 @@ __all__ = ["Classes", "Entry", "Grid", "Grids", "Line", "matrix"]
 Classes: TypeAlias = Mapping[Column, Sequence[npt.ArrayLike] | str]
 
 _NOTHING: Final = "–"
-_REDUCED: Final = "\N{NO-BREAK SPACE}§"
-_PARTIAL: Final = "\N{NO-BREAK SPACE}¶"
+_REDUCED: Final = f"\N{NO-BREAK SPACE}{REDUCED_MARK}"
+_PARTIAL: Final = f"\N{NO-BREAK SPACE}{PARTIAL_MARK}"
 
 
 @dataclass(frozen=True)

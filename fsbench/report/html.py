@@ -9,7 +9,7 @@ from fsbench.friedman import MIN_SOURCES, Friedman
 from fsbench.report import svg
 from fsbench.report.differences import differences
 from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
-from fsbench.report.footnote import footnote, listed, partial, reduced, span
+from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
 from fsbench.report.grids import Classes, Grid, Grids, matrix
 from fsbench.report.sheet import Sheet
 from fsbench.report.table import Column, Table
@@ -42,7 +42,9 @@ def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None, classe
     parts = [
         _part(f"table-{n}", title, tables[title], sheets or {}, classes or {}) for n, title in enumerate(tables, 1)
     ]
-    return environment.get_template("page.html.j2").render(parts=parts)
+    return environment.get_template("page.html.j2").render(
+        parts=parts, reduced_mark=REDUCED_MARK, partial_mark=PARTIAL_MARK
+    )
 
 
 def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes) -> dict[str, Any]:

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fsbench.records import Record
 from fsbench.report.beside import Match, beside
-from fsbench.report.footnote import footnote, listed, partial, reduced, span
+from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
 from fsbench.report.table import Cell, Row, Table
 from fsbench.reported import MARKS
 
-__all__ = ["escape", "to_markdown"]
+__all__ = ["escape", "pipe_table", "to_markdown"]
 
 _NOTHING = "–"
-_REDUCED = "§"
-_PARTIAL = "¶"
 _INSIDE = {True: "yes", False: "no", None: _NOTHING}
 
 _Titled = tuple[str, Iterable[str]]  # a title and the texts below it
@@ -42,6 +40,14 @@ def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False, publis
     return "\n\n".join(parts) + "\n"
 
 
+def pipe_table(heads: Sequence[str], rows: Sequence[Sequence[str]], alignment: Sequence[str]) -> str:
+    """A Markdown table of escaped texts, every column aligned "left" or "right"."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(heads))
+    return str(frame.to_markdown(index=False, disable_numparse=True, colalign=alignment))
+
+
 def escape(text: str) -> str:
     """Text as Markdown that shows it literally, also within a table."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -65,7 +71,7 @@ def _paper(table: Table, ranks: bool) -> Iterator[str]:
     backbones = {row.backbone for row in table.rows}
     if len(backbones) == 1:
         yield f"Backbone: {escape(*backbones)}"
-    yield from _stamps(table, "of the methods", f"images in the sources marked {_PARTIAL}")
+    yield from _stamps(table, "of the methods", f"images in the sources marked {PARTIAL_MARK}")
     if ranks:
         spread = (
             "the standard deviation between training seeds, where there are several; " if table.several_seeds else ""
@@ -84,7 +90,7 @@ def _by_source(table: Table, setting: str, ranks: bool, *, several_backbones: bo
     places = [place for place, column in enumerate(table.columns) if column.setting == setting]
     measured = [table.columns[place] for place in places]
     sources = [
-        f"{escape(column.source)} {_PARTIAL}" if column.partial else escape(column.source) for column in measured
+        f"{escape(column.source)} {PARTIAL_MARK}" if column.partial else escape(column.source) for column in measured
     ]
     columns: list[_Titled] = [("Test source", [*sources, *map(escape, table.absent), "average rank"])]
     for row in table.rows:
@@ -128,7 +134,7 @@ def _published(table: Table, matches: Sequence[Match]) -> Iterator[str]:
 def _stamps(table: Table, trained: str, incomplete: str) -> Iterator[str]:
     """What a reader must know of a table before any figure of it."""
     if stamp := reduced(table):
-        yield f"**reduced training** {escape(stamp)} {trained} marked {_REDUCED}"
+        yield f"**reduced training** {escape(stamp)} {trained} marked {REDUCED_MARK}"
     if stamp := partial(table):
         yield f"**partial** {incomplete}: {escape(stamp)}"
 
@@ -167,7 +173,7 @@ def _heads(table: Table) -> list[_Titled]:
 
 
 def _name(row: Row) -> str:
-    return f"{escape(row.name)} {_REDUCED}" if row.reduced else escape(row.name)
+    return f"{escape(row.name)} {REDUCED_MARK}" if row.reduced else escape(row.name)
 
 
 def _figures(table: Table, column: int, title: str) -> list[_Titled]:
@@ -206,9 +212,6 @@ def _steps(records: Sequence[Record]) -> str:
 
 def _pipe_table(columns: Sequence[_Titled], *, left: int = 2) -> str:
     """A Markdown table, its first `left` columns aligned left and the others right."""
-    import pandas as pd
-
     rows = list(zip(*(texts for _, texts in columns), strict=True))
-    frame = pd.DataFrame(rows, columns=[title for title, _ in columns])
     alignment = ["left"] * left + ["right"] * (len(columns) - left)
-    return str(frame.to_markdown(index=False, disable_numparse=True, colalign=alignment))
+    return pipe_table([title for title, _ in columns], rows, alignment)
