@@ -18,10 +18,12 @@ import torch
 
 from fsbench.data.pack import Prepared, write_pack
 from fsbench.devices import tune_process
+from fsbench.executors import Local
 from fsbench.plan import Options
 from fsbench.run import run_suite
 from fsbench.suite import Suite
 from fsbench.tasks import Tasks
+from fsbench.worker import Order
 from loaders import ImageFiles, Tensors, decode, loader, write_files
 from made import OMNIGLOT, plain
 
@@ -62,7 +64,7 @@ SUITE = Suite.model_validate(
 def our_way(folder: Path) -> float:
     """Accuracy in percent, by a run from the pack into a fresh folder."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        table = run_suite(SUITE, Options(), out=Path(out), device="cpu")
+        table = run_suite(Order(SUITE, Options(), Path(out), device="cpu"), executor=Local())
     return table.records[0].mean
 
 

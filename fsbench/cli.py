@@ -14,6 +14,7 @@ from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
 from fsbench.methods.commands import check
+from fsbench.plan_command import plan
 from fsbench.report.comparison import compare
 from fsbench.report.everything import report
 from fsbench.report.published import reported
@@ -100,6 +101,15 @@ def main() -> None:
 @click.option("--episodes-file", type=click.Path(path_type=Path), help="Test on these exported episodes only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; default runs/<suite>.")
 @click.option("--fresh", is_flag=True, help="Start over instead of using what is finished.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "processes", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the work is done: in this process, in several, or on a Ray cluster.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default one a GPU, or one a core.")
+@click.option("--address", help="Of the Ray cluster; default the one that this machine belongs to, or a new one.")
 @_RANKS
 @_CELL_RANKS
 def run(
@@ -118,6 +128,9 @@ def run(
     episodes_file: Path | None,
     out: Path | None,
     fresh: bool,
+    executor: str,
+    workers: int | None,
+    address: str | None,
     rule: RankRule,
     cell_ranks: bool,
 ) -> None:
@@ -142,17 +155,15 @@ def run(
     )
     selected_rows(suite, options)
     file = read_episodes(episodes_file) if episodes_file else None
+    from fsbench.executors import make_executor
     from fsbench.run import run_suite
+    from fsbench.worker import Order
 
     folder = out or Path("runs") / suite.name
     table = run_suite(
-        suite,
-        options,
-        out=folder,
-        device=device,
-        data_root=data_root,
+        Order(suite, options, folder, device, data_root, file),
+        executor=make_executor(executor, workers=workers, address=address),
         fresh=fresh,
-        episode_file=file,
         rule=rule,
         ranks=cell_ranks,
     )
@@ -245,6 +256,7 @@ def suites() -> None:
 main.add_command(check)
 main.add_command(compare)
 main.add_command(data)
+main.add_command(plan)
 main.add_command(rank)
 main.add_command(report)
 main.add_command(reported)

@@ -10,6 +10,7 @@ FsbenchError            one sentence for the person at the keyboard; the command
 │   └── NewerRecordError    a record that a later version of fsbench wrote
 ├── OutputError         a folder that cannot be written
 ├── TrainingError       a training whose loss is not finite
+├── ExecutorError       processes or nodes that were lost, or that see other files
 └── DeviceError         a device that was asked for and is not there
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "DataNotFoundError",
     "DeviceError",
     "EpisodeError",
+    "ExecutorError",
     "FsbenchError",
     "NewerRecordError",
     "OutputError",
@@ -72,6 +74,10 @@ class OutputError(FsbenchError):
 
 class TrainingError(FsbenchError):
     """A training whose loss is not finite."""
+
+
+class ExecutorError(FsbenchError):
+    """Processes or nodes that were lost, or that see other files."""
 
 
 class DeviceError(FsbenchError):

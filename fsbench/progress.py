@@ -33,16 +33,16 @@ class Progress(Protocol):
         """A training of at most `steps` steps begins; the one before has ended."""
 
     def advance(self) -> None:
-        """One of the run's trainings or cells is finished."""
+        """One of the run's cells is finished."""
 
 
 @contextmanager
-def open_progress(total: int) -> Iterator[Progress]:
-    """The view of a run of `total` trainings and cells, on standard error."""
+def open_progress(total: int, *, live: bool) -> Iterator[Progress]:
+    """The view of a run of `total` cells, on standard error; bars need a terminal, and `live`: that no other writes."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    if console.is_terminal:
+    if live and console.is_terminal:
         with _Bars(console, total) as bars:
             yield bars
     else:

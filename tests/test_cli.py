@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fsbench.cli import main
-from tiny import SOURCE, write_source, write_suite
+from tiny import SOURCE, contents, write_source, write_suite
 
 COLUMNS = [
     "suite",
@@ -71,18 +71,6 @@ def refused(*words: object) -> str:
     sentence = result.stderr.rpartition("Error: ")[2].strip()
     assert len(sentence.splitlines()) == 1
     return sentence
-
-
-def contents(out: Path) -> dict[str, object]:
-    """Every file of a run but the timings, and the checksums over them."""
-    found: dict[str, object] = {}
-    for path in sorted([*out.glob("*.*"), *out.glob("records/*")]):
-        if path.suffix == ".json":
-            record = json.loads(path.read_text())
-            found[path.name] = {key: value for key, value in record.items() if key not in ("timings", "checksum")}
-        else:
-            found[path.name] = path.read_bytes()
-    return found
 
 
 @pytest.fixture(scope="module")

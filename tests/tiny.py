@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fsbench.data.pack import Pack
 from small import write_small_pack
 
-__all__ = ["SIZE", "SOURCE", "write_source", "write_suite"]
+__all__ = ["SIZE", "SOURCE", "contents", "write_source", "write_suite"]
 
 SOURCE = "tiny"
 SIZE = 24  # pixels; the smallest maps that RelationNet can pool twice need 22
@@ -86,3 +87,15 @@ def write_suite(
         text = text.replace(old, new, 1)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def contents(out: Path) -> dict[str, object]:
+    """Every file of a run but the timings, and the checksums over them."""
+    found: dict[str, object] = {}
+    for path in sorted([*out.glob("*.*"), *out.glob("records/*")]):
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            found[path.name] = {key: value for key, value in record.items() if key not in ("timings", "checksum")}
+        else:
+            found[path.name] = path.read_bytes()
+    return found

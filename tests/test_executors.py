@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tiny import contents, write_source, write_suite
+
+SUITE = (
+    ('method = "proto"\n', 'method = "pausing.py:PausingProtoNet"\n'),
+    ('method = "fomaml"\n', 'method = "fomaml"\nstart = "knn"\n'),  # so that one training waits for another
+)
+PAUSING = '''
+import os
+import time
+
+from fsbench.methods.proto import ProtoNet
+
+
+class PausingProtoNet(ProtoNet):
+    """Waits once, in its third step, if there is a file to say so in: by then there is a checkpoint."""
+
+    steps = 0
+
+    def loss(self, tasks):
+        type(self).steps += 1
+        if self.steps == 3 and (mark := os.environ.get("FSBENCH_TEST_MARK")) and not os.path.exists(mark):
+            with open(f"{mark}.new", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(f"{mark}.new", mark)
+            time.sleep(600)
+        return super().loss(tasks)
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds a cache, a suite, and in `serial` what it gives in one process."""
+    folder = tmp_path_factory.mktemp("executors")
+    write_source(folder / "cache")
+    write_suite(folder / "suite.toml", *SUITE, rows=("knn", "proto", "fomaml"))
+    (folder / "pausing.py").write_text(PAUSING)
+    run = Run(folder, "serial")
+    assert run.wait() == 0, run.stderr
+    return folder
+
+
+class Run:
+    """A run by the command line."""
+
+    def __init__(self, folder: Path, out: str, *words: object, pause: bool = False) -> None:
+        self.mark = folder / f"{out}.mark"
+        settings = {"FSBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        settings |= {"FSBENCH_TEST_MARK": str(self.mark)} if pause else {}
+        options = ["--suite", "suite.toml", "--out", out, "--device", "cpu", *map(str, words)]
+        self._said = folder / f"{out}.stdout", folder / f"{out}.stderr"
+        with self._said[0].open("w") as stdout, self._said[1].open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fsbench", "run", *options],
+                cwd=folder,
+                env=os.environ | settings,
+                stdout=stdout,
+                stderr=stderr,
+            )
+
+    @property
+    def stdout(self) -> str:
+        return self._said[0].read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._said[1].read_text()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=240)
+
+    def paused(self) -> int:
+        """Wait until a training waits; returns its process."""
+        until(lambda: self.mark.exists() or self.process.poll() is not None)
+        return int(self.mark.read_text())
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def trained(stderr: str) -> list[str]:
+    """The trainings that came to their end, as a run tells."""
+    return sorted(match[0] for match in re.findall(r"training (\S+(?: \dshot)?): step (\d+)/\2,", stderr))
+
+
+def test_processes_give_the_same_bytes(folder: Path) -> None:
+    run = Run(folder, "processes", "--executor", "processes", "--workers", 2)
+    assert run.wait() == 0, run.stderr
+    assert contents(folder / "processes") == contents(folder / "serial")
+    assert run.stdout == (folder / "serial.stdout").read_text()
+    assert trained(run.stderr) == trained((folder / "serial.stderr").read_text())
+
+
+def test_a_killed_process_is_one_sentence_and_leaves_a_resumable_run(folder: Path) -> None:
+    run = Run(folder, "broken", "--executor", "processes", "--workers", 1, pause=True)
+    os.kill(run.paused(), signal.SIGKILL)
+    assert run.wait() == 2
+    assert run.stderr.rpartition("Error: ")[2].startswith("a process was killed, perhaps for want of memory;")
+    assert Run(folder, "broken").wait() == 0
+    assert contents(folder / "broken") == contents(folder / "serial")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_processes_end_with_the_run_that_started_them(folder: Path, name: str) -> None:
+    run = Run(folder, name, "--executor", "processes", "--workers", 1, "--methods", "proto", pause=True)
+    process = run.paused()
+    run.process.send_signal(signal.Signals[name])
+    assert run.wait() != 0
+    until(lambda: not is_running(process))
