@@ -7,12 +7,14 @@ import math
 import multiprocessing
 import os
 import signal
+import socket
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -134,16 +136,15 @@ class Ray(_Elsewhere):
     @contextmanager
     def _open(self, order: Order, jobs: int) -> Iterator[Pool]:
         ray = _import_ray()
+        _check_address(self._address)
         environment = {name: value for name, value in os.environ.items() if name.startswith("FSBENCH_")}
-        try:
-            ray.init(self._address, runtime_env={"env_vars": environment}, logging_level=logging.WARNING)
-        except (ConnectionError, ValueError) as error:
-            raise ExecutorError(f"there is no Ray cluster at {self._address}; start one with `ray start`.") from error
-        try:
-            gpus = 0 if order.device == "cpu" else min(1, ray.cluster_resources().get("GPU", 0))
-            yield _RayPool(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(do), order)
-        finally:
-            ray.shutdown()
+        with redirect_stdout(sys.stderr):  # where Ray repeats what nodes say; standard output is for the table
+            try:
+                ray.init(self._address, runtime_env={"env_vars": environment}, logging_level=logging.WARNING)
+                gpus = 0 if order.device == "cpu" else min(1, ray.cluster_resources().get("GPU", 0))
+                yield _RayPool(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(do), order)
+            finally:
+                ray.shutdown()
 
 
 class _RayPool:
@@ -190,6 +191,17 @@ def _import_ray() -> Any:
     except ImportError as error:
         raise UsageError("--executor ray needs Ray; run `python -m pip install 'fsbench[ray]'`.") from error
     return ray
+
+
+def _check_address(address: str | None) -> None:
+    """Refuse a HOST:PORT where nobody listens, which Ray would try for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdecimal() or "//" in host:  # auto, or a client's ray://HOST:PORT
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ExecutorError(f"there is no Ray cluster at {address} ({error}); start one with `ray start`.") from error
 
 
 def _begin(places: Any, threads: int) -> None:

@@ -6,12 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tiny import contents, write_source, write_suite
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 SUITE = (
     ('method = "proto"\n', 'method = "pausing.py:PausingProtoNet"\n'),
@@ -101,6 +106,10 @@ def is_running(process: int) -> bool:
         return False
 
 
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def trained(stderr: str) -> list[str]:
     """The trainings that came to their end, as a run tells."""
     return sorted(match[0] for match in re.findall(r"training (\S+(?: \dshot)?): step (\d+)/\2,", stderr))
@@ -131,3 +140,44 @@ def test_processes_end_with_the_run_that_started_them(folder: Path, name: str) -
     run.process.send_signal(signal.Signals[name])
     assert run.wait() != 0
     until(lambda: not is_running(process))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head that does no work, and two nodes that do one job at a time."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: this machine is 127.0.0.1
+        warnings.simplefilter("ignore")  # Ray's own
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+        yield cluster
+        cluster.shutdown()
+
+
+def test_a_ray_cluster_that_loses_a_node_gives_the_same_bytes(folder: Path, cluster: Cluster) -> None:
+    run = Run(folder, "ray", "--executor", "ray", "--address", cluster.address, pause=True)
+    lost = parent(run.paused())
+    (node,) = (node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == lost)
+    cluster.remove_node(node, allow_graceful=False)
+    assert run.wait() == 0, run.stderr
+    assert contents(folder / "ray") == contents(folder / "serial")
+    assert run.stdout == (folder / "serial.stdout").read_text()
+
+
+def test_an_error_of_a_job_is_that_of_the_run(folder: Path, cluster: Cluster) -> None:
+    write_suite(folder / "diverging.toml", ("rate = 1e-3", "rate = 1e30"), rows=("proto",))
+    options = ["--suite", "diverging.toml", "--executor", "ray", "--address", cluster.address]
+    run = Run(folder, "diverging", *options)
+    assert run.wait() == 2
+    assert run.stderr.rpartition("Error: ")[2].startswith("the loss is not finite")
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(folder: Path) -> None:
+    run = Run(folder, "nowhere", "--executor", "ray", "--address", "127.0.0.1:9")
+    assert run.wait() == 2
+    assert run.stderr.rpartition("Error: ")[2].startswith("there is no Ray cluster at 127.0.0.1:9 (")
