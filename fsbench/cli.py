@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsbench import __version__
-from fsbench.backbones import BACKBONES
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
 from fsbench.methods.commands import check
@@ -19,20 +17,15 @@ from fsbench.report.comparison import compare
 from fsbench.report.everything import report
 from fsbench.report.published import reported
 from fsbench.report.rank import rank
+from fsbench.selection import PROTOCOL, selects_cells
 
 if TYPE_CHECKING:
+    from fsbench.plan import Options
     from fsbench.report.table import RankRule, Table
+    from fsbench.suite import Suite
 
 __all__ = ["main"]
 
-_SUITE_HELP = "Name of a suite, or path of a TOML file."
-_PROTOCOL = click.option(
-    "--protocol",
-    type=click.Choice(["fixed", "variable"]),
-    default="fixed",
-    show_default=True,
-    help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
-)
 _RANKS = click.option(
     "--ranks",
     "rule",
@@ -54,25 +47,6 @@ class _Group(click.Group):
             raise click.UsageError(str(error)) from error
 
 
-class _Names(click.ParamType[list[Any]]):
-    """Comma-separated names; the option may also be repeated."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        return [name.strip() for name in value.split(",") if name.strip()]
-
-
-class _Shots(_Names):
-    """Comma-separated positive integers."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        names = super().convert(value, param, ctx)
-        if bad := [name for name in names if not re.fullmatch(r"0*[1-9][0-9]{0,5}", name)]:
-            self.fail(f"{bad[0]!r} is not a positive number of shots.", param, ctx)
-        return [int(name) for name in names]
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fsbench")
 def main() -> None:
@@ -80,23 +54,8 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--suite", "suite_name", default="glyphs", show_default=True, help=_SUITE_HELP)
-@click.option("--methods", type=_Names(), multiple=True, help="Rows to run, comma-separated; default all.")
-@click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all.")
-@_PROTOCOL
-@click.option("--backbone", type=click.Choice(BACKBONES), help="Instead of the suite's.")
-@click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels.")
-@click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0.")
-@click.option(
-    "--training-fraction",
-    type=click.FloatRange(min=0, max=1, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Shorten every training to this fraction; the table is stamped so.",
-)
+@selects_cells
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--deterministic", is_flag=True, help="Use only operations that are reproducible bit by bit.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--episodes-file", type=click.Path(path_type=Path), help="Test on these exported episodes only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; default runs/<suite>.")
@@ -113,17 +72,9 @@ def main() -> None:
 @_RANKS
 @_CELL_RANKS
 def run(
-    suite_name: str,
-    methods: tuple[list[str], ...],
-    shots: tuple[list[int], ...],
-    protocol: str,
-    backbone: str | None,
-    image_size: int | None,
-    episodes: int | None,
-    seeds: int,
-    training_fraction: float,
+    suite: Suite,
+    options: Options,
     device: str,
-    deterministic: bool,
     data_root: Path | None,
     episodes_file: Path | None,
     out: Path | None,
@@ -139,21 +90,7 @@ def run(
     What is finished in the out folder and still comparable is used again.
     """
     from fsbench.episode_files import read_episodes
-    from fsbench.plan import Options, selected_rows
-    from fsbench.suite import check_number, load_suite
 
-    check_number(episodes)
-    suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size)
-    options = Options(
-        rows=tuple(name for names in methods for name in names),
-        variable=protocol == "variable",
-        shots=tuple(dict.fromkeys(shot for some in shots for shot in some)),
-        episodes=episodes,
-        seeds=seeds,
-        fraction=training_fraction,
-        deterministic=deterministic,
-    )
-    selected_rows(suite, options)
     file = read_episodes(episodes_file) if episodes_file else None
     from fsbench.executors import make_executor
     from fsbench.run import run_suite
@@ -190,7 +127,7 @@ def episodes() -> None:
 @episodes.command()
 @click.argument("suite_name", metavar="SUITE")
 @click.option("--source", help="Test source; default the suite's first.")
-@_PROTOCOL
+@PROTOCOL
 @click.option("--way", type=click.IntRange(min=2), default=5, show_default=True, help="Classes per episode.")
 @click.option("--shot", type=click.IntRange(min=1), default=1, show_default=True, help="Support images per class.")
 @click.option("--episodes", "number", type=click.IntRange(min=2), help="How many; default as the suite says.")

@@ -10,18 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from fsbench.backbones import backbone_label, build_backbone
+from fsbench.backbones import backbone_label
 from fsbench.columns import open_columns
 from fsbench.devices import describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
 from fsbench.evaluation import asked_counts, correct_counts, embed_split
 from fsbench.files import locked
-from fsbench.methods import check_row, load_method
 from fsbench.methods.base import FeatureMethod, Method
+from fsbench.models import build_model, load_methods
 from fsbench.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.progress import Progress
 from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
@@ -75,7 +74,7 @@ class Worker:
         suite, options = order.suite, order.options
         self.order, self.device = order, pick_device(order.device)
         tune_process(deterministic=options.deterministic)
-        self._methods = _load_methods(suite, selected_rows(suite, options))
+        self._methods = load_methods(suite, selected_rows(suite, options))
         self._columns = open_columns(
             suite, options, data_root=order.data_root, episode_file=order.episode_file, report=report
         )
@@ -229,32 +228,17 @@ class Worker:
 
     def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:
         """A method with the initial weights of a training's seed, on the device."""
-        suite = self.order.suite
-        make_backbone = functools.partial(
-            build_backbone,
-            suite.backbone.name,
-            channels=suite.images.channels,
-            size=suite.images.size,
-            width=suite.backbone.width,
+        return build_model(
+            self.order.suite,
+            self._methods[name],
+            params,
+            classes=sum(len(self._columns.packs[source].splits["train"]) for source in training.sources),
+            seed=training.schedule.seed,
+            device=self.device,
         )
-        classes = sum(len(self._columns.packs[source].splits["train"]) for source in training.sources)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.schedule.seed)
-            method = self._methods[name](make_backbone, classes, **params)
-        return method.to(self.device).to(memory_format=torch.channels_last)
 
     def _checkpoint(self, training: Training) -> Path:
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"
-
-
-def _load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
-    """The classes of all methods that some rows need, checked against them."""
-    trained = [suite.trained_as(row) for row in rows]
-    needed = dict.fromkeys([*rows, *trained, *(start for row in trained if (start := suite.methods[row].start))])
-    methods = {suite.methods[row].method: load_method(suite.methods[row].method) for row in needed}
-    for row in needed:
-        check_row(row, suite.methods[row], methods[suite.methods[row].method])
-    return methods
 
 
 def _wait(progress: Progress) -> None:

@@ -1,0 +1,121 @@
+"""What a run would take: arithmetic on its plan, the sizes of its sources, and speeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fsbench.outlook import Outlook
+from fsbench.plan import Schedule, Training
+from fsbench.samplers import AnyProtocol
+
+__all__ = ["Cost", "RowCost", "Speeds", "cost_of", "look_seconds", "looks"]
+
+
+class Speeds(Protocol):
+    """How fast a machine is, in seconds."""
+
+    def step(self, training: Training) -> float:
+        """Of a step of a training."""
+
+    def image(self, method: str, params: Mapping[str, Any]) -> float:
+        """Of embedding an image."""
+
+    def episode(self, method: str, params: Mapping[str, Any], protocol: AnyProtocol) -> float:
+        """Of answering an episode; of a method that embeds all images first, without that."""
+
+
+@dataclass
+class RowCost:
+    """Seconds that a row takes on one device.
+
+    A training that several rows share, or start from, is in the row that defines it. So are the features of a source,
+    in the first row that needs them.
+    """
+
+    training: float = 0.0
+    validation: float = 0.0
+    evaluation: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All together."""
+        return self.training + self.validation + self.evaluation
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run takes.
+
+    Attributes:
+        rows: Of every row that has a part in it.
+        longest: Seconds of the longest chain of work that cannot be done side by side: a training, the one that it
+            starts from, and its evaluation on one source.
+        chain: These, by name.
+    """
+
+    rows: Mapping[str, RowCost]
+    longest: float
+    chain: tuple[str, ...]
+
+    @property
+    def total(self) -> float:
+        """Seconds on one device."""
+        return sum(row.total for row in self.rows.values())
+
+    def at_best(self, devices: int) -> float:
+        """The fewest seconds that so many devices of the same speed can take."""
+        return max(self.total / devices, self.longest)
+
+
+def looks(schedule: Schedule) -> int:
+    """How often a training looks at the validation episodes if it takes all its steps."""
+    return -(-schedule.steps // schedule.validate_every)
+
+
+def look_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
+    """What one look at the validation episodes takes: images of the split embedded, episodes answered."""
+    method, params, protocol = training.method, training.params, training.validation
+    answering = protocol.episodes * speeds.episode(method, params, protocol)
+    if not outlook.embeds(method):
+        return answering
+    return outlook.images(training.validation_source, protocol.split) * speeds.image(method, params) + answering
+
+
+def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
+    """What the whole run takes; a training that may stop early is taken to go on to its end."""
+    rows: dict[str, RowCost] = defaultdict(RowCost)
+    chains: dict[str, tuple[float, tuple[str, ...]]] = {}
+    for training in outlook.trainings:
+        schedule, row = training.schedule, rows[training.row]
+        stepping = schedule.steps * speeds.step(training)
+        looking = looks(schedule) * look_seconds(outlook, training, speeds)
+        row.training += stepping
+        row.validation += looking
+        before, names = chains[training.start.id] if training.start else (0.0, ())
+        chains[training.id] = before + stepping + looking, (*names, _name(training))
+
+    jobs: dict[tuple[str, str], float] = {}  # of a training and a test source
+    embedded: set[tuple[str, str]] = set()
+    for cell in outlook.cells:
+        identity, protocol = cell.identity, cell.episode_set.protocol
+        job = cell.training.id, identity.source
+        seconds = protocol.episodes * speeds.episode(identity.method, identity.params, protocol)
+        if outlook.embeds(identity.method) and job not in embedded:
+            embedded.add(job)
+            seconds += outlook.images(identity.source, protocol.split) * speeds.image(identity.method, identity.params)
+        rows[identity.row].evaluation += seconds
+        jobs[job] = jobs.get(job, 0.0) + seconds
+
+    chained = [
+        (chains[training][0] + seconds, (*chains[training][1], f"its evaluation on {source}"))
+        for (training, source), seconds in jobs.items()
+    ]
+    longest, chain = max(chained, key=lambda entry: entry[0])
+    return Cost(dict(rows), longest, chain)
+
+
+def _name(training: Training) -> str:
+    return training.row if training.shot is None else f"{training.row} {training.shot}-shot"

@@ -1,0 +1,135 @@
+"""What a run would do, known without any images: its trainings and cells, and the sizes of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fsbench.data.card import load_card
+from fsbench.data.pack import SPLITS, Pack, load_pack
+from fsbench.data.prepare import pack_folder
+from fsbench.errors import EpisodeError
+from fsbench.methods.base import FeatureMethod, Method
+from fsbench.models import load_methods
+from fsbench.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows, test_protocols
+from fsbench.samplers import AnyProtocol, Rules, Sampler
+from fsbench.suite import Suite
+
+__all__ = ["Outlook", "look_ahead"]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do if all sources of its suite were there.
+
+    Attributes:
+        suite: What would be measured.
+        methods: The class of every method by its name.
+        packs: The pack of every source: as prepared, or without images, as large as its card declares.
+        assumed: How the sizes of those without images were come by.
+        left_out: The test sources that cannot give the episodes, each with the reason.
+        cells: As `fsbench.plan.make_plan` has them, but for the episodes: one of each test source and shot was drawn.
+    """
+
+    suite: Suite
+    methods: Mapping[str, type[Method]]
+    packs: Mapping[str, Pack]
+    assumed: Mapping[str, str]
+    left_out: Mapping[str, str]
+    cells: list[Cell]
+
+    @cached_property
+    def trainings(self) -> list[Training]:
+        """Those of the cells and those that they start from, each after the one that it starts from."""
+        trainings: dict[str, Training] = {}
+        for cell in self.cells:
+            for training in (cell.training.start, cell.training):
+                if training is not None:
+                    trainings.setdefault(training.id, training)
+        return list(trainings.values())
+
+    @property
+    def classes(self) -> int:
+        """Training classes of all sources together."""
+        return sum(len(self.packs[source].splits["train"]) for source in self.suite.sources.train)
+
+    def images(self, source: str, split: str) -> int:
+        """Images in a split of a source."""
+        pack = self.packs[source]
+        return int(pack.counts[list(pack.splits[split])].sum())
+
+    def embeds(self, method: str) -> bool:
+        """Whether a method embeds all images of a source once, before it answers episodes."""
+        found = self.methods[method]
+        return issubclass(found, FeatureMethod) and not found.transductive
+
+
+def look_ahead(suite: Suite, options: Options) -> Outlook:
+    """The outlook of a run with these options; nothing is prepared or computed for it.
+
+    Raises:
+        UsageError: There is no such row, method or source.
+        SuiteError: A row does not fit its method.
+        EpisodeError: A source cannot give the episodes, and the suite does not do without it.
+        DataError: A prepared pack is damaged.
+    """
+    methods = load_methods(suite, selected_rows(suite, options))
+    packs: dict[str, Pack] = {}
+    assumed: dict[str, str] = {}
+    for source in dict.fromkeys([*suite.sources.train, *suite.sources.test]):
+        folder = pack_folder(source, suite.images.size)
+        if (folder / "pack.json").exists():
+            packs[source] = load_pack(folder)
+        else:
+            packs[source], assumed[source] = _declared(source, suite.images.size)
+    columns: list[tuple[str, EpisodeSet]] = []
+    left_out: dict[str, str] = {}
+    for source in suite.sources.test:
+        try:
+            columns += [
+                (source, _column(packs[source], protocol, suite.episodes.rules))
+                for protocol in test_protocols(suite, options)
+            ]
+        except EpisodeError as error:
+            if suite.sources.absent == "error":
+                raise
+            left_out[source] = str(error)
+    if not columns:
+        raise EpisodeError(f"no test source of the suite {suite.name} can give its episodes; lower the shots.")
+    cells = make_plan(suite, options, methods, packs, columns)
+    return Outlook(suite, methods, packs, assumed, left_out, cells)
+
+
+def _column(pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
+    """A column of the table; the one episode shows that the source can give such."""
+    sampler = Sampler(pack, protocol, rules)
+    return EpisodeSet(protocol, sampler.draw(0, 1), sampler.version, sampler.tracks, sampler.left_out)
+
+
+def _declared(reference: str, size: int) -> tuple[Pack, str]:
+    """A pack without images, as large as a card declares, and how its images were spread over its classes."""
+    name, _, variant_name = reference.partition(":")
+    card = load_card(name)
+    variant = card.variant(variant_name or None)
+    of_splits = variant.classes.model_dump()
+    classes = sum(of_splits.values())
+    images = min(variant.images, classes * card.most) if card.most else variant.images
+    kept = f", {card.most:,} a class kept" if card.most else ""
+    ends = np.cumsum([0, *(of_splits[split] for split in SPLITS)])
+    pack = Pack(
+        folder=pack_folder(reference, size),
+        source=card.name,
+        images=np.broadcast_to(np.uint8(0), (images, card.channels, size, size)),
+        labels=np.arange(images) * classes // images,
+        classes=tuple(f"class {label}" for label in range(classes)),
+        splits={split: tuple(range(ends[index], ends[index + 1])) for index, split in enumerate(SPLITS)},
+        processing={},
+        partial=None,
+        tracks=None,
+        hierarchy=None,
+        digest=reference,
+    )
+    return pack, f"{variant.images:,} images declared{kept}, assumed to be spread evenly over {classes:,} classes"

@@ -1,0 +1,185 @@
+"""How fast this machine is at what a run would do, measured now on random images.
+
+The work is what a run does, by the same code: steps of a training, the embedding of images, the answering of episodes.
+Speed does not depend on what images show, so they are noise: a stand-in with as many classes, and images of each, as
+the largest episodes need.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fsbench.data.pack import Pack
+from fsbench.evaluation import correct_counts, embed_split
+from fsbench.feeds import training_data
+from fsbench.methods.base import FeatureMethod, Method
+from fsbench.models import build_model
+from fsbench.outlook import Outlook
+from fsbench.plan import Training
+from fsbench.samplers import AnyProtocol, Rules, Sampler
+from fsbench.steps import Stepper, cuda_recorder
+from fsbench.tasks import ImageStore
+from fsbench.variable import MAX_NUM_QUERY, MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS, MAX_WAYS_UPPER_BOUND, VariableProtocol
+
+__all__ = ["TIMINGS", "Amounts", "MeasuredSpeeds", "amounts_on"]
+
+TIMINGS = 5  # of which the median counts, after one that does not: two of them may be disturbed
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """What is done in one timing.
+
+    Attributes:
+        steps: Of a training.
+        images: Embedded, or a few more.
+        compared: Episodes answered from features.
+        adapted: Episodes answered from images.
+    """
+
+    steps: int
+    images: int
+    compared: int
+    adapted: int
+
+
+def amounts_on(device: torch.device) -> Amounts:
+    """As little as tells the speed: some work on a CPU takes seconds; a GPU is fast when it has much to do at once."""
+    if device.type == "cpu":
+        return Amounts(steps=1, images=64, compared=64, adapted=1)
+    return Amounts(steps=32, images=4096, compared=600, adapted=600)
+
+
+class MeasuredSpeeds:
+    """The `fsbench.cost.Speeds` of this machine; each is measured when it is first asked for.
+
+    Args:
+        outlook: Says what will be asked for.
+        device: Where to compute.
+        clock: Seconds, from any beginning.
+
+    Attributes:
+        amounts: What is done in one timing.
+    """
+
+    def __init__(self, outlook: Outlook, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._outlook, self._device, self._clock = outlook, device, clock
+        self.amounts = amounts_on(device)
+        self._measured: dict[str, float] = {}
+        images = outlook.suite.images
+        self._pack = _stand_in(outlook, self.amounts.images)
+        self._all, self._some = (
+            ImageStore(self._pack, split, device, images.mean, images.std) for split in ("train", "val")
+        )
+
+    def step(self, training: Training) -> float:
+        """Seconds of a step of a training; of those that differ in seed or length alone, the same."""
+        schedule = training.schedule
+        shape = [str(schedule.protocol), schedule.size, schedule.augment, schedule.clip, len(training.sources)]
+
+        def measure() -> float:
+            model = self._model(training.method, training.params)
+            take_step = Stepper(model, schedule, cuda_recorder(model, schedule, self._device))
+            data, numbers = training_data(schedule, [self._all] * len(training.sources), 0), itertools.count()
+
+            def steps() -> None:
+                for _ in range(self.amounts.steps):
+                    take_step(next(data), next(numbers))
+
+            return self._seconds(steps) / self.amounts.steps
+
+        return self._once([training.method, training.params, *shape], measure)
+
+    def image(self, method: str, params: Mapping[str, Any]) -> float:
+        """Seconds of embedding an image."""
+
+        def measure() -> float:
+            model = self._model(method, params)
+            assert isinstance(model, FeatureMethod)
+            return self._seconds(lambda: embed_split(model, self._some)) / len(self._some.indices)
+
+        return self._once([method, params], measure)
+
+    def episode(self, method: str, params: Mapping[str, Any], protocol: AnyProtocol) -> float:
+        """Seconds of answering an episode; of a method that embeds all images first, without that."""
+
+        def measure() -> float:
+            model, features = self._model(method, params), None
+            embeds = self._outlook.embeds(method)
+            number = self.amounts.compared if embeds else self.amounts.adapted
+            episodes = Sampler(self._pack, replace(protocol, split="train", episodes=number), Rules()).draw()
+            if isinstance(model, FeatureMethod) and embeds:
+                some = embed_split(model, self._some)
+                features = some[torch.arange(len(self._all.indices)) % len(some)]
+            return self._seconds(lambda: correct_counts(model, self._all, episodes, features)) / number
+
+        return self._once([method, params, str(protocol)], measure)
+
+    def _once(self, what: list[Any], measure: Callable[[], float]) -> float:
+        key = json.dumps(what)
+        if key not in self._measured:
+            self._measured[key] = measure()
+        return self._measured[key]
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        """How long some work takes once it has been done before."""
+        work()
+        return statistics.median(self._timed(work) for _ in range(TIMINGS))
+
+    def _timed(self, work: Callable[[], object]) -> float:
+        self._finish()
+        started = self._clock()
+        work()
+        self._finish()
+        return self._clock() - started
+
+    def _finish(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def _model(self, method: str, params: Mapping[str, Any]) -> Method:
+        # a stand-in may have more classes than a source, and there is one of it for every source
+        classes = max(self._outlook.classes, len(self._outlook.suite.sources.train) * len(self._pack.classes))
+        outlook = self._outlook
+        return build_model(outlook.suite, outlook.methods[method], params, classes=classes, seed=0, device=self._device)
+
+
+def _stand_in(outlook: Outlook, images: int) -> Pack:
+    """A pack of noise: "train" has enough for the largest episodes, "val" about so many images, or all."""
+    trained = (training.schedule.protocol for training in outlook.trainings)
+    asked = (protocol for cell in outlook.cells for protocol in (cell.episode_set.protocol, cell.training.validation))
+    classes, each = 2, 1
+    for protocol in itertools.chain(trained, asked):
+        if isinstance(protocol, VariableProtocol):
+            way, items = MAX_WAYS_UPPER_BOUND, MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS + MAX_NUM_QUERY
+        elif protocol is not None:
+            way, items = protocol.way, protocol.shot + protocol.queries
+        else:
+            continue
+        classes, each = max(classes, way), max(each, items)
+    each = max(each, -(-images // classes))
+    size, channels = outlook.suite.images.size, outlook.suite.images.channels
+    noise = np.random.default_rng(0).integers(0, 256, (classes * each, channels, size, size), dtype=np.uint8)
+    return Pack(
+        folder=Path(),
+        source="stand-in",
+        images=noise,
+        labels=np.repeat(np.arange(classes), each),
+        classes=tuple(map(str, range(classes))),
+        splits={"train": tuple(range(classes)), "val": tuple(range(-(-images // each))), "test": ()},
+        processing={},
+        partial=None,
+        tracks=None,
+        hierarchy=None,
+        digest="",
+    )
