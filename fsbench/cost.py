@@ -76,12 +76,12 @@ def looks(schedule: Schedule) -> int:
 
 
 def look_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
-    """What one look at the validation episodes takes: images of the split embedded, episodes answered."""
+    """What one look at the validation episodes takes: images embedded, episodes answered."""
     method, params, protocol = training.method, training.params, training.validation
     answering = protocol.episodes * speeds.episode(method, params, protocol)
     if not outlook.embeds(method):
         return answering
-    return outlook.images(training.validation_source, protocol.split) * speeds.image(method, params) + answering
+    return outlook.asked(protocol, training.validation_source) * speeds.image(method, params) + answering
 
 
 def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
@@ -98,14 +98,15 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
         chains[training.id] = before + stepping + looking, (*names, _name(training))
 
     jobs: dict[tuple[str, str], float] = {}  # of a training and a test source
-    embedded: set[tuple[str, str]] = set()
+    embedded: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)  # images for every protocol of a job
     for cell in outlook.cells:
         identity, protocol = cell.identity, cell.episode_set.protocol
         job = cell.training.id, identity.source
         seconds = protocol.episodes * speeds.episode(identity.method, identity.params, protocol)
-        if outlook.embeds(identity.method) and job not in embedded:
-            embedded.add(job)
-            seconds += outlook.images(identity.source, protocol.split) * speeds.image(identity.method, identity.params)
+        if outlook.embeds(identity.method) and str(protocol) not in embedded[job]:
+            left = outlook.images(identity.source, protocol.split) - sum(embedded[job].values())
+            images = embedded[job][str(protocol)] = min(left, outlook.asked(protocol, identity.source))
+            seconds += images * speeds.image(identity.method, identity.params)
         rows[identity.row].evaluation += seconds
         jobs[job] = jobs.get(job, 0.0) + seconds
 

@@ -15,7 +15,7 @@ from fsbench.methods.base import FeatureMethod, Method
 from fsbench.samplers import AnyEpisodes
 from fsbench.tasks import ImageStore
 
-__all__ = ["asked_counts", "correct_counts", "embed_split"]
+__all__ = ["asked_counts", "asked_images", "correct_counts", "embed_split"]
 
 # What is done at once on a CPU: large enough to fill the cores, small enough for its activations to stay in cache and,
 # with glibc's default thresholds, on the heap.
@@ -47,13 +47,20 @@ def asked_counts(episodes: AnyEpisodes) -> npt.NDArray[np.int64]:
     return np.concatenate([np.full(len(block), block.query_images.shape[1]) for block in episodes.blocks])
 
 
+def asked_images(episodes: AnyEpisodes) -> npt.NDArray[np.int64]:
+    """Pack indices of the images that the episodes show or ask, each as often as they do."""
+    return np.concatenate(
+        [images.ravel() for block in episodes.blocks for images in (block.support_images, block.query_images)]
+    )
+
+
 def correct_counts(
     method: Method, store: ImageStore, episodes: AnyEpisodes, features: Tensor | None = None
 ) -> npt.NDArray[np.int64]:
     """Correctly classified queries of every episode, int64 `[E]`.
 
-    A method that answers from features of single images gets every image embedded once; any other
-    predicts task by task. An answer is the largest logit; a tie goes to the first class, so that a model
+    A method that answers from features of single images gets every image that is asked for embedded once;
+    any other predicts task by task. An answer is the largest logit; a tie goes to the first class, so that a model
     without knowledge scores exactly chance.
 
     Args:
@@ -68,8 +75,10 @@ def correct_counts(
     method.eval()
     with torch.no_grad():
         if isinstance(method, FeatureMethod) and not method.transductive:
-            found = embed_split(method, store) if features is None else features
-            counts = [_from_features(method, store, block, found) for block in episodes.blocks]
+            if features is None:
+                store = store.narrowed(asked_images(episodes))
+                features = embed_split(method, store)
+            counts = [_from_features(method, store, block, features) for block in episodes.blocks]
         else:
             counts = [_from_images(method, store, block) for block in episodes.blocks]
     return torch.cat(counts).cpu().numpy()

@@ -11,6 +11,7 @@ import numpy as np
 from fsbench.data.card import load_card
 from fsbench.data.pack import SPLITS, Pack, load_pack
 from fsbench.data.prepare import pack_folder
+from fsbench.episodes import Protocol
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.models import load_methods
@@ -61,8 +62,15 @@ class Outlook:
         pack = self.packs[source]
         return int(pack.counts[list(pack.splits[split])].sum())
 
+    def asked(self, protocol: AnyProtocol, source: str) -> int:
+        """Images of a source that its episodes ask for, at most."""
+        there = self.images(source, protocol.split)
+        if not isinstance(protocol, Protocol):
+            return there
+        return min(there, protocol.episodes * protocol.way * (protocol.shot + protocol.queries))
+
     def embeds(self, method: str) -> bool:
-        """Whether a method embeds all images of a source once, before it answers episodes."""
+        """Whether a method embeds the images of a source once, before it answers episodes."""
         found = self.methods[method]
         return issubclass(found, FeatureMethod) and not found.transductive
 

@@ -145,8 +145,9 @@ def _sizes(outlook: Outlook) -> Iterator[str]:
         [source, split, f"{outlook.images(source, split):,}", outlook.assumed.get(source, "the prepared source")]
         for source, split in splits
     ]
-    yield "## Images to embed"
+    yield "## Images to choose from"
     yield _table(("source", "split", "images", "known from"), lines, "llrl")
+    yield "Embedded are those that episodes ask for: as many as all of them have places, or all that there are."
 
 
 def _cost(cost: Cost) -> Iterator[str]:

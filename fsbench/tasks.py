@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -118,6 +119,15 @@ class ImageStore:
     def rows(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Where images of this split, given by their indices in the pack, stand among `indices`."""
         return self._rows[images - self._offset]
+
+    def narrowed(self, images: npt.NDArray[np.int64]) -> ImageStore:
+        """The same store as if the split had no images but these; the pixels are shared."""
+        store = copy.copy(self)
+        rows = np.unique(self.rows(images))
+        store.indices, store._class = self.indices[rows], self._class[rows]
+        store._rows = np.full_like(self._rows, -1)
+        store._rows[store.indices - self._offset] = np.arange(len(rows))
+        return store
 
     def images(self, indices: npt.NDArray[np.int64], numbers: Floats | None = None) -> Tensor:
         """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`; a grey image in every channel.

@@ -17,7 +17,7 @@ from fsbench.columns import open_columns
 from fsbench.devices import describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
-from fsbench.evaluation import asked_counts, correct_counts, embed_split
+from fsbench.evaluation import asked_counts, asked_images, correct_counts, embed_split
 from fsbench.files import locked
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.models import build_model, load_methods
@@ -139,8 +139,9 @@ class Worker:
             if not missing:  # another run has done it meanwhile
                 return
             weights, summary = self._trained(training)
-            store = self._images(source, missing[0].identity.split)
-            features: Tensor | None = None  # of all images, for every cell that can do with them
+            asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in missing])
+            store = self._images(source, missing[0].identity.split).narrowed(asked)
+            features: Tensor | None = None  # of all that is asked, for every cell that can do with them
             for cell in missing:
                 started = time.monotonic()
                 method, episodes = self._evaluated(cell, weights), cell.episode_set.episodes

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
-from fsbench.evaluation import correct_counts, embed_split
+from fsbench.evaluation import asked_images, correct_counts, embed_split
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.stats import mean_ci
 from fsbench.tasks import ImageStore, Tasks
@@ -62,3 +62,22 @@ def test_tasks_hold_the_normalised_images_of_their_episodes(store: ImageStore) -
     assert torch.equal(tasks.support_labels, torch.arange(5).repeat(2, 1))
     labels = store.pack.labels[episodes.query_images]
     assert (np.take_along_axis(episodes.classes, tasks.query_labels.numpy(), axis=1) == labels).all()
+
+
+def test_only_the_images_that_are_asked_for_are_embedded(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, episodes = build("proto"), episodes_of(store, 1)
+    embedded: list[int] = []
+    embed = method.embed  # type: ignore[operator]
+    monkeypatch.setattr(method, "embed", lambda images: embedded.append(len(images)) or embed(images))
+    right = correct_counts(method, store, episodes)
+    assert sum(embedded) == len(np.unique(asked_images(episodes))) == 5 * 16 < len(store.indices)
+    assert right.tolist() == correct_counts(method, store, episodes, embed_split(method, store)).tolist()
+
+
+def test_a_narrowed_store_holds_the_same_images(store: ImageStore) -> None:
+    chosen = store.indices[[7, 3, 11, 3]]
+    narrowed = store.narrowed(chosen)
+    assert narrowed.indices.tolist() == sorted({*chosen.tolist()})
+    assert narrowed.rows(chosen).tolist() == [1, 0, 2, 0]
+    ours, whole = narrowed.batch(np.array([0, 2])), store.batch(np.array([3, 11]))
+    assert torch.equal(ours.images, whole.images) and torch.equal(ours.labels, whole.labels)
