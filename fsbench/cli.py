@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -38,13 +40,19 @@ _CELL_RANKS = click.option("--cell-ranks", is_flag=True, help="Show ranks in eve
 
 
 class _Group(click.Group):
-    """A group whose commands end in one sentence when their reader can mend what went wrong."""
+    """A group whose commands end in one sentence when their reader can mend what went wrong, or has stopped them."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        former = signal.signal(signal.SIGTERM, _interrupt)  # so that nothing half-written is left
         try:
             return super().invoke(ctx)
         except FsbenchError as error:
             raise click.UsageError(str(error)) from error
+        except KeyboardInterrupt as stop:
+            click.echo("\nInterrupted; what is finished is kept: run the same command again to go on.", err=True)
+            ctx.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+        finally:
+            signal.signal(signal.SIGTERM, former)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -211,6 +219,10 @@ def _show(table: Table, folder: Path, *, ranks: bool) -> None:
     else:
         click.echo(to_markdown(table, ranks=ranks, published=True))
     _say(f"What the figures mean and every file of the table: {folder}")
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 def _say(line: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import hashlib
+import itertools
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +18,44 @@ from filelock import FileLock, Timeout
 
 from fsbench.errors import OutputError
 
-__all__ = ["atomic_path", "canonical_json", "locked", "make_folder", "sha256_file", "sha256_json", "write_atomic"]
+__all__ = [
+    "atomic_path",
+    "canonical_json",
+    "locked",
+    "make_folder",
+    "remove",
+    "set_aside",
+    "sha256_file",
+    "sha256_json",
+    "write_atomic",
+]
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` that replaces it when the block ends without an exception.
 
-    The file is flushed to disk before it takes the name, so that a reader sees the old content or the
-    new, never a part. When the block fails, the temporary file is removed and `target` is untouched; what
-    a killed process left of an earlier try is removed by the next one.
+    There is an empty file at the temporary path, which the block fills. It is flushed to disk before it takes
+    the name, so that a reader sees the old content or the new, never a part. When the block fails, it is
+    removed and `target` is untouched; what a killed process left of an earlier try is removed by the next one.
 
     Raises:
         OutputError: The folder cannot be written, or the disk is full.
     """
     make_folder(target.parent)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         _sweep(target)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent)
-        os.close(handle)
+        with _created(temporary) as file:
+            yield temporary
+            os.fsync(file)
+            os.replace(temporary, target)
     except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}; choose another folder.") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}; nothing was changed.") from error
+        why = error.strerror or error  # NumPy's have a text alone
+        raise OutputError(f"cannot write {target}: {why}; nothing was changed.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_atomic(target: Path, content: bytes | str) -> None:
@@ -59,6 +67,35 @@ def write_atomic(target: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with atomic_path(target) as temporary:
         temporary.write_bytes(data)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename what is damaged to `<name>.corrupt`, or `<name>.corrupt.2` and so on, and return its new path.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    endings = itertools.chain([""], (f".{number}" for number in itertools.count(2)))
+    places = (path.with_name(f"{path.name}.corrupt{ending}") for ending in endings)
+    aside = next(place for place in places if not os.path.lexists(place))
+    try:
+        return path.rename(aside)
+    except OSError as error:
+        raise OutputError(f"cannot rename {path}: {error.strerror}; see to it and run again.") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; a folder in its place, which may hold anything, is set aside instead.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        if not path.is_dir():
+            raise OutputError(f"cannot remove {path}: {error.strerror}; see to it and run again.") from error
+        set_aside(path)
 
 
 @contextmanager
@@ -116,25 +153,27 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def _created(temporary: Path) -> Iterator[int]:
+    """Create a file that this process has locked until the block ends, or until the process does.
+
+    A process number would not do: others get the same one later, in containers even as a rule.
+    """
+    while True:
+        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with suppress(OSError):  # where there are no locks, nobody can find out that it is left over
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file).st_nlink:  # else somebody swept it before it was locked
+                yield file
+                return
+        finally:
+            os.close(file)
+
+
 def _sweep(target: Path) -> None:
-    """Remove the temporary files for `target` whose process is no more."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.*.tmp"):
-        process = left.name.removeprefix(f".{target.name}.").partition(".")[0]
-        if process.isdecimal() and not _is_running(int(process)):
-            left.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Remove the temporary files for `target` that no process is writing any more."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 16}.tmp"):
+        with suppress(OSError), left.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()

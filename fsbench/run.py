@@ -49,13 +49,13 @@ def run_suite(
         records: dict[str, Record] = {}
         missing = []
         for cell in worker.plan:
-            if (record := worker.finished(cell, progress)) is None:
+            if (record := worker.finished(cell)) is None:
                 missing.append(cell)
             else:
                 records[cell_id(cell.identity)] = record
                 progress.advance()
         for cell in executor.carry_out(worker, missing, progress):
-            if (record := worker.finished(cell, progress)) is None:
+            if (record := worker.finished(cell)) is None:
                 raise ExecutorError(
                     f"a process finished {cell.label} on {cell.identity.source}, but its record is not in {order.out}; "
                     "give --out a folder that all nodes share."

@@ -93,6 +93,7 @@ def train(
         TrainingError: The loss is not finite.
         DeviceError: The device has too little memory.
         OutputError: The checkpoint cannot be written.
+        DataError: The images were changed meanwhile.
     """
     take_step = Stepper(method, schedule, cuda_recorder(method, schedule, stores[0].device))
     progress, best = _resume(path, method, take_step.optimiser)
@@ -111,6 +112,7 @@ def train(
             if accuracy > progress.best_accuracy:
                 progress.best_step, progress.best_accuracy = progress.step, accuracy
                 best = {name: value.clone() for name, value in method.state_dict().items()}
+            _check_unchanged(stores, validation[0])
             _save(path, method, take_step.optimiser, best, progress)
             losses = []
             watcher(progress.step, loss, accuracy)
@@ -129,6 +131,11 @@ def train(
     )
     save_checkpoint(path, best, {"summary": summary.model_dump()})
     return summary
+
+
+def _check_unchanged(stores: Sequence[ImageStore], looked_at: ImageStore) -> None:
+    for store in (*stores, looked_at):
+        store.pack.check_unchanged()
 
 
 def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float:

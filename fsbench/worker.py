@@ -18,7 +18,7 @@ from fsbench.devices import describe_environment, pick_device, tune_process
 from fsbench.episode_files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
 from fsbench.evaluation import asked_counts, asked_images, correct_counts, embed_split
-from fsbench.files import locked
+from fsbench.files import locked, remove, set_aside
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.models import build_model, load_methods
 from fsbench.plan import Cell, Options, Training, make_plan, selected_rows
@@ -90,18 +90,20 @@ class Worker:
     def forget(self) -> None:
         """Remove the records and checkpoints of the plan."""
         for cell in self.plan:
-            self._store.path(cell.identity).unlink(missing_ok=True)
-            self._checkpoint(cell.training).unlink(missing_ok=True)
+            remove(self._store.path(cell.identity))
+            remove(self._checkpoint(cell.training))
 
-    def finished(self, cell: Cell, progress: Progress) -> Record | None:
-        """The record of a cell if it is there and whole; a damaged one is set aside."""
+    def finished(self, cell: Cell) -> Record | None:
+        """The record of a cell if it is there and whole.
+
+        Raises:
+            NewerRecordError: A later version of fsbench wrote it.
+        """
         try:
             return self._store.find(cell.identity)
         except NewerRecordError:
             raise
-        except RecordError as error:
-            aside = self._store.set_aside(cell.identity)
-            progress.line(f"{error} It is set aside as {aside.name} and done again.")
+        except RecordError:
             return None
 
     def train(self, training: Training, progress: Progress) -> float:
@@ -119,8 +121,7 @@ class Worker:
             try:
                 trained = load_trained(path, method) is not None
             except RecordError as error:
-                aside = path.rename(path.with_suffix(".safetensors.corrupt"))
-                progress.line(f"{error} It is set aside as {aside.name} and done again.")
+                _redo(path, error, progress)
                 trained = False
             if not trained:
                 self._train(method, training, progress)
@@ -135,7 +136,7 @@ class Worker:
         training, source = cells[0].training, cells[0].identity.source
         target = self._checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
         with locked(target, functools.partial(_wait, progress)):
-            missing = [cell for cell in cells if self.finished(cell, progress) is None]
+            missing = [cell for cell in cells if self._is_missing(cell, progress)]
             if not missing:  # another run has done it meanwhile
                 return
             weights, summary = self._trained(training)
@@ -158,10 +159,21 @@ class Worker:
                     summary=summary,
                     timings={"training": training_seconds, "evaluation": time.monotonic() - started},
                 )
+                store.pack.check_unchanged()
                 self._store.write(record)
                 progress.line(
                     f"{cell.label}, {source}, {cell.episode_set.protocol}: {record.mean:.2f} ± {record.ci95:.2f}"
                 )
+
+    def _is_missing(self, cell: Cell, progress: Progress) -> bool:
+        """Whether a cell has no record; a damaged one is set aside."""
+        try:
+            return self._store.find(cell.identity) is None
+        except NewerRecordError:
+            raise
+        except RecordError as error:
+            _redo(self._store.path(cell.identity), error, progress)
+            return True
 
     def _train(self, method: Method, training: Training, progress: Progress) -> None:
         shot = "" if training.shot is None else f" {training.shot}-shot"
@@ -240,6 +252,10 @@ class Worker:
 
     def _checkpoint(self, training: Training) -> Path:
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"
+
+
+def _redo(path: Path, damage: RecordError, progress: Progress) -> None:
+    progress.line(f"{damage} It is set aside as {set_aside(path).name} and done again.")
 
 
 def _wait(progress: Progress) -> None:

@@ -171,6 +171,20 @@ def test_a_damaged_record_is_set_aside_and_done_again(
     assert json.loads(record.read_text())["correct"] == json.loads(content)["correct"]
 
 
+def test_a_fresh_run_keeps_a_folder_in_the_place_of_a_record(
+    finished: tuple[Path, Result], suite: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(finished[0], tmp_path / "out")
+    record = next(out.glob("records/proto-*1shot*"))
+    content = json.loads(record.read_text())
+    record.unlink()
+    record.mkdir()
+    (record / "kept").write_text("dear")
+    run(suite, out, *QUICK, "--fresh")
+    assert json.loads(record.read_text())["correct"] == content["correct"]
+    assert (record.with_name(f"{record.name}.corrupt") / "kept").read_text() == "dear"
+
+
 def test_options_select_and_stamp(suite: Path, tmp_path: Path) -> None:
     words = ("--methods", "proto,knn", "--shots", "5", "--seeds", 2, "--training-fraction", 0.5, "--episodes", 7)
     run(suite, tmp_path, *words)

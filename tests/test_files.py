@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from fsbench.errors import OutputError
-from fsbench.files import atomic_path, canonical_json, make_folder, sha256_file, sha256_json, write_atomic
+from fsbench.files import (
+    atomic_path,
+    canonical_json,
+    make_folder,
+    remove,
+    set_aside,
+    sha256_file,
+    sha256_json,
+    write_atomic,
+)
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # sha256sum of "hello"
 
@@ -76,6 +86,36 @@ def test_a_killed_writer_leaves_the_old_content(target: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_an_error_without_a_number_is_told_too(target: Path) -> None:
+    with pytest.raises(OutputError, match=r"file\.txt: 8 requested and 1 written; nothing"), atomic_path(target):
+        raise OSError("8 requested and 1 written")
+    assert_untouched(target)
+
+
+def test_what_somebody_else_is_writing_is_left_alone(target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_text("slow")
+        write_atomic(target, "quick")
+        assert target.read_text() == "quick"
+    assert target.read_text() == "slow"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_temporary_file_that_is_swept_before_it_is_locked_is_made_again(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweepers = [target.parent]
+
+    def lock(file: int, operation: int) -> None:
+        while sweepers:
+            next(sweepers.pop().glob("*.tmp")).unlink()
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    write_atomic(target, "new")
+    assert target.read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
+
+
 @pytest.mark.parametrize("mask", [0o022, 0o077])
 def test_the_mode_honours_the_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
@@ -100,6 +140,32 @@ def test_a_folder_in_place_of_the_file_is_an_output_error(tmp_path: Path) -> Non
     with pytest.raises(OutputError, match="cannot write"):
         write_atomic(tmp_path / "taken", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_damaged_files_are_set_aside_under_free_names(target: Path) -> None:
+    for content in "abc":
+        target.write_text(content)
+        set_aside(target)
+    target.mkdir()
+    assert set_aside(target).is_dir()
+    aside = [target.with_name(f"file.txt.corrupt{ending}") for ending in ("", ".2", ".3", ".4")]
+    assert sorted(target.parent.iterdir()) == aside
+    assert [path.read_text() for path in aside[:3]] == ["a", "b", "c"]
+    with pytest.raises(OutputError, match=r"cannot rename .*file\.txt: No such file or directory"):
+        set_aside(target)
+
+
+def test_a_folder_is_not_removed_but_set_aside(target: Path) -> None:
+    remove(target)
+    remove(target)
+    assert not target.exists()
+    target.mkdir()
+    (target / "kept").write_text("dear")
+    remove(target)
+    assert (target.with_name("file.txt.corrupt") / "kept").read_text() == "dear"
+    (target.parent / "file").write_text("")
+    with pytest.raises(OutputError, match="Not a directory; see to it and run again"):
+        remove(target.parent / "file" / "below")
 
 
 def test_json_has_one_text() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ __all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "Prepared", "load_pack", "write_pack
 
 PACK_SCHEMA = 1
 SPLITS = ("train", "val", "test")
+_Stamp: TypeAlias = tuple[int, int, int]  # inode, size in bytes, time of change in ns
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Pack:
         hierarchy: How classes are drawn together, `{"kind": ..., "nodes": {split: [labels of every node]}}`, as in
             `fsbench.data.listing.Hierarchy`; None: each on its own.
         digest: SHA-256 over everything above but the folder.
+        opened: File name to inode, size and time of change of every array when it was opened.
     """
 
     folder: Path
@@ -56,6 +60,25 @@ class Pack:
     tracks: npt.NDArray[np.int64] | None
     hierarchy: Mapping[str, Any] | None
     digest: str
+    opened: Mapping[str, _Stamp] = field(default_factory=dict)
+
+    def check_unchanged(self) -> None:
+        """See that what was computed from the images was computed from those of the digest.
+
+        An array that was removed or replaced is still there for those who have it open; one that was written into
+        is not.
+
+        Raises:
+            DataError: Something has written into an array since it was opened.
+        """
+        for name, stamp in self.opened.items():
+            with suppress(FileNotFoundError):
+                now = _stamp(self.folder / name)
+                if now[0] == stamp[0] and now != stamp:
+                    raise DataError(
+                        f"{name} of the pack in {self.folder} was changed while it was in use; delete the folder, "
+                        "prepare the source again and run again with --fresh."
+                    )
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
@@ -148,7 +171,8 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
 
     Args:
         folder: Where it lies.
-        verify: Also read the arrays and compare their hashes (seconds for a large pack).
+        verify: Also read the arrays and compare their hashes (seconds for a large pack). This is also done if one
+            is younger than `pack.json`, as it is when something has written into it.
 
     Raises:
         DataError: There is no pack, or it is damaged.
@@ -162,9 +186,8 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         if content["schema"] != PACK_SCHEMA:
             raise DataError(f"the pack in {folder} has schema {content['schema']}, not {PACK_SCHEMA}; {remedy}")
         stored = _Stored.model_validate(content)
-        for name in stored.arrays if verify else ():
-            if sha256_file(folder / name) != stored.arrays[name]:
-                raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
+        vouched = _stamp(folder / "pack.json")[2]  # written after the arrays, and touched when they are verified
+        opened: dict[str, _Stamp] = {name: _stamp(folder / name) for name in stored.arrays}
         images = open_array(folder / "images.npy")
         labels = np.array(open_array(folder / "labels.npy"))
         tracks = np.array(open_array(folder / "tracks.npy")) if "tracks.npy" in stored.arrays else None
@@ -176,6 +199,12 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
     if not _fit(stored, images, labels, tracks):
         raise DataError(f"the pack in {folder} is damaged (its arrays do not fit pack.json); {remedy}")
+    if verify or any(time > vouched for _, _, time in opened.values()):
+        for name, expected in stored.arrays.items():
+            if sha256_file(folder / name) != expected:
+                raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
+        with suppress(OSError):  # a cache that cannot be written is verified every time
+            os.utime(folder / "pack.json")
     return Pack(
         folder=folder,
         source=stored.source,
@@ -188,6 +217,7 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         tracks=tracks,
         hierarchy=None if stored.hierarchy is None else stored.hierarchy.model_dump(),
         digest=digest,
+        opened=opened,
     )
 
 
@@ -227,9 +257,17 @@ def _fit(stored: _Stored, images: npt.NDArray[Any], labels: npt.NDArray[Any], tr
     )
 
 
+def _stamp(path: Path) -> _Stamp:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _write_array(path: Path, array: npt.NDArray[Any] | Undecoded) -> None:
     if isinstance(array, Undecoded):
         target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=array.shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and the end of the process later
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         array.decode_into(target)
         target.flush()
     else:
