@@ -32,7 +32,7 @@ from typing import Final, Literal, NamedTuple
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
 from fsbench.paired import SIGNIFICANCE, Difference, holm, paired_difference, student
-from fsbench.records import CellIdentity, Record, read_record
+from fsbench.records import CellIdentity, Record, read_record, reading_many
 
 __all__ = ["EXIT_CODES", "Comparison", "Finding", "Place", "Verdict", "compare"]
 
@@ -160,7 +160,8 @@ def compare(base: Path, new: Path, *, margin: float = 0.5, strict: bool = False)
     """
     if not 0 <= margin <= 100:
         raise UsageError(f"a margin lies between 0 and 100 percentage points, and {margin:g} does not.")
-    trusted, judged = _read(base, "BASE"), _read(new, "NEW")
+    with reading_many():
+        trusted, judged = _read(base, "BASE"), _read(new, "NEW")
     found = {place: _measure(place, records, judged) for place, records in trusted.cells.items()}
     p_values = {place: finding.difference.p_value for place, finding in found.items() if finding.difference}
     for place, p_value in holm(p_values).items():
@@ -226,8 +227,8 @@ def _measure(place: Place, base: Sequence[Record], judged: _Side) -> Finding:
         verdict="identical" if same else "pass",
         reason=_changed(base, new),
         place=place,
-        base=fmean(accuracy for record in base for accuracy in record.accuracies),
-        new=fmean(accuracy for record in new for accuracy in record.accuracies),
+        base=fmean(record.mean for record in base),
+        new=fmean(record.mean for record in new),
         difference=_over_seeds(base, new) if several else paired_difference(new, base),
         over=f"{len(seeds)} training seeds" if several else f"{len(base[0].correct)} episodes",
         records=(tuple(record.cell for record in base), tuple(record.cell for record in new)),
@@ -258,7 +259,7 @@ def _changed(base: Sequence[Record], new: Sequence[Record]) -> str:
 
 def _over_seeds(base: Sequence[Record], new: Sequence[Record]) -> Difference:
     """Student's t on the differences between the means of equal training seeds, of which there are several."""
-    return student([[paired_difference(b, a).mean for a, b in zip(base, new, strict=True)]])
+    return student([[b.mean - a.mean for a, b in zip(base, new, strict=True)]])
 
 
 def _judge(finding: Finding, p_value: float, margin: float) -> Finding:

@@ -6,9 +6,7 @@ difference has a much narrower interval than the √(CI² + CI²) of two means.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -103,17 +101,30 @@ def student(columns: Sequence[npt.ArrayLike]) -> Difference:
     Raises:
         RecordError: There is no column, or one has fewer than two differences.
     """
-    samples = [np.asarray(column, dtype=np.float64) for column in columns]
-    if not samples or min(map(len, samples)) < 2:
+    (found,) = _students([np.asarray(column, dtype=np.float64)[np.newaxis] for column in columns])
+    return found
+
+
+def _students(columns: Sequence[_Accuracies]) -> list[Difference]:
+    """Many of `student`'s tests at once: of every column the samples of all tests [tests, differences]."""
+    sizes = [column.shape[-1] for column in columns]
+    if min(sizes, default=0) < 2:
         raise RecordError("a test of differences needs at least one test source, and at least 2 differences on each.")
-    mean = float(np.mean([sample.mean() for sample in samples]))
-    parts = [0.0 if np.ptp(sample) < _NOISE else float(sample.var(ddof=1)) / len(sample) for sample in samples]
-    variance = sum(parts)
-    if variance == 0:
-        return Difference(mean, 0.0, 0.0) if abs(mean) > _NOISE else Difference(0.0, 0.0, 1.0)
-    freedom = variance**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
-    error = math.sqrt(variance) / len(samples)
-    return Difference(mean, float(stdtrit(freedom, 0.975)) * error, 2 * float(stdtr(freedom, -abs(mean) / error)))
+    mean = np.stack([column.mean(axis=-1) for column in columns], axis=-1).mean(axis=-1)
+    parts = [
+        np.where(np.ptp(column, axis=-1) < _NOISE, 0.0, column.var(axis=-1, ddof=1) / size)
+        for column, size in zip(columns, sizes, strict=True)
+    ]
+    variance = np.sum(parts, axis=0)
+    error = np.sqrt(variance) / len(columns)
+    with np.errstate(invalid="ignore", divide="ignore"):  # where nothing varies
+        freedom = variance**2 / np.sum([part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True)], axis=0)
+        varying = zip(mean, stdtrit(freedom, 0.975) * error, 2 * stdtr(freedom, -abs(mean) / error), strict=True)
+    steady = [Difference(one, 0.0, 0.0) if abs(one) > _NOISE else Difference(0.0, 0.0, 1.0) for one in mean.tolist()]
+    return [
+        Difference(*map(float, found)) if spread else fixed
+        for found, fixed, spread in zip(varying, steady, variance > 0, strict=True)
+    ]
 
 
 def pairwise_differences(methods: Mapping[_K, Sequence[Sequence[Record]]]) -> dict[tuple[_K, _K], Difference]:
@@ -135,11 +146,17 @@ def pairwise_differences(methods: Mapping[_K, Sequence[Sequence[Record]]]) -> di
         raise RecordError("methods are compared over the same columns; leave out those that have a gap.")
     for column in zip(*methods.values(), strict=True):
         _check_shared(column)
-    samples = {method: [episode_accuracies(records) for records in cells] for method, cells in methods.items()}
-    found = {
-        (ours, other): student([a - b for a, b in zip(samples[ours], samples[other], strict=True)])
-        for ours, other in combinations(methods, 2)
-    }
+    return _pairwise({method: list(map(episode_accuracies, cells)) for method, cells in methods.items()})
+
+
+def _pairwise(methods: Mapping[_K, Sequence[_Accuracies]]) -> dict[tuple[_K, _K], Difference]:
+    """`pairwise_differences` of the methods' accuracies on every column [episodes]."""
+    columns = [np.stack(column) for column in zip(*methods.values(), strict=True)]
+    found: dict[tuple[_K, _K], Difference] = {}
+    for place, ours in enumerate(methods):
+        others = list(methods)[place + 1 :]
+        tests = _students([column[place] - column[place + 1 :] for column in columns])
+        found.update(zip([(ours, other) for other in others], tests, strict=True))
     adjusted = holm({pair: difference.p_value for pair, difference in found.items()})
     return {pair: difference._replace(p_value=adjusted[pair]) for pair, difference in found.items()}
 
@@ -156,14 +173,15 @@ def paired_ranks(methods: Mapping[_K, Sequence[Record]]) -> dict[_K, float]:
     Raises:
         RecordError: As in `paired_difference`.
     """
-    differences = pairwise_differences({method: [records] for method, records in methods.items()})
+    _check_shared(list(methods.values()))
+    samples = {method: episode_accuracies(records) for method, records in methods.items()}
+    differences = _pairwise({method: [sample] for method, sample in samples.items()})
 
     def tied(leader: _K, method: _K) -> bool:
         pair = (leader, method) if (leader, method) in differences else (method, leader)
         return differences[pair].p_value > SIGNIFICANCE
 
     # Of equal means the one ahead on the first episode on which they differ leads, so that their order decides nothing.
-    samples = {method: episode_accuracies(records) for method, records in methods.items()}
     return leader_ranks(methods, lambda method: (-samples[method].mean(), *-samples[method]), tied)
 
 
@@ -204,8 +222,8 @@ def _check_shared(methods: Sequence[Sequence[Record]]) -> None:
     """Refuse methods, each with the records of its training seeds, that were not measured on the same episodes."""
     if not all(methods):
         raise RecordError("a paired difference needs records of both methods, and one has none.")
-    first = methods[0][0]
     for records in methods:
+        first = methods[0][0]
         for record in records:
             for name in _SHARED:
                 expected, found = getattr(first.identity, name), getattr(record.identity, name)

@@ -57,26 +57,27 @@ def beside(table: Table) -> tuple[Match, ...]:
     those with other ones. Transductive figures stand beside the transductive row of their method, and inductive
     ones beside the inductive row, where the table has it.
     """
+    measured = [list(_measured(column)) for column in table.columns]
     return tuple(
         Match(row, column, cell, published)
         for row in table.rows
-        for column, cell in zip(table.columns, row.cells, strict=True)
+        for column, cell, results in zip(table.columns, row.cells, measured, strict=True)
         if cell is not None
-        for published in _nearest(row, [found for found in _measured(cell, column) if _belongs(found, row, table)])
+        for published in _nearest(row, [found for found in results if _belongs(found, row, cell, table)])
     )
 
 
-def _measured(cell: Cell, column: Column) -> Iterator[Reported]:
-    """What was published of the same training and test sources, way and shot."""
+def _measured(column: Column) -> Iterator[Reported]:
+    """What was published of the same test source, way and shot."""
     for result in load_reported():
         same = (result.test_source, result.way, result.shot) == (column.source, column.way, column.shot)
-        if same and column.split == "test" and {*result.train_sources} == {*cell.records[0].identity.train_sources}:
+        if same and column.split == "test":
             yield result
 
 
-def _belongs(result: Reported, row: Row, table: Table) -> bool:
-    """Whether a result is of the row's method, and of no other row rather than of this one."""
-    if result.method not in _names(row):
+def _belongs(result: Reported, row: Row, cell: Cell, table: Table) -> bool:
+    """Whether a result is of the row's method and training sources, and of no other row rather than of this one."""
+    if result.method not in _names(row) or {*result.train_sources} != {*cell.records[0].identity.train_sources}:
         return False
     kinds = {other.transductive for other in table.rows if _names(other) == _names(row)}
     return row.transductive == result.transductive or result.transductive not in kinds

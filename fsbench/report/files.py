@@ -10,9 +10,9 @@ from pathlib import Path
 from fsbench.errors import RecordError
 from fsbench.files import write_atomic
 from fsbench.methods import METHODS
-from fsbench.records import Record, read_record
+from fsbench.records import Record, read_record, reading_many
 from fsbench.report.markdown import to_markdown
-from fsbench.report.table import RankRule, Table, build_table, measure
+from fsbench.report.table import RankRule, Table, build_table
 from fsbench.suite import list_suites
 
 __all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_reports"]
@@ -45,7 +45,8 @@ def records_in(folder: Path) -> list[Record]:
     Raises:
         RecordError: There is none, or one is damaged.
     """
-    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    with reading_many():
+        records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     if not records:
         raise RecordError(f"there are no records in {folder}; run a suite with --out {folder.parent} first.")
     methods = [info.name for info in METHODS]
@@ -101,7 +102,7 @@ def _place(name: str, order: Sequence[str]) -> int:
 def _table_lines(table: Table) -> Iterator[list[object]]:
     places = ((row, cell, record) for row in table.rows for cell in row.cells if cell for record in cell.records)
     for row, cell, record in places:
-        identity, own = record.identity, measure([record])
+        identity = record.identity
         yield [
             identity.suite,
             row.name,
@@ -112,8 +113,8 @@ def _table_lines(table: Table) -> Iterator[list[object]]:
             identity.shot,
             identity.queries,
             identity.episodes,
-            _number(own.mean),
-            _number(own.half_width),
+            _number(record.mean),
+            _number(record.ci95),
             "" if cell.rank is None else _number(cell.rank),
             str(row.transductive).lower(),
             identity.train_seed,

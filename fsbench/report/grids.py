@@ -215,7 +215,7 @@ def _over_classes(record: Record, classes: Sequence[npt.ArrayLike] | str) -> Ent
     if isinstance(classes, str):
         return Entry(_NOTHING, title=classes)
     try:
-        half_width = class_mean_ci(record.accuracies, classes).half_width
+        half_width = class_mean_ci(record.accuracies.tolist(), classes).half_width
     except ValueError as error:
         return Entry(_NOTHING, title=str(error))
     return Entry(f"± {half_width:.2f}", sort=half_width)

@@ -42,10 +42,9 @@ def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False, publis
 
 def pipe_table(heads: Sequence[str], rows: Sequence[Sequence[str]], alignment: Sequence[str]) -> str:
     """A Markdown table of escaped texts, every column aligned "left" or "right"."""
-    import pandas as pd
+    from tabulate import tabulate
 
-    frame = pd.DataFrame(rows, columns=list(heads))
-    return str(frame.to_markdown(index=False, disable_numparse=True, colalign=alignment))
+    return tabulate(rows, heads, tablefmt="pipe", colalign=alignment, disable_numparse=True)
 
 
 def escape(text: str) -> str:
@@ -144,7 +143,7 @@ def _trainings(table: Table) -> str:
     facts: list[_Titled] = [
         (
             "trained on",
-            [listed(escape(_trained_on(r)) for r in row.records) for row in table.rows],
+            [escape(listed(map(_trained_on, row.records))) for row in table.rows],
         ),
         ("parameters", [span(r.training.parameters for r in row.records) for row in table.rows]),
         ("training seeds", [listed(sorted({r.identity.train_seed for r in row.records})) for row in table.rows]),

@@ -78,7 +78,7 @@ class Cell:
     @property
     def over_seeds(self) -> Interval | None:
         """The mean of the training seeds' means and its 95 % interval over other seeds, percent; None for one seed."""
-        return mean_ci(_seed_means(self.records)) if len(self.records) > 1 else None
+        return mean_ci(record.mean for record in self.records) if len(self.records) > 1 else None
 
     def percentile(self, percent: float) -> float:
         """The accuracy that so many percent of the episodes do not exceed, percent: at 5 or 10 the hard ones.
@@ -201,8 +201,10 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = (), ranks
         identity = record.identity
         variable, place = identity.way is None, sources.index(identity.source)
         address = (variable, identity.shot or 0, identity.way or 0, place)
-        column = columns.setdefault(address, _column(record))
-        _check_column(record, column)
+        own = _column(record)
+        column = columns.setdefault(address, own)
+        if own != column:
+            raise _not_alike(record, own, column)
         rows.setdefault(identity.row, {}).setdefault(column, []).append(record)
     for by_column in rows.values():
         _check_row(by_column)
@@ -278,11 +280,7 @@ def _absent(records: Sequence[Record], measured: Sequence[str]) -> dict[str, str
 
 def _spread(records: Sequence[Record]) -> float:
     """Sample standard deviation between the means of several training seeds, percent."""
-    return round(float(np.std(_seed_means(records), ddof=1)), _DECIMALS)
-
-
-def _seed_means(records: Sequence[Record]) -> list[float]:
-    return [float(np.mean(record.accuracies)) for record in records]
+    return round(float(np.std([record.mean for record in records], ddof=1)), _DECIMALS)
 
 
 def _names(first: Mapping[str, Record]) -> dict[str, str]:
@@ -316,15 +314,13 @@ def _column(record: Record) -> Column:
     )
 
 
-def _check_column(record: Record, column: Column) -> None:
-    """Refuse a record that was not measured on what its column measures."""
-    own = _column(record)
-    for name in (field.name for field in fields(Column)):
-        if getattr(own, name) != getattr(column, name):
-            raise RecordError(
-                f"{record.label} on {column} has {name} {getattr(own, name)!r} where others have "
-                f"{getattr(column, name)!r}, so they cannot be compared; run with --fresh, or into another folder."
-            )
+def _not_alike(record: Record, own: Column, column: Column) -> RecordError:
+    """That a record was not measured on what its column measures."""
+    name = next(field.name for field in fields(Column) if getattr(own, field.name) != getattr(column, field.name))
+    return RecordError(
+        f"{record.label} on {column} has {name} {getattr(own, name)!r} where others have {getattr(column, name)!r}, "
+        "so they cannot be compared; run with --fresh, or into another folder."
+    )
 
 
 def _check_row(by_column: Mapping[Column, Sequence[Record]]) -> None:
