@@ -179,12 +179,18 @@ def export(
 
 @main.command()
 def methods() -> None:
-    """List the methods, one line each."""
-    from fsbench.methods import METHODS
+    """List the methods, those of installed packages too, one line each."""
+    from fsbench.methods import METHODS, load_method, plugins
 
-    width = max(len(info.name) for info in METHODS)
-    for info in METHODS:
-        click.echo(f"{info.name:{width}}  {info.summary}")
+    found = {info.name: info.summary for info in METHODS}
+    for name, point in plugins().items():
+        try:
+            found[name] = f"{load_method(name).label} of {point.value}"
+        except FsbenchError as error:
+            _say(f"Warning: {error}")
+    width = max(map(len, found))
+    for name, summary in found.items():
+        click.echo(f"{name:{width}}  {summary}")
 
 
 @main.command()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fsbench.methods.base import Method
     from fsbench.suite import Row
 
-__all__ = ["METHODS", "MethodInfo", "check_row", "hyper_parameters", "load_method", "revision_of"]
+__all__ = ["METHODS", "MethodInfo", "check_row", "hyper_parameters", "load_method", "plugins", "revision_of"]
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ def load_method(name: str) -> type[Method]:
         UsageError: There is no such method, or the file does not hold the class.
     """
     paths = {info.name: info.path for info in METHODS}
-    plugins = {point.name: point for point in entry_points(group="fsbench.methods")}
+    others = plugins()
     if name in paths:
         module, _, attribute = paths[name].partition(":")
         found = getattr(importlib.import_module(module), attribute)
-    elif name in plugins:
-        found = _from_plugin(plugins[name])
+    elif name in others:
+        found = _from_plugin(others[name])
     elif ".py:" in name:
         found = _from_file(name)
     else:
-        raise unknown("method", name, [*paths, *plugins])
+        raise unknown("method", name, [*paths, *others])
     from fsbench.methods.base import Method
 
     if not (inspect.isclass(found) and issubclass(found, Method)):
@@ -83,6 +83,11 @@ def load_method(name: str) -> type[Method]:
     if not isinstance(getattr(found, "label", None), str):
         raise UsageError(f"{name!r} has no label; give the class one, its name in tables.")
     return found
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """The methods of installed packages by their names: the entry points of the group "fsbench.methods"."""
+    return {point.name: point for point in entry_points(group="fsbench.methods")}
 
 
 def revision_of(name: str, method: type[Method]) -> int | str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
 import pytest
+from click.testing import CliRunner
 
+from fsbench.cli import main
 from fsbench.errors import UsageError
-from fsbench.methods import load_method
+from fsbench.methods import METHODS, load_method
 from fsbench.methods.proto import ProtoNet
 
 Install = Callable[[str], None]
@@ -36,3 +39,14 @@ def test_a_broken_one_is_named(install: Install, value: str) -> None:
     with pytest.raises(UsageError, match=f"the method 'theirs' .* fails when it is loaded from {value} .*Error: "):
         load_method("theirs")
     assert load_method("proto") is ProtoNet
+
+
+def test_methods_lists_what_works_and_warns_of_what_does_not(install: Install) -> None:
+    install("fsbench.methods.proto:ProtoNet")
+    listed = CliRunner().invoke(main, ["methods"])
+    assert re.search(r"^theirs +ProtoNet of fsbench\.methods\.proto:ProtoNet$", listed.stdout, re.M)
+    install("no_such_package.module:Method")
+    listed = CliRunner().invoke(main, ["methods"])
+    assert listed.exit_code == 0
+    assert len(listed.stdout.splitlines()) == len(METHODS)
+    assert re.fullmatch(r"Warning: the method 'theirs' .* mend or uninstall it\.\n", listed.stderr)
