@@ -13,8 +13,8 @@ import click
 from fsbench import __version__
 from fsbench.data.commands import data
 from fsbench.errors import FsbenchError
+from fsbench.forecast.commands import plan
 from fsbench.methods.commands import check
-from fsbench.plan_command import plan
 from fsbench.report.comparison import compare
 from fsbench.report.everything import report
 from fsbench.report.published import reported

@@ -13,10 +13,10 @@ from fsbench.selection import selects_cells
 if TYPE_CHECKING:
     import torch
 
-    from fsbench.cost import Cost
-    from fsbench.outlook import Outlook
+    from fsbench.forecast.cost import Cost
+    from fsbench.forecast.outlook import Outlook
+    from fsbench.forecast.speeds import MeasuredSpeeds
     from fsbench.plan import Options, Training
-    from fsbench.speeds import MeasuredSpeeds
     from fsbench.suite import Suite
 
 __all__ = ["plan", "to_markdown"]
@@ -35,14 +35,14 @@ def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
     With --cost, a few of its training steps, embeddings and episodes are timed on random images, and the plan is
     multiplied out: hours of every row, of all, and on several devices.
     """
-    from fsbench.outlook import look_ahead
+    from fsbench.forecast.outlook import look_ahead
 
     if not with_cost:
         click.echo(to_markdown(look_ahead(suite, options)))
         return
-    from fsbench.cost import cost_of
     from fsbench.devices import pick_device, tune_process
-    from fsbench.speeds import MeasuredSpeeds
+    from fsbench.forecast.cost import cost_of
+    from fsbench.forecast.speeds import MeasuredSpeeds
 
     chosen = pick_device(device)
     tune_process(deterministic=options.deterministic)
@@ -93,9 +93,9 @@ def to_markdown(outlook: Outlook) -> str:
 
 
 def _speeds(outlook: Outlook, speeds: MeasuredSpeeds, device: torch.device) -> Iterator[str]:
-    from fsbench.cost import look_seconds, looks
     from fsbench.devices import describe_environment
-    from fsbench.speeds import TIMINGS
+    from fsbench.forecast.cost import look_seconds, looks
+    from fsbench.forecast.speeds import TIMINGS
 
     machine, amounts, images = describe_environment(device), speeds.amounts, outlook.suite.images
     yield "## Speeds, measured now"

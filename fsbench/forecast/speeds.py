@@ -22,9 +22,9 @@ import torch
 from fsbench.data.pack import Pack
 from fsbench.evaluation import correct_counts, embed_split
 from fsbench.feeds import training_data
+from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.models import build_model
-from fsbench.outlook import Outlook
 from fsbench.plan import Training
 from fsbench.samplers import AnyProtocol, Rules, Sampler
 from fsbench.steps import Stepper, cuda_recorder
@@ -61,7 +61,7 @@ def amounts_on(device: torch.device) -> Amounts:
 
 
 class MeasuredSpeeds:
-    """The `fsbench.cost.Speeds` of this machine; each is measured when it is first asked for.
+    """The `fsbench.forecast.cost.Speeds` of this machine; each is measured when it is first asked for.
 
     Args:
         outlook: Says what will be asked for.

@@ -11,11 +11,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from fsbench.cli import main
-from fsbench.cost import cost_of
-from fsbench.outlook import Outlook, look_ahead
+from fsbench.forecast.cost import cost_of
+from fsbench.forecast.outlook import Outlook, look_ahead
+from fsbench.forecast.speeds import TIMINGS, MeasuredSpeeds
 from fsbench.plan import Options, Training
 from fsbench.samplers import AnyProtocol
-from fsbench.speeds import TIMINGS, MeasuredSpeeds
 from fsbench.suite import load_suite
 from tiny import write_source, write_suite
 

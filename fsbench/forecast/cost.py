@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fsbench.outlook import Outlook
+from fsbench.forecast.outlook import Outlook
 from fsbench.plan import Schedule, Training
 from fsbench.samplers import AnyProtocol
 
