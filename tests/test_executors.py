@@ -169,6 +169,18 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same_bytes(folder: Path, clus
     assert run.stdout == (folder / "serial.stdout").read_text()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_an_interrupted_run_on_a_ray_cluster_goes_on_later(folder: Path, cluster: Cluster) -> None:
+    run = Run(folder, "stopped", "--executor", "ray", "--address", cluster.address, pause=True)
+    process = run.paused()
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 128 + signal.SIGINT
+    assert run.stderr.endswith("run the same command again to go on.\n")
+    until(lambda: not is_running(process))
+    assert Run(folder, "stopped").wait() == 0
+    assert contents(folder / "stopped") == contents(folder / "serial")
+
+
 def test_an_error_of_a_job_is_that_of_the_run(folder: Path, cluster: Cluster) -> None:
     write_suite(folder / "diverging.toml", ("rate = 1e-3", "rate = 1e30"), rows=("proto",))
     options = ["--suite", "diverging.toml", "--executor", "ray", "--address", cluster.address]
