@@ -15,8 +15,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fsbench.devices import describe_environment, tune_process
-from fsbench.files import write_atomic
+from fsbench.engine.devices import tune_process
+from fsbench.files.atomic import write_atomic
+from fsbench.run.environment import describe_environment
 from ratios import Ratio, ratio_of, to_markdown, update
 
 Result = TypeVar("Result")

@@ -17,9 +17,10 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the plain forms, and a suite for the rehearsal
 
-from fsbench.devices import describe_environment, tune_process
+from fsbench.engine.devices import tune_process
 from fsbench.errors import FsbenchError
-from fsbench.files import write_atomic
+from fsbench.files.atomic import write_atomic
+from fsbench.run.environment import describe_environment
 from gpu_steps import STEPS, Result, Setting
 
 

@@ -21,18 +21,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fsbench.data.pack import Prepared, write_pack
-from fsbench.episodes import Episodes
-from fsbench.evaluation import correct_counts, embed_split
-from fsbench.files import make_folder
-from fsbench.stats import mean_ci
-from fsbench.steps import Stepper, cuda_recorder
+from fsbench.engine.evaluation import correct_counts, embed_split
+from fsbench.engine.steps import Stepper, cuda_recorder
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import Episodes
+from fsbench.files.atomic import make_folder
+from fsbench.stats.intervals import mean_ci
 from fsbench.suite import list_suites
-from fsbench.tasks import ImageStore, Tasks
+from fsbench.tasks import Tasks
+from helpers.tiny import write_source, write_suite
 from loaders import ImageFiles, Tensors, decode, write_files
 from made import MINIIMAGENET, Shape, draw, method, store
 from peers import SCHEDULE, gradient_method, higher_step, our_step, random_tasks
 from ratios import ratio_of
-from tiny import write_source, write_suite
 
 __all__ = ["STEPS", "Result", "Setting"]
 

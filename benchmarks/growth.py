@@ -25,11 +25,13 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the plain forms that `made` imports
 
-from fsbench.devices import describe_environment, tune_process
-from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
-from fsbench.evaluation import correct_counts, embed_split
-from fsbench.files import atomic_path, write_atomic
-from fsbench.steps import Stepper
+from fsbench.engine.devices import tune_process
+from fsbench.engine.evaluation import correct_counts, embed_split
+from fsbench.engine.steps import Stepper
+from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.pool import pool_of
+from fsbench.files.atomic import atomic_path, write_atomic
+from fsbench.run.environment import describe_environment
 from made import VINYALS, method, store
 from peers import SCHEDULE, gradient_method, our_step, random_tasks
 

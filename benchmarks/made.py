@@ -12,15 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fsbench.backbones import build_backbone
 from fsbench.backbones.norm import BatchNorm2d
+from fsbench.backbones.registry import build_backbone
 from fsbench.data.pack import Prepared, write_pack
-from fsbench.episodes import Episodes, Protocol, draw_episodes, pool_of
-from fsbench.methods import load_method
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.pool import pool_of
 from fsbench.methods.base import FeatureMethod, Method, prototypes
+from fsbench.methods.registry import load_method
 from fsbench.methods.relation import RelationNet
-from fsbench.tasks import ImageStore, Tasks
-from plain import plain_method, plain_relation
+from fsbench.tasks import Tasks
+from helpers.plain import plain_method, plain_relation
 
 __all__ = [
     "DISTINCT",

@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from factories import make_record
 from fsbench.records import RecordStore
+from helpers.factories import make_record
 
 ROUNDS = 5
 ROWS, SOURCES, SHOTS, SEEDS = 50, 10, (1, 5), 10

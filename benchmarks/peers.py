@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsbench.engine.schedule import Schedule
+from fsbench.engine.steps import Stepper, cuda_recorder
+from fsbench.episodes.sampler import Rules
 from fsbench.methods.gradient import GradientMethod
-from fsbench.plan import Schedule
-from fsbench.samplers import Rules
-from fsbench.steps import Stepper, cuda_recorder
 from fsbench.tasks import Tasks
+from helpers.plain import PlainConv4, PlainNetwork, plain_inner_loop
 from made import Shape, method
-from plain import PlainConv4, PlainNetwork, plain_inner_loop
 
 __all__ = [
     "INNER_STEPS",

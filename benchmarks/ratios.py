@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from fsbench.files import write_atomic
+from fsbench.files.atomic import write_atomic
 
 __all__ = ["Ratio", "ratio_of", "to_markdown", "update"]
 

@@ -22,11 +22,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.devices import tune_process
-from fsbench.evaluation import embed_split
+from fsbench.engine.devices import tune_process
+from fsbench.engine.evaluation import embed_split
+from fsbench.engine.steps import Stepper
+from fsbench.engine.store import ImageStore
 from fsbench.methods.base import FeatureMethod
-from fsbench.steps import Stepper
-from fsbench.tasks import ImageStore
 from made import MINIIMAGENET, OMNIGLOT, Shape, draw, method, plain, store
 from peers import SCHEDULE
 

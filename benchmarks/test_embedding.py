@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.evaluation import embed_split
+from fsbench.engine.evaluation import embed_split
 from made import MINIIMAGENET, OMNIGLOT, Shape, every, method, plain, store
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from fsbench.data.pack import Prepared, write_pack
-from fsbench.devices import tune_process
-from fsbench.executors import Local
-from fsbench.plan import Options
-from fsbench.run import run_suite
+from fsbench.engine.devices import tune_process
+from fsbench.run.executors import Local
+from fsbench.run.plan import Options
+from fsbench.run.run import run_suite
+from fsbench.run.worker import Order
 from fsbench.suite import Suite
 from fsbench.tasks import Tasks
-from fsbench.worker import Order
 from loaders import ImageFiles, Tensors, decode, loader, write_files
 from made import OMNIGLOT, plain
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from fsbench.evaluation import correct_counts, embed_split
+from fsbench.engine.evaluation import correct_counts, embed_split
+from fsbench.engine.store import ImageStore
 from fsbench.methods.base import FeatureMethod
-from fsbench.tasks import ImageStore
 from made import DISTINCT, MINIIMAGENET, OMNIGLOT, VINYALS, Shape, contiguous, draw, every, method, plain, store
 
 if TYPE_CHECKING:

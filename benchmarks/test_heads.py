@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsbench.evaluation import correct_counts
+from fsbench.engine.evaluation import correct_counts
+from fsbench.engine.store import ImageStore
 from fsbench.methods.finetune import Finetune
-from fsbench.tasks import ImageStore
+from helpers.plain import plain_finetune
 from made import MINIIMAGENET, OMNIGLOT, Shape, draw, method, store
-from plain import plain_finetune
 
 if TYPE_CHECKING:
     from conftest import Beside

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from fsbench.data.pack import Prepared, write_pack
-from fsbench.episodes import ClassPool, Episodes, Protocol, draw_episodes, pool_of
-from fsbench.tasks import ImageStore
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.pool import ClassPool, pool_of
 from loaders import ImageFiles, Pixels, Tensors, decode, loader, write_files
 from made import MINIIMAGENET, OMNIGLOT, Shape
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from factories import make_record
 from fsbench.records import RecordStore
+from helpers.factories import make_record
 
 if TYPE_CHECKING:
     from conftest import Beside
@@ -20,7 +20,7 @@ METHODS = [f"Method {number}" for number in range(10)]
 AS_TOOL = ("-m", "fsbench")
 AND_SAY_TORCH = (
     "-c",
-    "import sys; from fsbench.cli import main; "
+    "import sys; from fsbench.cli.main import main; "
     "main(sys.argv[1:], standalone_mode=False); print('torch imported:', 'torch' in sys.modules)",
 )
 

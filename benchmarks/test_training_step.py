@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.plan import Schedule
-from fsbench.samplers import Rules
-from fsbench.steps import Stepper
+from fsbench.engine.schedule import Schedule
+from fsbench.engine.steps import Stepper
+from fsbench.episodes.sampler import Rules
 from made import MINIIMAGENET, OMNIGLOT, Shape, contiguous, draw, method, plain, store
 
 if TYPE_CHECKING:

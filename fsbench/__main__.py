@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsbench.cli import main
+from fsbench.cli.main import main
 
 __all__: list[str] = []
 

@@ -31,8 +31,8 @@ from statistics import fmean
 from typing import Final, Literal, NamedTuple
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
-from fsbench.paired import SIGNIFICANCE, Difference, holm, paired_difference, student
 from fsbench.records import CellIdentity, Record, read_record, reading_many
+from fsbench.stats.paired import SIGNIFICANCE, Difference, holm, paired_difference, student
 
 __all__ = ["EXIT_CODES", "Comparison", "Finding", "Place", "Verdict", "compare"]
 

@@ -17,7 +17,7 @@ _SECONDS_A_LINE = 15.0
 
 
 class TrainingView(Protocol):
-    """The view of one training; it is a `fsbench.training.Watcher`."""
+    """The view of one training; it is a `fsbench.engine.training.Watcher`."""
 
     def __call__(self, step: int, loss: float, accuracy: float | None) -> None:
         """Steps taken, training loss, and accuracy in percent if it was measured."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from pydantic_core import from_json  # three times as fast as json.loads
 
 from fsbench.errors import NewerRecordError, RecordError
-from fsbench.files import canonical_json, sha256_json, write_atomic
+from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
 
 __all__ = [
     "RECORD_SCHEMA",

@@ -19,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
-from fsbench.samplers import Rules
-from fsbench.toml import parse_toml
+from fsbench.files.toml import parse_toml
 
 __all__ = [
     "MOST_EPISODES",

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from compared import BASE, changed, record, write, write_all_verdicts
 from fsbench.compare import EXIT_CODES, Comparison, Finding, Verdict, compare
 from fsbench.errors import UsageError
 from fsbench.records import Record
+from helpers.compared import BASE, changed, record, write, write_all_verdicts
 
 
 def _compare(folder: Path, base: list[Record], new: list[Record], **options: Any) -> tuple[list[str], int]:

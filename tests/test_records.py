@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factories import make_record
 from fsbench.errors import RecordError
-from fsbench.files import sha256_json
+from fsbench.files.atomic import sha256_json
 from fsbench.records import RecordStore, cell_id, read_record
+from helpers.factories import make_record
 
 
 @pytest.fixture

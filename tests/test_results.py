@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fsbench.cli import main
-from fsbench.methods import METHODS
-from fsbench.report.files import records_in
+from fsbench.cli.main import main
+from fsbench.methods.registry import METHODS
+from fsbench.report.write import records_in
 from fsbench.suite import load_suite
 
 ROOT = Path(__file__).parents[1]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fsbench.backbones import BACKBONES
+from fsbench.backbones.registry import BACKBONES
 from fsbench.data.card import load_card
 from fsbench.errors import SuiteError, UsageError
-from fsbench.methods import METHODS, check_row, load_method
+from fsbench.methods.registry import METHODS, check_row, load_method
 from fsbench.suite import Suite, at_shot, list_suites, load_suite
 
 SUITES = {suite.name: suite for suite in list_suites()}

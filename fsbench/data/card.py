@@ -1,7 +1,6 @@
 """Cards: what is declared about a source before anybody has its images.
 
-A card is the file `datasets/<name>/card.toml`. Split lists lie beside it. The wheel carries the folder as
-`fsbench/datasets`.
+A card is the file `cards/<name>/card.toml`. Split lists lie beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fsbench.errors import DataError, DataNotFoundError, unknown
-from fsbench.toml import parse_toml
+from fsbench.files.toml import parse_toml
 
 __all__ = ["BySplit", "Card", "SplitCounts", "Variant", "cards_folder", "list_cards", "load_card", "read_toml"]
 
@@ -130,10 +129,8 @@ class Card(_Model):
 
 
 def cards_folder() -> Path:
-    """The folder of the cards: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    shipped = package / "datasets"
-    return shipped if shipped.is_dir() else package.parent / "datasets"
+    """The folder of the cards."""
+    return Path(__file__).parent / "cards"
 
 
 def load_card(name: str) -> Card:

@@ -25,7 +25,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
 from fsbench.errors import DataNotFoundError
-from fsbench.files import sha256_file
+from fsbench.files.atomic import sha256_file
 
 __all__ = ["EM", "SCRIPTS", "Face", "centre", "load_faces", "select_letters"]
 

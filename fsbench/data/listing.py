@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsbench.data.images import Box, decode_image
-from fsbench.data.tree import Tree, open_tree
+from fsbench.files.tree import Tree, open_tree
 
 __all__ = ["FileImage", "Hierarchy", "ImageItem", "Listing", "Reader"]
 

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
-from fsbench.data.arrays import open_array
 from fsbench.data.decoding import Undecoded
 from fsbench.data.listing import Hierarchy
 from fsbench.errors import DataError
-from fsbench.files import atomic_path, sha256_file, sha256_json, write_atomic
+from fsbench.files.arrays import open_array
+from fsbench.files.atomic import atomic_path, sha256_file, sha256_json, write_atomic
 
 __all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "Prepared", "load_pack", "write_pack"]
 

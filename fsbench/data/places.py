@@ -21,15 +21,10 @@ def data_root(folder: Path | None = None) -> Path:
 def source_files(name: str, root: Path) -> Path:
     """Where the files of a source lie below a data root: in a folder or zip of its name, or in one in `meta_dataset`.
 
-    If there is none of them, it is the folder where they should be. The default root has a folder with the card of
-    every source, which is not yet one with its files.
+    If there is none of them, it is the folder where they should be.
     """
     places = [root / f"{above}{name}{ending}" for above in ("", "meta_dataset/") for ending in ("", ".zip")]
-    return next((place for place in places if place.is_file() or _has_files(place)), places[0])
-
-
-def _has_files(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.suffix != ".toml" for entry in folder.iterdir())
+    return next((place for place in places if place.is_file() or (place.is_dir() and any(place.iterdir()))), places[0])
 
 
 def packs_folder() -> Path:

@@ -12,9 +12,9 @@ from fsbench.data.duplicates import duplicates_across_splits
 from fsbench.data.images import Report, silent
 from fsbench.data.pack import SPLITS, Pack, Prepared, load_pack, write_pack
 from fsbench.data.sources import folder as own_folder
-from fsbench.data.sources import source_module
+from fsbench.data.sources.registry import source_module
 from fsbench.errors import DataError, DataNotFoundError, UsageError, unknown
-from fsbench.files import locked, make_folder
+from fsbench.files.atomic import locked, make_folder
 
 __all__ = ["describe", "download", "ensure_pack", "pack_folder", "prepare_own", "verify"]
 

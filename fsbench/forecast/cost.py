@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fsbench.engine.schedule import Schedule
+from fsbench.episodes.sampler import AnyProtocol
 from fsbench.forecast.outlook import Outlook
-from fsbench.plan import Schedule, Training
-from fsbench.samplers import AnyProtocol
+from fsbench.run.plan import Training
 
 __all__ = ["Cost", "RowCost", "Speeds", "cost_of", "look_seconds", "looks"]
 

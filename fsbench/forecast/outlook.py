@@ -11,12 +11,12 @@ import numpy as np
 from fsbench.data.card import load_card
 from fsbench.data.pack import SPLITS, Pack, load_pack
 from fsbench.data.prepare import pack_folder
-from fsbench.episodes import Protocol
+from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.models import load_methods
-from fsbench.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows, test_protocols
-from fsbench.samplers import AnyProtocol, Rules, Sampler
+from fsbench.methods.models import load_methods
+from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, protocols_of, selected_rows
 from fsbench.suite import Suite
 
 __all__ = ["Outlook", "look_ahead"]
@@ -32,7 +32,8 @@ class Outlook:
         packs: The pack of every source: as prepared, or without images, as large as its card declares.
         assumed: How the sizes of those without images were come by.
         left_out: The test sources that cannot give the episodes, each with the reason.
-        cells: As `fsbench.plan.make_plan` has them, but for the episodes: one of each test source and shot was drawn.
+        cells: As `fsbench.run.plan.make_plan` has them, but for the episodes: one of each test source and
+            shot was drawn.
     """
 
     suite: Suite
@@ -99,7 +100,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         try:
             columns += [
                 (source, _column(packs[source], protocol, suite.episodes.rules))
-                for protocol in test_protocols(suite, options)
+                for protocol in protocols_of(suite, options)
             ]
         except EpisodeError as error:
             if suite.sources.absent == "error":

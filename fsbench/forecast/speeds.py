@@ -20,16 +20,21 @@ import numpy as np
 import torch
 
 from fsbench.data.pack import Pack
-from fsbench.evaluation import correct_counts, embed_split
-from fsbench.feeds import training_data
+from fsbench.engine.batches import training_data
+from fsbench.engine.evaluation import correct_counts, embed_split
+from fsbench.engine.steps import Stepper, cuda_recorder
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
+from fsbench.episodes.variable import (
+    MAX_NUM_QUERY,
+    MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS,
+    MAX_WAYS_UPPER_BOUND,
+    VariableProtocol,
+)
 from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.models import build_model
-from fsbench.plan import Training
-from fsbench.samplers import AnyProtocol, Rules, Sampler
-from fsbench.steps import Stepper, cuda_recorder
-from fsbench.tasks import ImageStore
-from fsbench.variable import MAX_NUM_QUERY, MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS, MAX_WAYS_UPPER_BOUND, VariableProtocol
+from fsbench.methods.models import build_model
+from fsbench.run.plan import Training
 
 __all__ = ["TIMINGS", "Amounts", "MeasuredSpeeds", "amounts_on"]
 

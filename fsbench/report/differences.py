@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from fsbench.paired import SIGNIFICANCE, mean_difference, pairwise_differences
 from fsbench.records import Record
 from fsbench.report.table import Column, Table
+from fsbench.stats.paired import SIGNIFICANCE, mean_difference, pairwise_differences
 
 __all__ = ["ALL_SOURCES", "DIFFERENCE_COLUMNS", "Family", "Pair", "differences", "differences_to_csv"]
 
@@ -77,7 +77,7 @@ class Family:
 
 
 def differences(table: Table) -> list[Family]:
-    """Compare the inductive rows of a table with each other, as in `fsbench.paired`.
+    """Compare the inductive rows of a table with each other, as in `fsbench.stats.paired`.
 
     Of every way and shot first over its sources where it has several, among the rows without a gap there, then on
     every column among those that it has. Where fewer than two rows are left, there is nothing to compare. On a column

@@ -10,10 +10,10 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from fsbench.friedman import MIN_SOURCES, Friedman, friedman
-from fsbench.paired import episode_accuracies
 from fsbench.records import Record, RecordStore
 from fsbench.report.table import Cell, Row, Table
+from fsbench.stats.friedman import MIN_SOURCES, Friedman, friedman
+from fsbench.stats.paired import episode_accuracies
 
 __all__ = [
     "Curve",

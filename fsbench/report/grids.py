@@ -9,12 +9,12 @@ from typing import Final, Literal, TypeAlias
 import numpy.typing as npt
 
 from fsbench.records import Record
-from fsbench.report.beside import beside
 from fsbench.report.differences import ALL_SOURCES, Family, Pair
 from fsbench.report.figures import file_name, trace
 from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, listed
+from fsbench.report.published import beside
 from fsbench.report.table import Cell, Column, Row, Table
-from fsbench.stats import class_mean_ci
+from fsbench.stats.intervals import class_mean_ci
 
 __all__ = ["Classes", "Entry", "Grid", "Grids", "Line", "matrix"]
 

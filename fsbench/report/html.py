@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from fsbench.friedman import MIN_SOURCES, Friedman
 from fsbench.report import svg
 from fsbench.report.differences import differences
+from fsbench.report.episodes import Sheet
 from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
 from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
 from fsbench.report.grids import Classes, Grid, Grids, matrix
-from fsbench.report.sheet import Sheet
 from fsbench.report.table import Column, Table
+from fsbench.stats.friedman import MIN_SOURCES, Friedman
 
 __all__ = ["Sheets", "to_html"]
 

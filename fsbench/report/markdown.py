@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from fsbench.published.results import MARKS
 from fsbench.records import Record
-from fsbench.report.beside import Match, beside
 from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
+from fsbench.report.published import Match, beside
 from fsbench.report.table import Cell, Row, Table
-from fsbench.reported import MARKS
 
 __all__ = ["escape", "pipe_table", "to_markdown"]
 

@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from fsbench.friedman import Friedman
 from fsbench.report.figures import (
     Curve,
     Dot,
@@ -20,6 +19,7 @@ from fsbench.report.figures import (
     training_panels,
 )
 from fsbench.report.table import Table
+from fsbench.stats.friedman import Friedman
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

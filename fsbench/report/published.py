@@ -1,151 +1,98 @@
-"""`fsbench reported`: the published results, as tables."""
+"""Published results beside ours: which of them measure what a cell of a table measures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import click
+from fsbench.published.results import Reported, load_reported
+from fsbench.report.table import Cell, Column, Row, Table
 
-from fsbench.errors import UsageError, unknown
+__all__ = ["PUBLISHED_AS", "Match", "beside"]
 
-if TYPE_CHECKING:
-    from fsbench.reported import Reported
+_RELATION = ("RelationNet", "RelationNet (CloserLook)")
+_FIRST_ORDER = ("fo-MAML", "fo-MAML (transductive)", "fo-MAML (re-impl.)")
 
-__all__ = ["published_ranks", "reported"]
-
-_NOTHING = "–"
-_NOTES = {
-    "metadataset": (
-        "Both halves of Table 1 of Meta-Dataset (Triantafillou et al., 2020). The ranks are computed here from the "
-        "figures by the paper's rule, among all methods of the half. An older printing has other figures for fo-MAML "
-        "and fo-Proto-MAML, and averages of ranks without ties."
-    ),
-    "cub": (
-        "The authors' sheets disagree on ResNet-18, 5-way 5-shot: in one of them the figures of MatchingNet and "
-        "RelationNet have changed places."
-    ),
-    "tieredimagenet": (
-        "The tieredImageNet columns of the results table of the MetaOptNet paper (Lee et al., 2019), 5-way. A "
-        "well-known lecture shows these figures under the title MiniImageNet; those of miniImageNet are others "
-        "(fsbench reported miniimagenet)."
-    ),
+# The method of a row to the names under which it was published: other distances, trainings of another way and
+# second-order gradients are other methods.
+PUBLISHED_AS = {
+    "knn": ("k-NN",),
+    "finetune": ("Finetune", "Baseline", "Baseline (CloserLook)"),
+    "matching": ("MatchingNet", "MatchingNet (CloserLook)", "MatchingNet cosine (re-impl.)"),
+    "proto": ("ProtoNet", "ProtoNet (CloserLook)", "ProtoNet (re-impl.)"),
+    "relation": _RELATION,
+    "relation-transductive": _RELATION,
+    "fomaml": _FIRST_ORDER,
+    "fomaml-transductive": _FIRST_ORDER,
+    "foprotomaml": ("fo-Proto-MAML",),
 }
 
 
-@click.command()
-@click.argument("suite", required=False)
-@click.option("--suite", "named", metavar="SUITE", help="The same as the argument.")
-@click.option("--method", help="Only this method, as published or as in `fsbench methods`.")
-@click.option("--shot", type=click.IntRange(min=1), help="Only this many support images per class.")
-def reported(suite: str | None, named: str | None, method: str | None, shot: int | None) -> None:
-    """Print the published results of a SUITE, each with its source; without one, list the suites.
+@dataclass(frozen=True)
+class Match:
+    """A cell of ours and a published figure of the same method, sources, way and shot."""
 
-    They are what others report, and were not measured here.
+    row: Row
+    column: Column
+    cell: Cell
+    published: Reported
+
+    @property
+    def difference(self) -> float:
+        """Ours minus the published mean, percentage points."""
+        return round(self.cell.mean - float(self.published.mean), 6)
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether our mean lies in the published 95 % interval; None where none was printed."""
+        ci95 = self.published.ci95
+        return None if ci95 is None else abs(self.difference) <= float(ci95)
+
+
+def beside(table: Table) -> tuple[Match, ...]:
+    """The published figures that belong beside a table's cells, by row, column and the order of their files.
+
+    Of a cell's figures, those with the row's kind of backbone stand beside it, and only where there are none
+    those with other ones. Transductive figures stand beside the transductive row of their method, and inductive
+    ones beside the inductive row, where the table has it.
     """
-    from fsbench.reported import load_reported, reported_suites
-
-    if suite and named and suite != named:
-        raise UsageError(f"the suite is given twice, as {suite!r} and {named!r}; keep one of them.")
-    chosen = suite or named
-    if chosen is None:
-        width = max(map(len, reported_suites()))
-        for name in reported_suites():
-            click.echo(f"{name:{width}}  {len(load_reported(name))} results")
-        return
-    results = load_reported(chosen)
-    click.echo("\n\n".join(_page(chosen, results, _selected(chosen, results, method, shot))))
+    measured = [list(_measured(column)) for column in table.columns]
+    return tuple(
+        Match(row, column, cell, published)
+        for row in table.rows
+        for column, cell, results in zip(table.columns, row.cells, measured, strict=True)
+        if cell is not None
+        for published in _nearest(row, [found for found in results if _belongs(found, row, cell, table)])
+    )
 
 
-def published_ranks(results: Iterable[Reported]) -> dict[str, dict[str, float]]:
-    """Meta-Dataset's ranks of published results: test source to method to rank.
-
-    Args:
-        results: With intervals, of one training, every method at most once on a test source.
-    """
-    from fsbench.stats import metadataset_ranks
-
-    sources: dict[str, list[Reported]] = {}
-    for result in results:
-        sources.setdefault(result.test_source, []).append(result)
-    return {
-        source: metadataset_ranks(
-            {result.method: float(result.mean) for result in found},
-            {result.method: float(result.ci95) for result in found if result.ci95 is not None},
-        )
-        for source, found in sources.items()
-    }
+def _measured(column: Column) -> Iterator[Reported]:
+    """What was published of the same test source, way and shot."""
+    for result in load_reported():
+        same = (result.test_source, result.way, result.shot) == (column.source, column.way, column.shot)
+        if same and column.split == "test":
+            yield result
 
 
-def _selected(suite: str, results: Sequence[Reported], method: str | None, shot: int | None) -> list[Reported]:
-    from fsbench.report.beside import PUBLISHED_AS
-
-    wanted = list(results)
-    if method is not None:
-        names = {name.casefold() for name in (method, *PUBLISHED_AS.get(method, ()))}
-        wanted = [result for result in results if {result.method.casefold(), result.family.casefold()} & names]
-        if not wanted:
-            raise unknown(f"published method of {suite}", method, {result.family for result in results})
-    if shot is not None:
-        shots = sorted({result.shot for result in wanted if result.shot is not None})
-        wanted = [result for result in wanted if result.shot == shot]
-        if not wanted:
-            known = f"known: {', '.join(map(str, shots))}" if shots else "its shots vary, so leave --shot out"
-            raise UsageError(f"{suite} has no published results at {shot}-shot; {known}.")
-    return wanted
+def _belongs(result: Reported, row: Row, cell: Cell, table: Table) -> bool:
+    """Whether a result is of the row's method and training sources, and of no other row rather than of this one."""
+    if result.method not in _names(row) or {*result.train_sources} != {*cell.records[0].identity.train_sources}:
+        return False
+    kinds = {other.transductive for other in table.rows if _names(other) == _names(row)}
+    return row.transductive == result.transductive or result.transductive not in kinds
 
 
-def _page(suite: str, results: Sequence[Reported], wanted: Sequence[Reported]) -> Iterator[str]:
-    from fsbench.reported import MARKS
-
-    yield f"{suite}: published accuracies, percent ± 95 % confidence interval where one was printed"
-    if suite in _NOTES:
-        yield _NOTES[suite]
-    references = list(dict.fromkeys(result.reference for result in wanted))
-    if any(result.way is None for result in wanted):
-        for sources in dict.fromkeys(result.train_sources for result in wanted):
-            half = [result for result in results if result.train_sources == sources]
-            yield f"trained on {', '.join(sources)}"
-            yield _half(half, [result for result in wanted if result.train_sources == sources])
-    else:
-        yield _by_setting(wanted, references)
-    used = "".join(result.marks for result in wanted)
-    if used:
-        yield "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in used)
-    yield "\n".join(["sources", *(f"{number:>3}  {text}" for number, text in enumerate(references, 1))])
+def _names(row: Row) -> tuple[str, ...]:
+    return PUBLISHED_AS.get(row.records[0].identity.method, ())
 
 
-def _by_setting(results: Iterable[Reported], references: Sequence[str]) -> str:
-    """A line for every method, backbone and source, a column for every way and shot."""
-    lines: dict[tuple[str, str, str], dict[str, str]] = {}
-    settings = dict.fromkeys(result.setting for result in results)
-    for result in results:
-        name = f"{result.method} {result.marks}".rstrip()
-        lines.setdefault((name, result.backbone, result.reference), {})[result.setting] = result.figure
-    rows = [
-        [name, backbone, *(figures.get(setting, _NOTHING) for setting in settings), references.index(reference) + 1]
-        for (name, backbone, reference), figures in lines.items()
-    ]
-    return _table(["method", "backbone", *settings, "source"], rows)
+def _nearest(row: Row, results: list[Reported]) -> list[Reported]:
+    alike = [result for result in results if _kind(result.backbone) == _kind(row.backbone)]
+    return alike or results
 
 
-def _half(results: Sequence[Reported], wanted: Iterable[Reported]) -> str:
-    """A line for every test source and one of average ranks, a column for every method."""
-    from fsbench.stats import average_ranks
-
-    columns: dict[str, dict[str, str]] = {}
-    heads: dict[str, str] = {}
-    for result in wanted:
-        heads[result.method] = f"{result.method} {result.marks}\n{result.backbone}"
-        columns.setdefault(result.method, {})[result.test_source] = result.figure
-    ranks = published_ranks(results)
-    rows = [[source, *(figures.get(source, _NOTHING) for figures in columns.values())] for source in ranks]
-    average: Mapping[str, float] = average_ranks(ranks)
-    rows.append(["average rank", *(f"{average[method]:.2f}" for method in columns)])
-    return _table(["test source", *heads.values()], rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    from tabulate import tabulate
-
-    return tabulate(rows, headers=heads, tablefmt="simple", disable_numparse=True)
+def _kind(backbone: str) -> str:
+    """What kind of network a backbone is, however wide: "Conv4-64 (strided)", "Conv64F" and "Conv4" are one."""
+    (name,) = re.findall(r"^[^\s(]*", backbone.casefold())
+    return "conv4" if name.startswith(("conv4", "conv64f")) else name

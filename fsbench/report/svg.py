@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from fsbench.friedman import Friedman
 from fsbench.report.figures import Curve, Dot, Histogram, Panel, padded
+from fsbench.stats.friedman import Friedman
 
 __all__ = ["accuracy_svg", "critical_svg", "distribution_svg", "training_svg"]
 

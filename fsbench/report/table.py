@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from fsbench.errors import RecordError
-from fsbench.paired import episode_accuracies, paired_ranks
 from fsbench.records import Record
-from fsbench.stats import Interval, average_ranks, mean_ci, metadataset_ranks
+from fsbench.stats.intervals import Interval, average_ranks, mean_ci, metadataset_ranks
+from fsbench.stats.paired import episode_accuracies, paired_ranks
 
 __all__ = ["Cell", "Column", "RankRule", "Row", "Table", "build_table", "measure"]
 
@@ -63,7 +63,7 @@ class Cell:
         ci95: Half width of its 95 % confidence interval, percent.
         rank: Among the inductive rows of the column, by the rule of the table; None for a transductive row.
         best: Whether no inductive row of the column is significantly better than this inductive one: the best
-            mean, and those tied with it by `fsbench.paired.paired_ranks`, whatever the rule of the table.
+            mean, and those tied with it by `fsbench.stats.paired.paired_ranks`, whatever the rule of the table.
         spread: Sample standard deviation between the means of several training seeds, percent; else None.
         records: One a training seed, ascending.
     """
@@ -185,7 +185,7 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = (), ranks
     Args:
         records: At least one.
         missing: Why planned cells have no record, a sentence each.
-        ranks: "metadataset" for `metadataset_ranks`, "paired" for `fsbench.paired.paired_ranks`.
+        ranks: "metadataset" for `metadataset_ranks`, "paired" for `fsbench.stats.paired.paired_ranks`.
 
     Raises:
         RecordError: There is no record, or they do not belong side by side: other suites, other episodes or

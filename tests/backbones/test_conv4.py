@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from fsbench.backbones import backbone_label, build_backbone
 from fsbench.backbones.base import Backbone
 from fsbench.backbones.norm import BatchNorm2d
+from fsbench.backbones.registry import backbone_label, build_backbone
 from fsbench.errors import UsageError
-from plain import PlainConv4
+from helpers.plain import PlainConv4
 
 close = {"rtol": 1e-9, "atol": 1e-11}
 

@@ -16,8 +16,8 @@ from fsbench.data.decoding import Undecoded
 from fsbench.data.images import Box, decode_image
 from fsbench.data.listing import FileImage, Reader
 from fsbench.data.pack import Pack, Prepared, write_pack
-from fsbench.data.tree import open_tree
 from fsbench.errors import DataError
+from fsbench.files.tree import open_tree
 
 COUNT = 150  # more than two processes decode at once
 

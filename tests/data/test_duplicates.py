@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsbench.data.commands import data
+from fsbench.cli.data import data
 from fsbench.data.duplicates import duplicates_across_splits
 from fsbench.data.pack import Prepared, write_pack
 

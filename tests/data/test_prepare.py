@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from fsbench.data.commands import data
+from fsbench.cli.data import data
 from fsbench.data.places import data_root, own_packs, source_files
 from fsbench.data.prepare import ensure_pack, pack_folder, prepare_own, verify
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, OutputError, UsageError
@@ -77,9 +77,8 @@ def test_a_source_is_looked_for_in_its_folder_or_zip_and_then_in_meta_dataset(tm
     assert source_files("dtd_2", tmp_path) == tmp_path / "dtd_2"
 
 
-def test_a_folder_with_nothing_but_a_card_has_no_files(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_files(tmp_path: Path) -> None:
     (tmp_path / "dtd").mkdir()
-    (tmp_path / "dtd" / "card.toml").touch()
     (tmp_path / "dtd.zip").touch()
     assert source_files("dtd", tmp_path) == tmp_path / "dtd.zip"
     (tmp_path / "dtd" / "images").mkdir()
@@ -215,7 +214,7 @@ def test_a_mistake_on_the_command_line_is_one_sentence(
 
 
 def test_the_commands_load_nothing_heavy() -> None:
-    code = "import sys, fsbench.data.commands; print(sorted({'numpy', 'PIL', 'pydantic', 'torch'} & set(sys.modules)))"
+    code = "import sys, fsbench.cli.data; print(sorted({'numpy', 'PIL', 'pydantic', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

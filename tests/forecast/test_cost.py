@@ -10,14 +10,14 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from fsbench.cli import main
+from fsbench.cli.main import main
+from fsbench.episodes.sampler import AnyProtocol
 from fsbench.forecast.cost import cost_of
 from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import TIMINGS, MeasuredSpeeds
-from fsbench.plan import Options, Training
-from fsbench.samplers import AnyProtocol
+from fsbench.run.plan import Options, Training
 from fsbench.suite import load_suite
-from tiny import write_source, write_suite
+from helpers.tiny import write_source, write_suite
 
 STARTED = ('method = "proto"\n', 'method = "proto"\nstart = "knn"\n')
 ROWS = ("knn", "finetune", "proto", "fomaml")

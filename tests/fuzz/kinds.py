@@ -19,20 +19,21 @@ from PIL import Image
 from scipy.io import savemat
 from tfrecord import TFRecordWriter
 
-from factories import make_record
-from fsbench.checkpoints import load_checkpoint, save_checkpoint
-from fsbench.cli import main
+from fsbench.cli.main import main
 from fsbench.data.pack import load_pack
-from fsbench.episode_files import EpisodeFile, read_episodes, write_episodes
-from fsbench.episodes import SAMPLER, Protocol, digest_of, draw_episodes, pool_of
+from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
+from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes
+from fsbench.episodes.fixed import SAMPLER, Protocol, draw_episodes
+from fsbench.episodes.pool import digest_of, pool_of
+from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
+from fsbench.episodes.variable import VariableProtocol, draw_variable
 from fsbench.errors import FsbenchError
-from fsbench.files import sha256_json
+from fsbench.files.atomic import sha256_json
 from fsbench.records import CellIdentity, RecordStore, cell_id
-from fsbench.variable import SAMPLER as VARIABLE_SAMPLER
-from fsbench.variable import VariableProtocol, draw_variable
 from fuzz.mutations import Mutate
-from small_card import write_card
-from tiny import write_source, write_suite
+from helpers.factories import make_record
+from helpers.small_card import write_card
+from helpers.tiny import write_source, write_suite
 
 __all__ = ["KINDS", "Kind", "command"]
 

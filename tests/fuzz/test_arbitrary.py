@@ -12,20 +12,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsbench.checkpoints import load_checkpoint
 from fsbench.data.coco import read_labels
 from fsbench.data.images import decode_image
 from fsbench.data.pack import load_pack
 from fsbench.data.sources.folder import read_rule
 from fsbench.data.specification import read_specification
 from fsbench.data.tfrecords import index_records, parse_example
-from fsbench.data.tree import open_tree
-from fsbench.episode_files import read_episodes
+from fsbench.engine.checkpoints import load_checkpoint
+from fsbench.episodes.files import read_episodes
 from fsbench.errors import FsbenchError
+from fsbench.files.toml import parse_toml
+from fsbench.files.tree import open_tree
 from fsbench.records import read_record
-from fsbench.report.rank import rank_file
+from fsbench.report.ranking import rank_file
 from fsbench.suite import load_suite
-from fsbench.toml import parse_toml
 
 _FRACTIONS = (0.6, 0.2, 0.2)
 _BYTES: dict[str, tuple[str, Callable[[Path], object]]] = {

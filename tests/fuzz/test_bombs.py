@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from fsbench.errors import FsbenchError
-from fsbench.files import sha256_json
+from fsbench.files.atomic import sha256_json
 from fuzz.guard import guarded
 from fuzz.kinds import KINDS, Kind
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from fsbench.methods.base import Method, prototypes
 from fsbench.methods.gradient import GradientMethod
 from fsbench.tasks import Tasks
-from plain import PlainConv4, plain_inner_loop
-from small import build, random_tasks
+from helpers.plain import PlainConv4, plain_inner_loop
+from helpers.small import build, random_tasks
 
 close = {"rtol": 1e-9, "atol": 1e-11}
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from fsbench.methods.relation import RelationNet
-from plain import plain_finetune, plain_relation
-from small import PARAMS, build
+from helpers.plain import plain_finetune, plain_relation
+from helpers.small import PARAMS, build
 
 LABELS = torch.arange(5).repeat_interleave(3).repeat(4, 1)
 

@@ -9,10 +9,10 @@ from importlib.metadata import EntryPoint
 import pytest
 from click.testing import CliRunner
 
-from fsbench.cli import main
+from fsbench.cli.main import main
 from fsbench.errors import UsageError
-from fsbench.methods import METHODS, load_method
 from fsbench.methods.proto import ProtoNet
+from fsbench.methods.registry import METHODS, load_method
 
 Install = Callable[[str], None]
 
@@ -23,7 +23,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def register(value: str) -> None:
         point = EntryPoint("theirs", value, "fsbench.methods")
-        monkeypatch.setattr("fsbench.methods.entry_points", lambda *, group: [point] if group == point.group else [])
+        monkeypatch.setattr(
+            "fsbench.methods.registry.entry_points", lambda *, group: [point] if group == point.group else []
+        )
 
     return register
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsbench.episodes import Protocol, draw_batches, draw_episodes, pool_of
-from fsbench.evaluation import correct_counts
-from fsbench.methods import load_method
+from fsbench.engine.evaluation import correct_counts
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import Protocol, draw_batches, draw_episodes
+from fsbench.episodes.pool import pool_of
 from fsbench.methods.base import Method
-from fsbench.tasks import ImageStore, Tasks
-from small import NAMES, build, random_tasks, write_small_pack
+from fsbench.methods.registry import load_method
+from fsbench.tasks import Tasks
+from helpers.small import NAMES, build, random_tasks, write_small_pack
 
 every_method = pytest.mark.parametrize("name", NAMES)
 close = {"rtol": 1e-9, "atol": 1e-9}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.tiny import write_source, write_suite
 from reliability.forks import Ended, Forks
 from reliability.place import Place
 from reliability.troubles import NOTHING, Trouble
-from tiny import write_source, write_suite
 
 SIZE = 16  # pixels
 _TALLY = pytest.StashKey[Counter[str]]()

@@ -117,9 +117,10 @@ class Forks:
 
 
 def _serve() -> None:
-    from fsbench import cli, run
+    from fsbench.cli.main import main
+    from fsbench.run.run import run_suite
 
-    assert cli.main and run.run_suite
+    assert main and run_suite
     for line in sys.stdin:
         request = json.loads(line)
         folder, started = Path(request["folder"]), time.monotonic()
@@ -141,7 +142,7 @@ def _serve() -> None:
 
 
 def _be_a_run(request: dict[str, Any], folder: Path) -> None:
-    from fsbench.cli import main
+    from fsbench.cli.main import main
 
     code: Any = 1
     try:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from factories import make_record
-from fsbench.checkpoints import load_checkpoint
+from fsbench.engine.checkpoints import load_checkpoint
 from fsbench.errors import RecordError
 from fsbench.records import RecordStore
+from helpers.factories import make_record
 from reliability.folders import contents
 from reliability.forks import Ended
 from reliability.troubles import flip

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fsbench.data.pack import Pack
+from helpers.tiny import write_source
 from reliability.folders import contents
 from reliability.forks import Ended, Forks
 from reliability.place import Place
 from reliability.troubles import NOTHING, Event, Trouble, flip
-from tiny import write_source
 
 Run = Callable[..., Ended]
 

@@ -9,11 +9,12 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from compared import changed, record, write, write_all_verdicts
 from fsbench import compare as verdict
+from fsbench.cli.compare import compare
 from fsbench.errors import UsageError
 from fsbench.records import Record
-from fsbench.report.comparison import compare, conclusion, to_summary, to_text
+from fsbench.report.comparison import conclusion, to_summary, to_text
+from helpers.compared import changed, record, write, write_all_verdicts
 
 FOLDER = Path(__file__).parent
 SAME = record("ProtoNet")

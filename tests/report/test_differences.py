@@ -10,12 +10,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from factories import make_record
-from fsbench.paired import Difference, holm, mean_difference, paired_difference
 from fsbench.records import Record
 from fsbench.report.differences import ALL_SOURCES, DIFFERENCE_COLUMNS, differences, differences_to_csv
-from fsbench.report.structured import to_json
+from fsbench.report.json import to_json
 from fsbench.report.table import Table, build_table
+from fsbench.stats.paired import Difference, holm, mean_difference, paired_difference
+from helpers.factories import make_record
 
 SOURCES = ("omniglot", "birds", "dtd")
 METHODS = {"k-NN": 30, "ProtoNet": 33, "MatchingNet": 33, "RelationNet": 36}

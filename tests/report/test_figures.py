@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from factories import make_record
 from fsbench.report.figures import (
     accuracy_panels,
     critical_differences,
@@ -13,6 +12,7 @@ from fsbench.report.figures import (
     training_panels,
 )
 from fsbench.report.table import Table, build_table
+from helpers.factories import make_record
 
 
 def test_rows_come_by_average_rank_and_those_without_one_last() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from factories import make_record
 from fsbench.records import Record, Validation
 from fsbench.report.differences import differences
 from fsbench.report.figures import file_name
 from fsbench.report.html import to_html
 from fsbench.report.table import Table, build_table
-from fsbench.stats import class_mean_ci
+from fsbench.stats.intervals import class_mean_ci
+from helpers.factories import make_record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "img"}

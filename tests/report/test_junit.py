@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from compared import record, write, write_all_verdicts
 from fsbench.compare import Comparison, Finding, compare
 from fsbench.report.junit import to_junit
+from helpers.compared import record, write, write_all_verdicts
 
 FOLDER = Path(__file__).parent
 # What readers of the format agree on: the attributes that an element must have, those that it may have, and what it

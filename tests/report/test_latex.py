@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from factories import make_record
 from fsbench.records import Record
 from fsbench.report.footnote import footnote
 from fsbench.report.latex import to_latex
 from fsbench.report.table import Table, build_table
+from helpers.factories import make_record
 
 FOLDER = Path(__file__).parent
 HOSTILE = [

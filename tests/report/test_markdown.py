@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from factories import make_record
+from fsbench.published.results import load_reported
 from fsbench.records import Record
-from fsbench.report import beside
+from fsbench.report import published
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import build_table
-from fsbench.reported import load_reported
+from helpers.factories import make_record
 
 FOLDER = Path(__file__).parent
 
@@ -148,7 +148,7 @@ def test_published_names_are_shown_literally(monkeypatch: pytest.MonkeyPatch) ->
     hostile = [
         replace(result, method="ProtoNet", backbone=name, source=name) for result in load_reported("omniglot")[:1]
     ]
-    monkeypatch.setattr(beside, "load_reported", lambda: hostile)
+    monkeypatch.setattr(published, "load_reported", lambda: hostile)
     text = _published(to_markdown(build_table(_known()), published=True))
     shown = r"\_a\_ &amp; 100 % # &lt;script&gt; \|"
     assert f"| ProtoNet, {shown} |" in text

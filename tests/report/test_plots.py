@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from factories import make_record
 from fsbench.report import plots as plots_module
 from fsbench.report.plots import plots
 from fsbench.report.table import build_table
+from helpers.factories import make_record
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import scoreatpercentile
 
-from factories import make_record
 from fsbench.errors import RecordError
-from fsbench.paired import pairwise_differences
 from fsbench.records import Record
 from fsbench.report.footnote import footnote
 from fsbench.report.table import Cell, RankRule, Row, Table, build_table
-from fsbench.stats import mean_ci
+from fsbench.stats.intervals import mean_ci
+from fsbench.stats.paired import pairwise_differences
+from helpers.factories import make_record
 
 RULES: tuple[RankRule, ...] = ("metadataset", "paired")
 LOW, MIDDLE, HIGH = (40, 42, 41, 43), (60, 66, 63, 69), (62, 68, 65, 69)

@@ -14,8 +14,8 @@ from fsbench.data.images import Box, Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source
 from fsbench.data.sources.originals import complete_listing, fetch, find_layout, read_lines
-from fsbench.data.tree import open_tree
 from fsbench.errors import DataError
+from fsbench.files.tree import open_tree
 
 __all__ = ["download", "original", "prepare"]
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
 from fsbench.data.pack import SPLITS, Prepared
-from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError, DataNotFoundError, UsageError
-from fsbench.files import sha256_json
-from fsbench.toml import parse_toml
+from fsbench.files.atomic import sha256_json
+from fsbench.files.toml import parse_toml
+from fsbench.files.tree import Tree, open_tree
 
 __all__ = ["SplitRule", "class_folders", "prepare", "read_rule"]
 

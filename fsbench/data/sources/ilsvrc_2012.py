@@ -17,7 +17,7 @@ from fsbench.data.card import Card, read_toml
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source
 from fsbench.data.specification import read_specification
-from fsbench.data.tree import open_tree
+from fsbench.files.tree import open_tree
 
 __all__ = ["original", "prepare", "train_images"]
 

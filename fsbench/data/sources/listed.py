@@ -20,9 +20,9 @@ from fsbench.data.images import RESAMPLING, Report, decoder_versions
 from fsbench.data.listing import FileImage, ImageItem, Listing
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.folder import class_folders
-from fsbench.data.sources.records import records_listing
-from fsbench.data.tree import open_tree
+from fsbench.data.sources.tfrecords import records_listing
 from fsbench.errors import DataError
+from fsbench.files.tree import open_tree
 
 __all__ = ["Original", "Splits", "arrange", "listed_source", "read_lists"]
 

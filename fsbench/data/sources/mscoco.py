@@ -16,8 +16,8 @@ from fsbench.data.images import Box
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source, read_lists
 from fsbench.data.sources.originals import compare, find_layout
-from fsbench.data.tree import open_tree
 from fsbench.errors import DataError
+from fsbench.files.tree import open_tree
 
 __all__ = ["InstanceImage", "original", "prepare"]
 

@@ -23,9 +23,9 @@ from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.listed import arrange
 from fsbench.data.sources.originals import compare, fetch
-from fsbench.data.sources.records import records_listing
-from fsbench.data.tree import Tree, open_tree
+from fsbench.data.sources.tfrecords import records_listing
 from fsbench.errors import DataError
+from fsbench.files.tree import Tree, open_tree
 
 __all__ = ["DRAWINGS", "Characters", "characters_of", "download", "prepare", "read_split"]
 

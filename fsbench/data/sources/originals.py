@@ -15,8 +15,8 @@ from fsbench.data.card import Card
 from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import read_lists
-from fsbench.data.tree import Tree
 from fsbench.errors import DataError
+from fsbench.files.tree import Tree
 
 __all__ = ["compare", "complete_listing", "fetch", "find_layout", "read_lines"]
 

@@ -13,12 +13,12 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from fsbench.data.arrays import open_array
 from fsbench.data.card import Card
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.pixels import PixelImage
 from fsbench.data.sources.listed import listed_source
 from fsbench.errors import DataError
+from fsbench.files.arrays import open_array
 
 __all__ = ["Drawings", "RowImage", "original", "prepare"]
 

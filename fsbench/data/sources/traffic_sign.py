@@ -16,8 +16,8 @@ from fsbench.data.card import Card
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source, read_lists
 from fsbench.data.sources.originals import complete_listing, find_layout, read_lines
-from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError
+from fsbench.files.tree import Tree, open_tree
 
 __all__ = ["original", "prepare"]
 

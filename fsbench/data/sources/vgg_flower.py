@@ -17,8 +17,8 @@ from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source, read_lists
 from fsbench.data.sources.originals import complete_listing, fetch, find_layout
-from fsbench.data.tree import Tree, open_tree
 from fsbench.errors import DataError
+from fsbench.files.tree import Tree, open_tree
 
 __all__ = ["LABELS_MD5", "download", "original", "prepare"]
 

@@ -1,0 +1,107 @@
+"""The options that say which part of a suite is meant, the same for every command that has them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fsbench.backbones.registry import BACKBONES
+
+__all__ = ["PROTOCOL", "selects_cells"]
+
+
+class _Names(click.ParamType[list[Any]]):
+    """Comma-separated names; the option may also be repeated."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        return [name.strip() for name in value.split(",") if name.strip()]
+
+
+class _Shots(_Names):
+    """Comma-separated positive integers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        names = super().convert(value, param, ctx)
+        if bad := [name for name in names if not re.fullmatch(r"0*[1-9][0-9]{0,5}", name)]:
+            self.fail(f"{bad[0]!r} is not a positive number of shots.", param, ctx)
+        return [int(name) for name in names]
+
+
+PROTOCOL = click.option(
+    "--protocol",
+    type=click.Choice(["fixed", "variable"]),
+    default="fixed",
+    show_default=True,
+    help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
+)
+_OPTIONS = (
+    click.option(
+        "--suite",
+        "suite_name",
+        default="glyphs",
+        show_default=True,
+        help="Name of a suite, or path of a TOML file.",
+    ),
+    click.option("--methods", type=_Names(), multiple=True, help="Rows to run, comma-separated; default all."),
+    click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all."),
+    PROTOCOL,
+    click.option("--backbone", type=click.Choice(BACKBONES), help="Instead of the suite's."),
+    click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels."),
+    click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's."),
+    click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0."),
+    click.option(
+        "--training-fraction",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Shorten every training to this fraction; the table is stamped so.",
+    ),
+    click.option("--deterministic", is_flag=True, help="Use only operations that are reproducible bit by bit."),
+)
+
+
+def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options; it takes the `suite` and the `options` that they make as its first two arguments.
+
+    A name or value that does not fit is an `FsbenchError` of the command.
+    """
+
+    @functools.wraps(command)
+    def selecting(
+        *,
+        suite_name: str,
+        methods: tuple[list[str], ...],
+        shots: tuple[list[int], ...],
+        protocol: str,
+        backbone: str | None,
+        image_size: int | None,
+        episodes: int | None,
+        seeds: int,
+        training_fraction: float,
+        deterministic: bool,
+        **others: Any,
+    ) -> None:
+        from fsbench.run.plan import Options, selected_rows
+        from fsbench.suite import check_number, load_suite
+
+        check_number(episodes)
+        suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size)
+        options = Options(
+            rows=tuple(name for names in methods for name in names),
+            variable=protocol == "variable",
+            shots=tuple(dict.fromkeys(shot for some in shots for shot in some)),
+            episodes=episodes,
+            seeds=seeds,
+            fraction=training_fraction,
+            deterministic=deterministic,
+        )
+        selected_rows(suite, options)
+        command(suite, options, **others)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), selecting)

@@ -1,0 +1,38 @@
+"""`fsbench report`: everything that records have to say, as a page and as the files of a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fsbench.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "report",
+]
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
+@click.option("--out", type=_FOLDER, help="Where to write; default DIR/report, if there is only one DIR.")
+def report(folders: tuple[Path, ...], out: Path | None) -> None:
+    """Write a report of the records of runs: a page, tables and plots.
+
+    Every DIR is the out folder of a run. The page index.html needs no other file and no network. Beside it lie
+    table.md, table.tex, table.json, table.csv, ranks.csv and differences.csv (paired, of all methods), and plots as PDF
+    and PNG; of several DIRs each has its own folder of these.
+    """
+    if out is None and len(folders) > 1:
+        raise UsageError(f"{len(folders)} folders have one page together; say with --out where to write it.")
+    from fsbench.report.write import write_everything
+
+    target = out or folders[0] / "report"
+    write_everything(folders, target)
+    click.echo(f"The page, and the tables and plots beside it: {target / 'index.html'}", err=True)

@@ -1,0 +1,1 @@
+"""The engine: trains and evaluates one model on a device."""

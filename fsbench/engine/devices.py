@@ -1,0 +1,61 @@
+"""Device, threads, determinism, memory allocation, and what is known of the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+import torch
+
+from fsbench.errors import DeviceError, unknown
+
+__all__ = ["cost_of_determinism", "pick_device", "tune_process"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
+
+
+def pick_device(choice: str) -> torch.device:
+    """The device for a choice of "auto", "cpu" or "cuda".
+
+    Raises:
+        DeviceError: CUDA is asked for and not there.
+    """
+    if choice == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if choice == "cpu":
+        return torch.device("cpu")
+    if choice != "cuda":
+        raise unknown("device", choice, ["auto", "cpu", "cuda"])
+    if not torch.cuda.is_available():
+        raise DeviceError("no CUDA device is available here; use --device cpu, or auto.")
+    return torch.device("cuda")
+
+
+def tune_process(*, deterministic: bool) -> None:
+    """Set what holds for the whole process.
+
+    Large activations come from glibc's heap instead of fresh pages, which would be faulted in anew in
+    every step (half of the time on a CPU). With `deterministic`, operations that are not reproducible bit
+    by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.allow_tf32 = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # nothing reads it
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def cost_of_determinism(device: torch.device) -> str:
+    """What `deterministic` gives up there, in a sentence."""
+    if device.type == "cpu":
+        return "Deterministic: on a CPU this costs no time."
+    return (
+        "Deterministic, and slower: no search for the fastest algorithms, no TF32, no replayed training steps, and "
+        "small batches of a fixed size in evaluation."
+    )

@@ -1,0 +1,174 @@
+"""One training step after another: in parts where memory asks for it, and replayed from a recording on a GPU."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from fsbench.engine.memory import halved
+from fsbench.engine.schedule import Schedule
+from fsbench.episodes.variable import VariableProtocol
+from fsbench.methods.base import Method
+from fsbench.tasks import Batch, Tasks
+
+__all__ = ["Recorder", "Stepper", "cuda_recorder"]
+
+Recorder: TypeAlias = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+
+_LOG = logging.getLogger("fsbench")
+_EAGER_STEPS = 3  # before recording: kernels are chosen and memory is laid out
+_CLOSE = 1e-2  # relative: losses that differ by rounding alone
+
+
+def cuda_recorder(method: Method, schedule: Schedule, device: torch.device) -> Recorder | None:
+    """What records a step there; None on a CPU, where shapes vary, and where bit-reproducibility is asked for."""
+    constant = not isinstance(schedule.protocol, VariableProtocol)
+    usable = device.type == "cuda" and method.replayable and constant
+    return _record if usable and not torch.are_deterministic_algorithms_enabled() else None
+
+
+class Stepper:
+    """Takes a method through the steps of a schedule: forward, backward, clipping, Adam.
+
+    The tasks of a separable method are done one by one on a CPU, where that is fastest and smallest, and
+    side by side on a GPU. A step on a GPU is hundreds of small kernels, and starting them one by one takes
+    longer than running them: after a few steps their sequence is recorded once (a CUDA graph) and from
+    then on replayed. A recording that does not repeat two eager steps is not used, and that is said.
+
+    Args:
+        method: On its device.
+        schedule: Rates, weight decay, clipping.
+        record: What records a step, or None to run every step eagerly.
+
+    Attributes:
+        optimiser: Adam, whose state belongs into checkpoints.
+        tasks_at_once: How many tasks of a separable method are done side by side.
+    """
+
+    def __init__(self, method: Method, schedule: Schedule, record: Recorder | None = None) -> None:
+        self._method, self._schedule, self._record = method, schedule, record
+        self._parameters = list(method.parameters())
+        device = self._parameters[0].device
+        on_gpu = device.type == "cuda"
+        self.optimiser = torch.optim.Adam(
+            self._parameters,
+            lr=torch.tensor(schedule.rate, device=device) if on_gpu else schedule.rate,
+            weight_decay=schedule.weight_decay,
+            capturable=on_gpu,
+        )
+        self.tasks_at_once = 1 if method.separable and not on_gpu else schedule.size
+        self._retried = not method.separable
+        self._eager_steps = 0
+        self._replay: Callable[[], Tensor] | None = None
+        self._data: Tasks | Batch
+
+    def __call__(self, data: Tasks | Batch, step: int) -> Tensor:
+        """Take a step, counted from 0; returns its loss, still on the device.
+
+        Raises:
+            DeviceError: The device has too little memory.
+        """
+        self._method.train()
+        self._set_rate(self._schedule.rate_at(step))
+        if self._record is not None and self._eager_steps == _EAGER_STEPS:
+            self._replay, self._record = self._recorded(data, self._record), None
+        if self._replay is not None:
+            for target, source in zip(_tensors(self._data), _tensors(data), strict=True):
+                target.copy_(source, non_blocking=True)
+            return self._replay().clone()
+        self._eager_steps += 1
+        return self._eager(data)
+
+    def _eager(self, data: Tasks | Batch) -> Tensor:
+        while True:
+            try:
+                return self._step(data)
+            except torch.OutOfMemoryError as error:
+                self.tasks_at_once = halved(self.tasks_at_once, "training tasks or images", self._retried, error)
+                self._retried = True
+
+    def _step(self, data: Tasks | Batch) -> Tensor:
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = []
+        for part, share in self._parts(data):
+            loss = self._method.loss(part) * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        if self._schedule.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._schedule.clip)
+        self.optimiser.step()
+        return torch.stack(losses).sum()
+
+    def _parts(self, data: Tasks | Batch) -> Iterator[tuple[Tasks | Batch, float]]:
+        """The parts that the data is done in, with their share of it."""
+        if not (self._method.separable and isinstance(data, Tasks)):
+            yield data, 1.0
+            return
+        for start in range(0, len(data), self.tasks_at_once):
+            part = data[start : start + self.tasks_at_once]
+            yield part, len(part) / len(data)
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # in place: a recording reads it there
+            else:
+                group["lr"] = rate
+
+    def _recorded(self, data: Tasks | Batch, record: Recorder) -> Callable[[], Tensor] | None:
+        """A recording of a step on data like this, or None if it cannot be made; nothing is trained meanwhile."""
+        self._data = copy.deepcopy(data)
+        before = [state.clone() for state in self._state()]
+        eager = [self._eager(self._data).item() for _ in range(2)]
+        self._restore(before)
+        try:
+            replay = record(lambda: self._step(self._data))
+            self._restore(before)
+            replayed = [replay().item() for _ in range(2)]
+        except RuntimeError as error:
+            _LOG.warning("%s: steps cannot be replayed (%s); all are eager.", self._method.label, error)
+            return None
+        finally:
+            self._restore(before)
+        if not all(math.isclose(*pair, rel_tol=_CLOSE) for pair in zip(eager, replayed, strict=True)):
+            _LOG.warning("%s: replayed losses %s, not %s; all steps are eager.", self._method.label, replayed, eager)
+            return None
+        return replay
+
+    def _state(self) -> list[Tensor]:
+        """All tensors that a step changes."""
+        adam = [value for state in self.optimiser.state.values() for value in state.values()]
+        return [*self._method.state_dict().values(), *adam]
+
+    def _restore(self, before: list[Tensor]) -> None:
+        for state, value in zip(self._state(), before, strict=True):
+            state.copy_(value)
+
+
+def _tensors(data: Tasks | Batch) -> list[Tensor]:
+    return [value for field in fields(data) if isinstance(value := getattr(data, field.name), Tensor)]
+
+
+def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """A step as a CUDA graph, after one on a stream aside, as PyTorch's notes on whole-network capture ask for."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return loss
+
+    return replay

@@ -1,0 +1,140 @@
+"""The image store: the images of one split on the device, from which tasks and batches are gathered in one step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fsbench.data.pack import Pack
+from fsbench.engine.augmentation import Floats, augment
+from fsbench.episodes.fixed import Block
+from fsbench.tasks import Batch, Tasks
+
+__all__ = ["ImageStore"]
+
+_NUMBERS_AT_ONCE = 1 << 20  # of gathered pixels: 4 MiB
+
+
+class ImageStore:
+    """The images of one split of a pack, as uint8: memory-mapped on the CPU, resident on a GPU.
+
+    Args:
+        pack: The pack.
+        split: Its split.
+        device: Where tasks are made.
+        mean: Of every channel, on the scale 0 to 1; subtracted.
+        std: Of every channel; divided by.
+    """
+
+    def __init__(
+        self, pack: Pack, split: str, device: torch.device, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        self.pack = pack
+        self.split = split
+        self.device = device
+        labels = np.asarray(pack.splits[split], dtype=np.int64)
+        self.indices = np.concatenate([np.arange(pack.first[c], pack.first[c] + pack.counts[c]) for c in labels])
+        self._class = np.repeat(np.arange(len(labels)), pack.counts[labels])
+        self._offset = int(self.indices[0])
+        self._rows = np.full(int(self.indices[-1]) + 1 - self._offset, -1)
+        self._rows[self.indices - self._offset] = np.arange(len(self.indices))
+        self._images: npt.NDArray[np.uint8] | Tensor = pack.images[self._offset : int(self.indices[-1]) + 1]
+        if device.type != "cpu":
+            self._images = torch.from_numpy(np.ascontiguousarray(self._images)).to(device)
+        self._channels = len(mean)
+        shape = (1, len(mean), 1, 1)
+        self._scale = (1 / (255 * torch.tensor(std, dtype=torch.float64))).float().view(shape).to(device)
+        self._shift = (torch.tensor(mean, dtype=torch.float64) / torch.tensor(std)).float().view(shape).to(device)
+
+    @property
+    def pixels(self) -> int:
+        """Height times width of an image."""
+        return self._images.shape[2] * self._images.shape[3]
+
+    @property
+    def classes(self) -> int:
+        """Classes in the split."""
+        return len(self.pack.splits[self.split])
+
+    def rows(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where images of this split, given by their indices in the pack, stand among `indices`."""
+        return self._rows[images - self._offset]
+
+    def narrowed(self, images: npt.NDArray[np.int64]) -> ImageStore:
+        """The same store as if the split had no images but these; the pixels are shared."""
+        store = copy.copy(self)
+        rows = np.unique(self.rows(images))
+        store.indices, store._class = self.indices[rows], self._class[rows]
+        store._rows = np.full_like(self._rows, -1)
+        store._rows[store.indices - self._offset] = np.arange(len(rows))
+        return store
+
+    def images(self, indices: npt.NDArray[np.int64], numbers: Floats | None = None) -> Tensor:
+        """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`; a grey image in every channel.
+
+        Channels come first, as they lie in the pack: bringing them last takes longer than all of the rest, and
+        the first convolution, whose weights have them last, does it in passing.
+
+        Args:
+            indices: Of images of this split.
+            numbers: Augment by these, from `fsbench.engine.augmentation.draw_numbers`; None: as they are.
+        """
+        rows = indices - self._offset
+        if isinstance(self._images, Tensor):
+            raw = self._images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+        else:
+            raw = torch.from_numpy(np.take(self._images, rows, axis=0))
+        images = raw.expand(-1, self._channels, -1, -1).to(torch.float32)
+        if numbers is not None:
+            images = augment(images.div_(255), numbers).mul_(255)
+        return images.mul_(self._scale).sub_(self._shift)
+
+    def tasks(self, episodes: Block, numbers: Sequence[Floats] | None = None) -> Tasks:
+        """The tasks of some episodes drawn from this pack; `numbers` augment the images of each, support first."""
+        support, query = episodes.support_images, episodes.query_images
+        own = None
+        if numbers is not None:
+            shots = support.shape[1]
+            own = np.concatenate([*(part[:shots] for part in numbers), *(part[shots:] for part in numbers)])
+        both = self.images(np.concatenate([support.ravel(), query.ravel()]), own)
+        shape = both.shape[1:]
+        return Tasks(
+            support=both[: support.size].view(*support.shape, *shape),
+            support_labels=self.tensor(episodes.support_labels),
+            query=both[support.size :].view(*query.shape, *shape),
+            query_labels=self.tensor(episodes.query_labels),
+            way=episodes.way,
+        )
+
+    def stream(
+        self, episodes: Block, size: int, begin: int = 0, numbers: Callable[[int, int], Floats] | None = None
+    ) -> Iterator[Tasks]:
+        """The tasks of some episodes, `size` at a time; those of small images are gathered for many times at once.
+
+        Args:
+            episodes: Drawn from this pack.
+            size: Tasks at a time.
+            begin: The number of the first of the episodes.
+            numbers: From the number of an episode and of its images to what augments them; None: as they are.
+        """
+        images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
+        times = max(1, _NUMBERS_AT_ONCE // (size * images * self._channels * self.pixels))
+        for start in range(0, len(episodes), times * size):
+            part = episodes[start : start + times * size]
+            own = numbers and [numbers(begin + start + index, images) for index in range(len(part))]
+            gathered = self.tasks(part, own)
+            for first in range(0, len(gathered), size):
+                yield gathered[first : first + size]
+
+    def batch(self, positions: npt.NDArray[np.int64], numbers: Floats | None = None) -> Batch:
+        """The images at some positions within the split, with their class within the split as label."""
+        return Batch(self.images(self.indices[positions], numbers), self.tensor(self._class[positions]))
+
+    def tensor(self, array: npt.NDArray[np.int64]) -> Tensor:
+        """Integers as a tensor on the device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)

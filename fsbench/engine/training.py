@@ -1,0 +1,172 @@
+"""Training: the episodic and the batch loop, as one loop over addressed steps that can stop anywhere."""
+
+from __future__ import annotations
+
+import math
+import time
+import typing
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fsbench.engine.batches import training_data
+from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
+from fsbench.engine.evaluation import asked_counts, correct_counts
+from fsbench.engine.schedule import Schedule
+from fsbench.engine.steps import Stepper, cuda_recorder
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.sampler import AnyEpisodes
+from fsbench.errors import TrainingError
+from fsbench.methods.base import Method
+from fsbench.records import TrainingSummary, Validation
+
+__all__ = ["Watcher", "load_trained", "train"]
+
+_SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
+
+
+class Watcher(typing.Protocol):
+    """Who is told how a training goes."""
+
+    def __call__(self, step: int, loss: float, accuracy: float | None) -> None:
+        """Steps taken, training loss, and accuracy in percent if the validation episodes were looked at."""
+
+
+@dataclass
+class _Progress:
+    """What a training knows beside its tensors; it stands in the checkpoint's header."""
+
+    step: int = 0
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def exhausted(self, schedule: Schedule) -> bool:
+        """Whether there is nothing left to do: all steps taken, or no new best for `patience` looks."""
+        stale = sum(look["step"] > self.best_step for look in self.history)
+        return self.step >= schedule.steps or (schedule.patience is not None and stale >= schedule.patience)
+
+
+def load_trained(path: Path, method: Method) -> TrainingSummary | None:
+    """Load the kept weights of a finished training into a method; None when there is no finished one.
+
+    Raises:
+        RecordError: The checkpoint is damaged.
+    """
+    found = load_checkpoint(path)
+    if found is None or "summary" not in found[1]:
+        return None
+    method.load_state_dict(found[0])
+    return TrainingSummary(**found[1]["summary"])
+
+
+def train(
+    method: Method,
+    schedule: Schedule,
+    stores: Sequence[ImageStore],
+    validation: tuple[ImageStore, AnyEpisodes],
+    path: Path,
+    watcher: Watcher,
+) -> TrainingSummary:
+    """Train a method, keep the weights that did best on the validation episodes, and load them into it.
+
+    The state is saved at every look at the validation episodes. A training that was stopped goes on from
+    there and ends with the same weights: every step's data has an address, and nothing else is random.
+
+    Args:
+        method: With the weights to start from, on the device of the stores.
+        schedule: What to do.
+        stores: The training images of every source.
+        validation: The validation images and episodes.
+        path: The checkpoint: gone on from if it is there, and rewritten.
+        watcher: Told how it goes.
+
+    Returns:
+        What the records say of the training.
+
+    Raises:
+        RecordError: The checkpoint is damaged.
+        TrainingError: The loss is not finite.
+        DeviceError: The device has too little memory.
+        OutputError: The checkpoint cannot be written.
+        DataError: The images were changed meanwhile.
+    """
+    take_step = Stepper(method, schedule, cuda_recorder(method, schedule, stores[0].device))
+    progress, best = _resume(path, method, take_step.optimiser)
+    losses: list[Tensor] = []
+    reported = time.monotonic()
+    data = training_data(schedule, stores, progress.step)
+    while not progress.exhausted(schedule):
+        losses.append(take_step(next(data), progress.step))
+        progress.step += 1
+        if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
+            loss = torch.stack(losses).mean().item()
+            if not math.isfinite(loss):
+                raise TrainingError(f"the loss is not finite at step {progress.step}; lower the learning rate.")
+            accuracy = _accuracy(method, *validation)
+            progress.history.append({"step": progress.step, "loss": loss, "accuracy": accuracy})
+            if accuracy > progress.best_accuracy:
+                progress.best_step, progress.best_accuracy = progress.step, accuracy
+                best = {name: value.clone() for name, value in method.state_dict().items()}
+            _check_unchanged(stores, validation[0])
+            _save(path, method, take_step.optimiser, best, progress)
+            losses = []
+            watcher(progress.step, loss, accuracy)
+        elif time.monotonic() - reported >= _SECONDS_A_REPORT:
+            watcher(progress.step, losses[-1].item(), None)
+            reported = time.monotonic()
+    method.load_state_dict(best)
+    summary = TrainingSummary(
+        steps=progress.step,
+        planned_steps=schedule.steps,
+        best_step=progress.best_step,
+        best_accuracy=progress.best_accuracy,
+        stopped_early=progress.step < schedule.steps,
+        parameters=sum(weight.numel() for weight in method.parameters()),
+        history=[Validation(**look) for look in progress.history],
+    )
+    save_checkpoint(path, best, {"summary": summary.model_dump()})
+    return summary
+
+
+def _check_unchanged(stores: Sequence[ImageStore], looked_at: ImageStore) -> None:
+    for store in (*stores, looked_at):
+        store.pack.check_unchanged()
+
+
+def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float:
+    """Mean accuracy on the validation episodes, percent."""
+    return float(100.0 * (correct_counts(method, store, episodes) / asked_counts(episodes)).mean())
+
+
+def _save(
+    path: Path, method: Method, optimiser: torch.optim.Adam, best: dict[str, Tensor], progress: _Progress
+) -> None:
+    tensors = {f"model.{name}": value for name, value in method.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+    save_checkpoint(path, tensors, {"progress": asdict(progress)})
+
+
+def _resume(path: Path, method: Method, optimiser: torch.optim.Adam) -> tuple[_Progress, dict[str, Tensor]]:
+    """Load an unfinished training into method and optimiser; return its progress and its best weights."""
+    found = load_checkpoint(path)
+    if found is None:
+        return _Progress(), {}
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
+    adam: dict[int, dict[str, Tensor]] = {}
+    for key, value in found[0].items():
+        group, _, name = key.partition(".")
+        if group == "adam":
+            index, _, name = name.partition(".")
+            adam.setdefault(int(index), {})[name] = value
+        else:
+            groups[group][name] = value
+    method.load_state_dict(groups["model"])
+    optimiser.load_state_dict({"state": adam, "param_groups": optimiser.state_dict()["param_groups"]})
+    return _Progress(**found[1]["progress"]), groups["best"]

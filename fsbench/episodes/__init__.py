@@ -1,0 +1,1 @@
+"""Episodes: addressed, seeded draws of indices into packs, in NumPy alone."""

@@ -1,0 +1,1 @@
+"""Files: the one atomic writer, and readers of what nobody vouches for."""

@@ -1,0 +1,1 @@
+"""Results that others published, each with its source."""

@@ -1,0 +1,194 @@
+"""The files of a finished table: Markdown to read, CSV to work with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsbench.errors import RecordError, UsageError
+from fsbench.files.atomic import write_atomic
+from fsbench.methods.registry import METHODS
+from fsbench.records import Record, read_record, reading_many
+from fsbench.report.markdown import to_markdown
+from fsbench.report.table import RankRule, Table, build_table
+from fsbench.suite import list_suites
+
+if TYPE_CHECKING:
+    from fsbench.episodes.streams import Integers
+    from fsbench.records import Record
+    from fsbench.report.episodes import Sheet
+    from fsbench.report.table import Column, Table
+
+__all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_everything", "write_reports"]
+
+TABLE_COLUMNS = (
+    "suite",
+    "method",
+    "backbone",
+    "train_source",
+    "test_source",
+    "way",
+    "shot",
+    "queries",
+    "episodes",
+    "mean",
+    "ci95",
+    "rank",
+    "transductive",
+    "train_seed",
+    "episode_set",
+)
+RANK_COLUMNS = ("method", "average_rank")
+
+
+def records_in(folder: Path) -> list[Record]:
+    """All records in a folder, ordered: rows as in `fsbench methods`, sources as in a suite that comes with fsbench.
+
+    What is in neither comes after these, by name.
+
+    Raises:
+        RecordError: There is none, or one is damaged.
+    """
+    with reading_many():
+        records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    if not records:
+        raise RecordError(f"there are no records in {folder}; run a suite with --out {folder.parent} first.")
+    methods = [info.name for info in METHODS]
+    sources = {suite.name: suite.sources.test for suite in list_suites()}
+
+    def place(record: Record) -> tuple[int, int]:
+        identity = record.identity
+        return _place(identity.method, methods), _place(identity.source, sources.get(identity.suite, []))
+
+    return sorted(records, key=place)
+
+
+def write_reports(
+    records: Sequence[Record],
+    out: Path,
+    missing: Sequence[str] = (),
+    *,
+    rule: RankRule = "metadataset",
+    ranks: bool = False,
+) -> Table:
+    """Write `table.md`, `table.csv` and `ranks.csv` into a folder.
+
+    `table.csv` has one line a record: `TABLE_COLUMNS`, accuracies in percent, `rank` that of the row and
+    empty where it has none; way, shot and queries are empty where they vary. `ranks.csv` has the rows that
+    are ranked in every column.
+
+    Args:
+        records: What was measured, of one suite.
+        out: The folder; it is created.
+        missing: Why planned cells have no record, a sentence each.
+        rule: Of the ranks, as in `build_table`.
+        ranks: For `table.md`, as in `to_markdown`.
+
+    Returns:
+        The table.
+
+    Raises:
+        RecordError: The records do not belong into one table.
+        OutputError: The folder cannot be written.
+    """
+    table = build_table(records, missing=missing, ranks=rule)
+    averages = ([row.name, _number(row.average_rank)] for row in table.rows if row.average_rank is not None)
+    write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
+    write_atomic(out / "table.csv", _csv(TABLE_COLUMNS, _table_lines(table)))
+    write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, averages))
+    return table
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def _table_lines(table: Table) -> Iterator[list[object]]:
+    places = ((row, cell, record) for row in table.rows for cell in row.cells if cell for record in cell.records)
+    for row, cell, record in places:
+        identity = record.identity
+        yield [
+            identity.suite,
+            row.name,
+            row.backbone,
+            "+".join(identity.train_sources),
+            identity.source,
+            identity.way,
+            identity.shot,
+            identity.queries,
+            identity.episodes,
+            _number(record.mean),
+            _number(record.ci95),
+            "" if cell.rank is None else _number(cell.rank),
+            str(row.transductive).lower(),
+            identity.train_seed,
+            identity.episode_set,
+        ]
+
+
+def _number(value: float) -> str:
+    return repr(round(value, 6))
+
+
+def _csv(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
+    return text.getvalue()
+
+
+def write_everything(folders: Sequence[Path], out: Path) -> None:
+    """Write the report of one run or of several; what it holds depends on their records and the packs in the cache.
+
+    Args:
+        folders: The out folders of runs.
+        out: Where to write; of several runs the tables and plots go into a folder each.
+
+    Raises:
+        RecordError: A folder holds no records, or damaged ones, or ones that do not belong into one table.
+        UsageError: Two folders hold results of one suite and have the same name.
+        OutputError: The folder cannot be written.
+    """
+    from fsbench.report.differences import differences_to_csv
+    from fsbench.report.episodes import contact_sheets, episode_classes
+    from fsbench.report.html import to_html
+    from fsbench.report.json import to_json
+    from fsbench.report.latex import to_latex
+    from fsbench.report.plots import plots
+    from fsbench.report.write import records_in, write_reports
+
+    runs = _titled({folder: records_in(folder / "records") for folder in folders})
+    tables: dict[str, Table] = {}
+    sheets: dict[Column, tuple[Sheet, ...] | str] = {}
+    classes: dict[Column, tuple[Integers, ...] | str] = {}
+    for title, records in runs.items():
+        place = out / _file_name(title) if len(runs) > 1 else out
+        tables[title] = table = write_reports(records, place)
+        sheets |= contact_sheets(table)
+        classes |= episode_classes(table)
+        write_atomic(place / "table.tex", to_latex(table))
+        write_atomic(place / "table.json", to_json(table))
+        write_atomic(place / "differences.csv", differences_to_csv(table))
+        for name, content in plots(table).items():
+            write_atomic(place / "plots" / name, content)
+    write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes))
+
+
+def _titled(runs: Mapping[Path, Sequence[Record]]) -> dict[str, Sequence[Record]]:
+    """The runs by suite, and by suite and folder where several are of one suite."""
+    suites = [records[0].identity.suite for records in runs.values()]
+    titled: dict[str, Sequence[Record]] = {}
+    for suite, (folder, records) in zip(suites, runs.items(), strict=True):
+        title = suite if suites.count(suite) == 1 else f"{suite} ({folder.resolve().name})"
+        if _file_name(title) in map(_file_name, titled):
+            raise UsageError(f"two of the folders would both be called {title!r} in the report; rename one of them.")
+        titled[title] = records
+    return titled
+
+
+def _file_name(title: str) -> str:
+    """A title as the name of a folder."""
+    return re.sub(r"[^\w-]+", "-", title).strip("-").lower() or "table"

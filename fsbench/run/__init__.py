@@ -1,0 +1,1 @@
+"""A run: carries out a suite, from its material to the records."""

@@ -1,0 +1,121 @@
+"""Jobs: the parts that the work of a run is cut into, and the order in which other processes are given them.
+
+A job is to train a model, or to evaluate one on one test source. Jobs meet in the out folder, where they find
+checkpoints and leave records, as runs that were stopped do; so what is done where changes no number.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fsbench.errors import ExecutorError
+from fsbench.progress import open_progress
+from fsbench.run.plan import Cell, Training
+from fsbench.run.worker import Order, Worker
+
+__all__ = ["Job", "Pool", "by_training", "carry_out", "do"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """To train a model, or to evaluate it on a source.
+
+    Attributes:
+        training: Its id.
+        source: The test source, or None to train.
+        training_seconds: How long it was trained just now.
+    """
+
+    training: str
+    source: str | None = None
+    training_seconds: float = 0.0
+
+
+class Pool(Protocol):
+    """Processes that take jobs."""
+
+    @property
+    def slots(self) -> float:
+        """How many jobs it is given at once."""
+
+    def submit(self, job: Job) -> Any:
+        """Have `do` do a job; returns a handle."""
+
+    def wait(self, handles: Sequence[Any]) -> tuple[Any, float]:
+        """Wait until one of some jobs is done; returns its handle and what `do` returned."""
+
+
+def by_training(cells: Sequence[Cell]) -> dict[str, tuple[Training, dict[str, list[Cell]]]]:
+    """Trainings by their ids, each with its cells by test source."""
+    groups: dict[str, tuple[Training, dict[str, list[Cell]]]] = {}
+    for cell in cells:
+        _, of_sources = groups.setdefault(cell.training.id, (cell.training, {}))
+        of_sources.setdefault(cell.identity.source, []).append(cell)
+    return groups
+
+
+def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
+    """Have a pool do what some cells need, each job after those that it builds upon; yield each cell when it is done.
+
+    Raises:
+        FsbenchError: What a job ended with.
+    """
+    groups = by_training(cells)
+    waiting = {key: training for key, (training, _) in groups.items()}
+    untrained, ready, running = set(groups), deque[Job](), dict[Any, Job]()
+    while waiting or ready or running:
+        for key, training in list(waiting.items()):
+            if training.start is None or training.start.id not in untrained:
+                ready.append(Job(key))
+                del waiting[key]
+        while ready and len(running) < pool.slots:
+            job = ready.popleft()
+            running[pool.submit(job)] = job
+        handle, seconds = pool.wait(list(running))
+        job = running.pop(handle)
+        of_sources = groups[job.training][1]
+        if job.source is None:
+            untrained.remove(job.training)
+            ready.extendleft(Job(job.training, source, seconds) for source in reversed(of_sources))
+        else:
+            yield from of_sources[job.source]
+
+
+_worker: Worker | None = None  # of this process, which does jobs of one order only
+
+
+def do(order: Order, folder: Path, job: Job) -> float:
+    """Do a job of an order that was given in a folder; returns the seconds that a training took.
+
+    Raises:
+        FsbenchError: Anything that its reader can mend; what was finished is kept.
+    """
+    global _worker
+    if _worker is None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise ExecutorError(
+                f"the machine {platform.node()} does not see the folder {folder}; run in a folder that all nodes share."
+            ) from error
+        _worker = Worker(order, functools.partial(print, file=sys.stderr, flush=True))
+    cells = [cell for cell in _worker.plan if cell.training.id == job.training]
+    cells = [cell for cell in cells if job.source in (None, cell.identity.source)]
+    if not cells:
+        raise ExecutorError(
+            f"the machine {platform.node()} makes another plan of this run; give it the same fsbench, packs and "
+            "methods."
+        )
+    with open_progress(len(cells), live=False) as progress:
+        if job.source is None:
+            return _worker.train(cells[0].training, progress)
+        _worker.evaluate(cells, job.training_seconds, progress)
+        return 0.0

@@ -1,0 +1,135 @@
+"""What a run is made on: the packs of its sources, and the test episodes of every column of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fsbench.data.pack import Pack
+from fsbench.data.prepare import ensure_pack
+from fsbench.episodes.files import EpisodeFile
+from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.sampler import Sampler
+from fsbench.episodes.variable import VariableProtocol
+from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError, unknown
+from fsbench.run.plan import EpisodeSet, Options, protocols_of
+from fsbench.suite import Suite
+
+__all__ = ["Columns", "open_columns"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The material of a run.
+
+    Attributes:
+        packs: The pack of every source that is there.
+        episode_sets: Test source and episodes of every column.
+        absent: The sources of the suite that are left out, each with the reason.
+    """
+
+    packs: Mapping[str, Pack]
+    episode_sets: Sequence[tuple[str, EpisodeSet]]
+    absent: Mapping[str, str]
+
+
+def open_columns(
+    suite: Suite,
+    options: Options,
+    *,
+    data_root: Path | None,
+    episode_file: EpisodeFile | None,
+    report: Callable[[str], None],
+) -> Columns:
+    """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
+
+    Args:
+        suite: What to measure.
+        options: What to change of it.
+        data_root: Where the sources' files lie, if a pack is not yet prepared.
+        episode_file: Test on these episodes, and on no others.
+        report: Called with a line now and then.
+
+    Raises:
+        DataNotFoundError: A source is not there that the suite does not do without.
+        DataError: The files of a source are damaged, or have other channels than the suite.
+        EpisodeError: A source cannot give the episodes, and the suite does not do without it.
+        UsageError: The episode file does not fit the suite or the options.
+    """
+    opener = _Opener(suite, options, data_root, report)
+    packs = opener.packs()
+    if episode_file is None:
+        episode_sets = opener.drawn(packs)
+    else:
+        episode_sets = [(episode_file.source, opener.read(packs, episode_file))]
+    return Columns(packs, episode_sets, opener.absent)
+
+
+class _Opener:
+    """Opens one source after the other, and remembers which are left out."""
+
+    def __init__(self, suite: Suite, options: Options, data_root: Path | None, report: Callable[[str], None]) -> None:
+        self._suite, self._options, self._data_root, self._report = suite, options, data_root, report
+        self.absent: dict[str, str] = {}
+
+    def packs(self) -> dict[str, Pack]:
+        """The packs of the sources that are there."""
+        suite, sources = self._suite, self._suite.sources
+        packs = {}
+        for source in dict.fromkeys([*sources.train, *sources.test]):
+            try:
+                pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root, report=self._report)
+            except DataNotFoundError as error:
+                self._leave_out(source, "its files are not there", error)
+                continue
+            if pack.images.shape[1] not in (1, suite.images.channels):
+                raise DataError(
+                    f"{source} has {pack.images.shape[1]} channels, but the suite {suite.name} asks for "
+                    f"{suite.images.channels}; change images.channels, mean and std in the suite."
+                )
+            packs[source] = pack
+        if (needed := sources.validation or sources.train[0]) not in packs:
+            raise DataNotFoundError(
+                f"the suite {suite.name} validates on {needed}, whose files are not there; run "
+                f"`fsbench data prepare {needed}` to read what it needs."
+            )
+        return packs
+
+    def drawn(self, packs: Mapping[str, Pack]) -> list[tuple[str, EpisodeSet]]:
+        """Test source and episodes of every column, as the suite says."""
+        rules, columns = self._suite.episodes.rules, []
+        for source in (source for source in self._suite.sources.test if source in packs):
+            try:
+                columns += [
+                    (source, EpisodeSet.drawn(Sampler(packs[source], protocol, rules), protocol))
+                    for protocol in protocols_of(self._suite, self._options)
+                ]
+            except EpisodeError as error:
+                self._leave_out(source, str(error).rstrip("."), error)
+        if not columns:
+            raise DataNotFoundError(f"no test source of the suite {self._suite.name} is there; add the files of one.")
+        return columns
+
+    def read(self, packs: Mapping[str, Pack], file: EpisodeFile) -> EpisodeSet:
+        """The episodes of a file, or as many of the first ones as are asked for."""
+        suite, options, protocol = self._suite, self._options, file.protocol
+        if file.source not in suite.sources.test:
+            raise unknown(f"test source of the suite {suite.name}", file.source, suite.sources.test)
+        if file.source not in packs:
+            raise DataNotFoundError(f"the episodes are of {file.source}, whose files are not there; add them.")
+        kind = "variable" if isinstance(protocol, VariableProtocol) else "fixed"
+        if options.variable != (kind == "variable"):
+            raise UsageError(f"the episode file holds episodes of {kind} shots; say --protocol {kind}.")
+        if isinstance(protocol, Protocol) and options.shots and protocol.shot not in options.shots:
+            raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
+        file.check(packs[file.source])
+        number = min(options.episodes or len(file.episodes), len(file.episodes))
+        tracks = Sampler(packs[file.source], protocol, suite.episodes.rules).tracks
+        return EpisodeSet(replace(protocol, episodes=number), file.episodes[:number], file.sampler, tracks)
+
+    def _leave_out(self, source: str, reason: str, error: FsbenchError) -> None:
+        if self._suite.sources.absent == "error":
+            raise error
+        self.absent[source] = reason
+        self._report(f"{source} is left out: {error}")

@@ -1,0 +1,304 @@
+"""The plan of a run: from a suite to trainings and cells, each with everything that can change its numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from fsbench.data.pack import Pack
+from fsbench.engine.schedule import Schedule
+from fsbench.episodes.fixed import SAMPLER, Protocol
+from fsbench.episodes.sampler import AnyEpisodes, AnyProtocol, Sampler
+from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
+from fsbench.episodes.variable import VariableProtocol
+from fsbench.errors import SuiteError, unknown
+from fsbench.files.atomic import sha256_json
+from fsbench.methods.registry import revision_of
+from fsbench.records import CellIdentity
+from fsbench.suite import BatchTraining, Row, Suite, at_shot
+
+if TYPE_CHECKING:
+    from fsbench.methods.base import Method
+
+__all__ = ["Cell", "EpisodeSet", "Options", "Training", "make_plan", "protocols_of", "selected_rows"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run changes of its suite.
+
+    Attributes:
+        rows: Rows to run, or all.
+        variable: Meta-Dataset's variable ways and shots, in training, validation and test, instead of the suite's.
+        shots: Shots to run, or all.
+        episodes: Test episodes, or as many as the suite says.
+        seeds: Training seeds 0 to seeds - 1.
+        fraction: Of the suite's training length.
+        deterministic: Only operations that are reproducible bit by bit.
+    """
+
+    rows: tuple[str, ...] = ()
+    variable: bool = False
+    shots: tuple[int, ...] = ()
+    episodes: int | None = None
+    seeds: int = 1
+    fraction: float = 1.0
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train: a method on one or more sources at a shot with a seed.
+
+    Attributes:
+        id: SHA-256 of everything that can change its weights.
+        row: The suite's row that defines it.
+        method: The method's name.
+        params: Its hyper-parameters at this shot.
+        sources: The training sources.
+        validation_source: The source of the validation episodes.
+        shot: Of the training episodes; None when training on batches, or on variable shots.
+        schedule: How it goes.
+        validation: The validation episodes.
+        start: The training whose backbone it starts from, or None.
+    """
+
+    id: str
+    row: str
+    method: str
+    params: dict[str, Any]
+    sources: tuple[str, ...]
+    validation_source: str
+    shot: int | None
+    schedule: Schedule
+    validation: AnyProtocol
+    start: Training | None
+
+    @property
+    def name(self) -> str:
+        """A readable file name that no other training has."""
+        sources = "+".join(self.sources) if len(self.sources) == 1 else f"{len(self.sources)}sources"
+        shot = "" if self.shot is None else f"-{self.shot}shot"
+        return f"{self.row}-{sources.replace(':', '-')}{shot}-seed{self.schedule.seed}-{self.id[:12]}"
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """The test episodes of one source and protocol, and where they come from.
+
+    Attributes:
+        protocol: How they were drawn.
+        episodes: They.
+        sampler: The sampler's version.
+        tracks: Whether support and query may share a track; None for a source without tracks.
+        left_out: Classes that have too few images for them.
+    """
+
+    protocol: AnyProtocol
+    episodes: AnyEpisodes
+    sampler: str = SAMPLER
+    tracks: Literal["apart", "shared", "unknown"] | None = None
+    left_out: int = 0
+
+    @classmethod
+    def drawn(cls, sampler: Sampler, protocol: AnyProtocol) -> EpisodeSet:
+        """The episodes of a protocol from its sampler.
+
+        Raises:
+            EpisodeError: There are too few classes, or a class has too few images or tracks.
+        """
+        return cls(protocol, sampler.draw(), sampler.version, sampler.tracks, sampler.left_out)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number to measure: a training, evaluated as a row on the test episodes of a source and shot."""
+
+    identity: CellIdentity
+    label: str
+    training: Training
+    episode_set: EpisodeSet
+
+
+def selected_rows(suite: Suite, options: Options) -> list[str]:
+    """The rows of a suite that a run wants, in the suite's order.
+
+    Raises:
+        UsageError: A row is wanted that the suite does not have.
+    """
+    for row in options.rows:
+        if row not in suite.methods:
+            raise unknown(f"method of the suite {suite.name}", row, suite.methods)
+    return [row for row in suite.methods if row in options.rows or not options.rows]
+
+
+def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
+    """How the test episodes of a suite are drawn, for every column of one source."""
+    wanted = suite.episodes
+    number = options.episodes or wanted.number
+    if options.variable:
+        return [VariableProtocol("test", number, wanted.seed)]
+    shots = options.shots or wanted.shots
+    return [Protocol("test", wanted.way, shot, wanted.queries, number, wanted.seed) for shot in shots]
+
+
+def make_plan(
+    suite: Suite,
+    options: Options,
+    methods: Mapping[str, type[Method]],
+    packs: Mapping[str, Pack],
+    episode_sets: Sequence[tuple[str, EpisodeSet]],
+) -> list[Cell]:
+    """The cells of a run, those of one training side by side.
+
+    Args:
+        suite: What to measure.
+        options: What the run changes of it.
+        methods: The class of every method by its name.
+        packs: The pack of every source; a training source without one is left out.
+        episode_sets: Test source and episodes of every column.
+
+    Raises:
+        UsageError: A row is wanted that the suite does not have.
+        SuiteError: A value is not given for a shot, or a row cannot train on variable shots.
+    """
+    planner = _Planner(suite, options, methods, packs)
+    cells: dict[str, list[Cell]] = {}
+    for seed in range(options.seeds):
+        for row in selected_rows(suite, options):
+            for source, episode_set in episode_sets:
+                cell = planner.cell(row, seed, source, episode_set)
+                cells.setdefault(cell.training.id, []).append(cell)
+    return list(itertools.chain.from_iterable(cells.values()))
+
+
+class _Planner:
+    """What the trainings and cells of one plan share."""
+
+    def __init__(
+        self, suite: Suite, options: Options, methods: Mapping[str, type[Method]], packs: Mapping[str, Pack]
+    ) -> None:
+        self._suite, self._options, self._methods, self._packs = suite, options, methods, packs
+        self._sources = tuple(source for source in suite.sources.train if source in packs)
+
+    def training(self, row: str, test_shot: int | None, seed: int) -> Training:
+        """The training whose model a row tests at a shot; at variable shots, None."""
+        suite, owner = self._suite, self._suite.methods[row]
+        spec = owner.training
+        assert not isinstance(spec, str)  # the suite's own validation
+        episodic = not isinstance(spec, BatchTraining)
+        shot = test_shot if episodic or test_shot is None else 1
+
+        def value(name: str) -> Any:
+            return at_shot(getattr(spec, name), shot, f"methods.{row}.training.{name}")
+
+        def shortened(name: str) -> Any:
+            steps = value(name)
+            return steps and max(1, round(steps * self._options.fraction))
+
+        if test_shot is None and episodic and value("tasks") != 1:
+            raise SuiteError(
+                f"methods.{row}.training.tasks is {value('tasks')}, but tasks of variable shots are taken one a step; "
+                "set it to 1."
+            )
+        schedule = Schedule(
+            protocol=self._protocol("train", shot, seed, 0, value) if episodic else None,
+            size=value("tasks" if episodic else "batch"),
+            seed=seed,
+            steps=shortened("steps"),
+            rate=value("rate"),
+            halve_every=shortened("halve_every"),
+            weight_decay=spec.weight_decay,
+            clip=spec.clip,
+            validate_every=shortened("validate_every"),
+            patience=spec.patience,
+            augment=spec.augment,
+            rules=suite.episodes.rules,
+        )
+        looked_at = suite.validation
+        validation = self._protocol(
+            "val", shot, looked_at.seed, looked_at.number, lambda name: getattr(suite.episodes, name)
+        )
+        validation_source = suite.sources.validation or self._sources[0]
+        start = None if owner.start is None else self.training(owner.start, test_shot, seed)
+        params = _params(row, owner, shot)
+        content = {
+            "method": owner.method,
+            "revision": revision_of(owner.method, self._methods[owner.method]),
+            "params": params,
+            "backbone": suite.backbone.model_dump(),
+            "images": suite.images.model_dump(),
+            "packs": [self._packs[source].digest for source in self._sources],
+            "validation_pack": self._packs[validation_source].digest,
+            "samplers": [SAMPLER, VARIABLE_SAMPLER],
+            "schedule": asdict(schedule),
+            "validation": asdict(validation),
+            "start": start and start.id,
+            "deterministic": self._options.deterministic,
+        }
+        return Training(
+            id=sha256_json(content),
+            row=row,
+            method=owner.method,
+            params=params,
+            sources=self._sources,
+            validation_source=validation_source,
+            shot=shot if episodic else None,
+            schedule=schedule,
+            validation=validation,
+            start=start,
+        )
+
+    def cell(self, row: str, seed: int, source: str, episode_set: EpisodeSet) -> Cell:
+        """A row on the episodes of a test source."""
+        suite, options = self._suite, self._options
+        entry, protocol, pack = suite.methods[row], episode_set.protocol, self._packs[source]
+        method = self._methods[entry.method]
+        way, shot, queries = (
+            (protocol.way, protocol.shot, protocol.queries) if isinstance(protocol, Protocol) else (None, None, None)
+        )
+        training = self.training(suite.trained_as(row), shot, seed)
+        identity = CellIdentity(
+            suite=suite.name,
+            row=row,
+            method=entry.method,
+            method_revision=revision_of(entry.method, method),
+            params=_params(row, entry, shot),
+            transductive=method.transductive,
+            backbone=suite.backbone.model_dump(),
+            images=suite.images.model_dump(mode="json"),
+            training=training.id,
+            train_sources=list(training.sources),
+            train_shot=training.shot,
+            train_seed=training.schedule.seed,
+            training_fraction=options.fraction,
+            source=source,
+            pack=pack.digest,
+            partial=pack.partial,
+            split=protocol.split,
+            way=way,
+            shot=shot,
+            queries=queries,
+            episodes=protocol.episodes,
+            episode_seed=protocol.seed,
+            sampler=episode_set.sampler,
+            episode_set=episode_set.episodes.digest,
+            deterministic=options.deterministic,
+            tracks=episode_set.tracks,
+            classes_left_out=episode_set.left_out,
+            initialised_from=training.start and training.start.row,
+        )
+        return Cell(identity, entry.label or method.label, training, episode_set)
+
+    def _protocol(
+        self, split: str, shot: int | None, seed: int, number: int, value: Callable[[str], Any]
+    ) -> AnyProtocol:
+        if shot is None:
+            return VariableProtocol(split, number, seed)
+        return Protocol(split, value("way"), shot, value("queries"), number, seed)
+
+
+def _params(name: str, row: Row, shot: int | None) -> dict[str, Any]:
+    return {key: at_shot(value, shot, f"methods.{name}.params.{key}") for key, value in row.params.items()}

@@ -1,0 +1,69 @@
+"""Carries out a plan: looks what is finished, has the rest done, writes records and tables."""
+
+from __future__ import annotations
+
+import sys
+
+from fsbench.engine.devices import cost_of_determinism
+from fsbench.errors import ExecutorError
+from fsbench.files.atomic import make_folder
+from fsbench.progress import open_progress
+from fsbench.records import Record, cell_id
+from fsbench.report.table import RankRule, Table
+from fsbench.report.write import write_reports
+from fsbench.run.executors import Executor
+from fsbench.run.worker import Order, Worker
+
+__all__ = ["run_suite"]
+
+
+def run_suite(
+    order: Order,
+    *,
+    executor: Executor,
+    fresh: bool = False,
+    rule: RankRule = "metadataset",
+    ranks: bool = False,
+) -> Table:
+    """Carry out an order and write `table.md`, `table.csv`, `ranks.csv` and `records/` into its out folder.
+
+    What is finished and has the same identity is used again; a training that was stopped goes on.
+
+    Args:
+        order: What to do.
+        executor: Where to do it.
+        fresh: Start over: remove the records and checkpoints of this plan first.
+        rule: Of the ranks, as in `fsbench.report.table.build_table`.
+        ranks: Show the rank in every cell of a table of several sources.
+
+    Raises:
+        FsbenchError: Anything that its reader can mend; what was finished is kept.
+    """
+    make_folder(order.out)
+    worker = Worker(order, _report)
+    if order.options.deterministic:
+        _report(cost_of_determinism(worker.device))
+    if fresh:
+        worker.forget()
+    with open_progress(len(worker.plan), live=executor.here) as progress:
+        records: dict[str, Record] = {}
+        missing = []
+        for cell in worker.plan:
+            if (record := worker.finished(cell)) is None:
+                missing.append(cell)
+            else:
+                records[cell_id(cell.identity)] = record
+                progress.advance()
+        for cell in executor.carry_out(worker, missing, progress):
+            if (record := worker.finished(cell)) is None:
+                raise ExecutorError(
+                    f"a process finished {cell.label} on {cell.identity.source}, but its record is not in {order.out}; "
+                    "give --out a folder that all nodes share."
+                )
+            records[cell_id(cell.identity)] = record
+            progress.advance()
+    return write_reports([records[cell_id(cell.identity)] for cell in worker.plan], order.out, rule=rule, ranks=ranks)
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

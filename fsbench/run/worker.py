@@ -1,0 +1,263 @@
+"""What one process does of a run: it trains models and evaluates them on their test sources."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from fsbench.backbones.registry import backbone_label
+from fsbench.engine.devices import pick_device, tune_process
+from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
+from fsbench.engine.store import ImageStore
+from fsbench.engine.training import load_trained, train
+from fsbench.episodes.files import EpisodeFile
+from fsbench.episodes.sampler import Sampler
+from fsbench.errors import NewerRecordError, RecordError, SuiteError
+from fsbench.files.atomic import locked, remove, set_aside
+from fsbench.methods.base import FeatureMethod, Method
+from fsbench.methods.models import build_model, load_methods
+from fsbench.progress import Progress
+from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
+from fsbench.run.environment import describe_environment
+from fsbench.run.material import open_columns
+from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
+from fsbench.stats.intervals import mean_ci
+from fsbench.suite import Suite
+
+__all__ = ["Order", "Worker"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of a run; every process that takes part in it makes the same plan of it.
+
+    Attributes:
+        suite: What to measure.
+        options: What to change of it.
+        out: Where to write.
+        device: "auto", "cpu" or "cuda".
+        data_root: Where the sources' files lie, if a pack is not yet prepared.
+        episode_file: Test on these episodes, and on no others.
+    """
+
+    suite: Suite
+    options: Options
+    out: Path
+    device: str = "auto"
+    data_root: Path | None = None
+    episode_file: EpisodeFile | None = None
+
+
+class Worker:
+    """One process at work on an order; several may share the out folder.
+
+    Args:
+        order: What is asked.
+        report: Called with a line now and then while the sources are prepared.
+
+    Attributes:
+        order: What is asked.
+        device: Where it computes.
+        plan: All cells of the run.
+
+    Raises:
+        FsbenchError: Anything that its reader can mend.
+    """
+
+    def __init__(self, order: Order, report: Callable[[str], None]) -> None:
+        suite, options = order.suite, order.options
+        self.order, self.device = order, pick_device(order.device)
+        tune_process(deterministic=options.deterministic)
+        self._methods = load_methods(suite, selected_rows(suite, options))
+        self._columns = open_columns(
+            suite, options, data_root=order.data_root, episode_file=order.episode_file, report=report
+        )
+        self.plan = make_plan(suite, options, self._methods, self._columns.packs, self._columns.episode_sets)
+        self._store = RecordStore(order.out / "records")
+        self._environment = describe_environment(self.device)
+        self._images = functools.cache(
+            lambda source, split: ImageStore(
+                self._columns.packs[source], split, self.device, suite.images.mean, suite.images.std
+            )
+        )
+
+    def forget(self) -> None:
+        """Remove the records and checkpoints of the plan."""
+        for cell in self.plan:
+            remove(self._store.path(cell.identity))
+            remove(self._checkpoint(cell.training))
+
+    def finished(self, cell: Cell) -> Record | None:
+        """The record of a cell if it is there and whole.
+
+        Raises:
+            NewerRecordError: A later version of fsbench wrote it.
+        """
+        try:
+            return self._store.find(cell.identity)
+        except NewerRecordError:
+            raise
+        except RecordError:
+            return None
+
+    def train(self, training: Training, progress: Progress) -> float:
+        """Train a model, unless it is trained; a training that was stopped goes on.
+
+        Returns:
+            The seconds that this took.
+
+        Raises:
+            FsbenchError: Anything that its reader can mend; the last saved state is kept.
+        """
+        started, path = time.monotonic(), self._checkpoint(training)
+        with locked(path, functools.partial(_wait, progress)):
+            method = self._build(training.method, training.params, training)
+            try:
+                trained = load_trained(path, method) is not None
+            except RecordError as error:
+                _redo(path, error, progress)
+                trained = False
+            if not trained:
+                self._train(method, training, progress)
+        return time.monotonic() - started
+
+    def evaluate(self, cells: Sequence[Cell], training_seconds: float, progress: Progress) -> None:
+        """Evaluate cells of one trained model on one test source, and write those records that are not there.
+
+        Raises:
+            FsbenchError: Anything that its reader can mend; what was finished is kept.
+        """
+        training, source = cells[0].training, cells[0].identity.source
+        target = self._checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
+        with locked(target, functools.partial(_wait, progress)):
+            missing = [cell for cell in cells if self._is_missing(cell, progress)]
+            if not missing:  # another run has done it meanwhile
+                return
+            weights, summary = self._trained(training)
+            asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in missing])
+            store = self._images(source, missing[0].identity.split).narrowed(asked)
+            features: Tensor | None = None  # of all that is asked, for every cell that can do with them
+            for cell in missing:
+                started = time.monotonic()
+                method, episodes = self._evaluated(cell, weights), cell.episode_set.episodes
+                if isinstance(method, FeatureMethod) and not method.transductive:
+                    if features is None:
+                        features = embed_split(method, store)
+                    correct = correct_counts(method, store, episodes, features)
+                else:
+                    correct = correct_counts(method, store, episodes)
+                record = self._record(
+                    cell,
+                    method,
+                    correct=correct,
+                    summary=summary,
+                    timings={"training": training_seconds, "evaluation": time.monotonic() - started},
+                )
+                store.pack.check_unchanged()
+                self._store.write(record)
+                progress.line(
+                    f"{cell.label}, {source}, {cell.episode_set.protocol}: {record.mean:.2f} ± {record.ci95:.2f}"
+                )
+
+    def _is_missing(self, cell: Cell, progress: Progress) -> bool:
+        """Whether a cell has no record; a damaged one is set aside."""
+        try:
+            return self._store.find(cell.identity) is None
+        except NewerRecordError:
+            raise
+        except RecordError as error:
+            _redo(self._store.path(cell.identity), error, progress)
+            return True
+
+    def _train(self, method: Method, training: Training, progress: Progress) -> None:
+        shot = "" if training.shot is None else f" {training.shot}-shot"
+        if training.start is not None:
+            self.train(training.start, progress)
+            weights, own = self._trained(training.start)[0], method.state_dict()
+            method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
+        looked_at = self._images(training.validation_source, "val")
+        episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
+        stores = [self._images(source, "train") for source in training.sources]
+        view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
+        train(method, training.schedule, stores, (looked_at, episodes), self._checkpoint(training), view)
+
+    def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary]:
+        """The weights of a finished training, and its summary."""
+        path, method = self._checkpoint(training), self._build(training.method, training.params, training)
+        summary = load_trained(path, method)
+        if summary is None:
+            raise RecordError(f"the checkpoint {path} is gone; run again.")
+        return method.state_dict(), summary
+
+    def _evaluated(self, cell: Cell, weights: Mapping[str, Tensor]) -> Method:
+        """The method of a cell with the weights of its training."""
+        method = self._build(cell.identity.method, cell.identity.params, cell.training)
+        try:
+            method.load_state_dict(weights)
+        except RuntimeError as error:
+            raise SuiteError(
+                f"methods.{cell.identity.row} cannot use the training of {cell.training.row}: their weights differ; "
+                "give it a training of its own."
+            ) from error
+        return method
+
+    def _record(
+        self,
+        cell: Cell,
+        method: Method,
+        *,
+        correct: npt.NDArray[np.int64],
+        summary: TrainingSummary,
+        timings: dict[str, float],
+    ) -> Record:
+        asked = asked_counts(cell.episode_set.episodes)
+        interval = mean_ci(100.0 * correct / asked)
+        return Record(
+            cell=cell_id(cell.identity),
+            label=cell.label,
+            backbone_label=backbone_label(**self.order.suite.backbone.model_dump()),
+            identity=cell.identity,
+            features=getattr(getattr(method, "backbone", None), "features", None),
+            absent=dict(self._columns.absent),
+            train_partial={
+                source: partial
+                for source in cell.training.sources
+                if (partial := self._columns.packs[source].partial) is not None
+            },
+            correct=correct.tolist(),
+            total=asked.tolist(),
+            mean=interval.mean,
+            ci95=interval.half_width,
+            training=summary,
+            environment=self._environment,
+            timings=timings,
+        )
+
+    def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:
+        """A method with the initial weights of a training's seed, on the device."""
+        return build_model(
+            self.order.suite,
+            self._methods[name],
+            params,
+            classes=sum(len(self._columns.packs[source].splits["train"]) for source in training.sources),
+            seed=training.schedule.seed,
+            device=self.device,
+        )
+
+    def _checkpoint(self, training: Training) -> Path:
+        return self.order.out / "checkpoints" / f"{training.name}.safetensors"
+
+
+def _redo(path: Path, damage: RecordError, progress: Progress) -> None:
+    progress.line(f"{damage} It is set aside as {set_aside(path).name} and done again.")
+
+
+def _wait(progress: Progress) -> None:
+    progress.line("Waiting for another process in this folder, which is at the same work.")

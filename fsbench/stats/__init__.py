@@ -1,0 +1,1 @@
+"""Statistics of accuracies over episodes, in NumPy and SciPy alone."""

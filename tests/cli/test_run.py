@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from fsbench.cli.main import main
+from helpers.commands import fsbench, refused, run
+from helpers.tiny import SOURCE, contents, write_source, write_suite
+
+COLUMNS = [
+    "suite",
+    "method",
+    "backbone",
+    "train_source",
+    "test_source",
+    "way",
+    "shot",
+    "queries",
+    "episodes",
+    "mean",
+    "ci95",
+    "rank",
+    "transductive",
+    "train_seed",
+    "episode_set",
+]
+QUICK = ("--methods", "proto", "--shots", "1", "--device", "cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FSBENCH_CACHE", str(folder))
+        patch.setenv("FSBENCH_DATA", str(folder / "no-data"))
+        write_source(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_suite(tmp_path_factory.mktemp("suite") / "tiny.toml")
+
+
+@pytest.fixture(scope="module")
+def finished(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    out = tmp_path_factory.mktemp("finished")
+    return out, run(suite, out)
+
+
+def test_a_run_prints_and_writes_its_table(finished: tuple[Path, Result]) -> None:
+    out, result = finished
+    assert result.stdout.rstrip().endswith((out / "table.md").read_text().rstrip())
+    assert "\x1b" not in result.output
+    lines = list(csv.DictReader((out / "table.csv").read_text().splitlines()))
+    assert list(lines[0]) == COLUMNS
+    assert len(lines) == len(list((out / "records").iterdir())) == 18
+    assert {line["shot"] for line in lines} == {"1", "5"}
+    assert {line["method"] for line in lines if line["transductive"] == "true"} == {
+        "RelationNet (transductive)",
+        "fo-MAML (transductive)",
+    }
+    assert all(not line["rank"] for line in lines if line["transductive"] == "true")
+    assert (out / "ranks.csv").read_text().splitlines()[0] == "method,average_rank"
+
+
+def test_rank_agrees_with_the_run(finished: tuple[Path, Result]) -> None:
+    out, _ = finished
+    ranking = json.loads(fsbench("rank", out / "table.csv", "--json").stdout)
+    written = {
+        line["method"]: float(line["average_rank"])
+        for line in csv.DictReader((out / "ranks.csv").read_text().splitlines())
+    }
+    assert ranking["average"] == pytest.approx(written)
+
+
+def test_a_second_run_computes_nothing_and_a_fresh_one_all(
+    finished: tuple[Path, Result], suite: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(finished[0], tmp_path / "out")
+
+    def stamps() -> dict[str, tuple[int, bytes]]:
+        return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("records/*")}
+
+    before = stamps()
+    run(suite, out)
+    assert stamps() == before
+    run(suite, out, "--methods", "proto", "--fresh")
+    assert {name for name, stamp in stamps().items() if stamp != before[name]} == {
+        name for name in before if name.startswith("proto-")
+    }
+    assert contents(out)["ranks.csv"] != contents(finished[0])["ranks.csv"]
+
+
+def test_a_deterministic_run_says_what_it_costs_and_repeats(suite: Path, tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in "ab")
+    results = [run(suite, out, "--methods", "proto", "--shots", "1", "--deterministic") for out in (first, second)]
+    assert all("Deterministic: on a CPU this costs no time." in result.stderr for result in results)
+    assert contents(first) == contents(second)
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(finished: tuple[Path, Result], suite: Path, tmp_path: Path) -> None:
+    words = ["run", "--suite", str(suite), "--out", str(tmp_path), "--device", "cpu"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-m", "fsbench", *words], **quiet)
+    while process.poll() is None and not list(tmp_path.glob("records/*.json")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < len(list(tmp_path.glob("records/*.json"))) < 18
+    run(suite, tmp_path)
+    assert contents(tmp_path) == contents(finished[0])
+
+
+def test_two_runs_in_one_folder_share_the_work(finished: tuple[Path, Result], suite: Path, tmp_path: Path) -> None:
+    words = ["run", "--suite", str(suite), "--out", str(tmp_path), "--device", "cpu", "--methods", "proto,foprotomaml"]
+    command = [sys.executable, "-m", "fsbench", *words]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert said[0][0] == said[1][0]
+    trained = [line for _, stderr in said for line in stderr.splitlines() if re.search(r"step (\d+)/\1,", line)]
+    assert len(trained) == len(set(trained)) == 4  # each training once, in one run or the other
+    sampled = contents(finished[0])
+    assert all(sampled[path.name] == contents(tmp_path)[path.name] for path in tmp_path.glob("records/*"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "folder"])
+def test_a_damaged_record_is_set_aside_and_done_again(
+    finished: tuple[Path, Result], suite: Path, tmp_path: Path, damage: str
+) -> None:
+    out = shutil.copytree(finished[0], tmp_path / "out")
+    record = next(out.glob("records/proto-*1shot*"))
+    content = record.read_bytes()
+    record.unlink()
+    record.mkdir() if damage == "folder" else record.write_bytes(content[:99])
+    assert "is damaged" in run(suite, out, *QUICK).stderr
+    assert record.with_name(f"{record.name}.corrupt").exists()
+    assert json.loads(record.read_text())["correct"] == json.loads(content)["correct"]
+
+
+def test_a_fresh_run_keeps_a_folder_in_the_place_of_a_record(
+    finished: tuple[Path, Result], suite: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(finished[0], tmp_path / "out")
+    record = next(out.glob("records/proto-*1shot*"))
+    content = json.loads(record.read_text())
+    record.unlink()
+    record.mkdir()
+    (record / "kept").write_text("dear")
+    run(suite, out, *QUICK, "--fresh")
+    assert json.loads(record.read_text())["correct"] == content["correct"]
+    assert (record.with_name(f"{record.name}.corrupt") / "kept").read_text() == "dear"
+
+
+def test_options_select_and_stamp(suite: Path, tmp_path: Path) -> None:
+    words = ("--methods", "proto,knn", "--shots", "5", "--seeds", 2, "--training-fraction", 0.5, "--episodes", 7)
+    run(suite, tmp_path, *words)
+    lines = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert {(line["method"], line["shot"], line["train_seed"], line["episodes"]) for line in lines} == {
+        (method, "5", seed, "7") for method in ("ProtoNet", "k-NN") for seed in "01"
+    }
+    assert "**reduced training** (50 % of the suite's length)" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize("ending", ["npz", "json"])
+def test_exported_episodes_give_the_very_same_numbers(
+    finished: tuple[Path, Result], suite: Path, tmp_path: Path, cache: Path, ending: str
+) -> None:
+    path = tmp_path / f"episodes.{ending}"
+    assert fsbench("episodes", "export", suite, "--out", path).exit_code == 0
+    loaded = np.load(path) if ending == "npz" else json.loads(path.read_text())
+    arrays = {name: np.asarray(loaded[name]) for name in ("classes", "support", "query", "order", "names")}
+    assert [arrays[name].shape for name in ("classes", "support", "query", "order")] == [
+        (20, 5),
+        (20, 5, 1),
+        (20, 5, 5),
+        (20, 25),
+    ]
+    assert all(arrays[name].dtype == np.int64 for name in ("classes", "support", "query", "order"))
+    images = np.load(cache / "packs" / "tiny-24px" / "names.npy")
+    assert (arrays["names"] == images).all()
+    run(suite, tmp_path / "out", "--methods", "proto,fomaml", "--episodes-file", path)
+    sampled = contents(finished[0])
+    records = {name: record for name, record in contents(tmp_path / "out").items() if name.endswith(".json")}
+    assert len(records) == 2
+    assert all(sampled[name] == record for name, record in records.items())
+
+
+def test_a_method_from_a_file_runs(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from fsbench.methods.proto import ProtoNet\n\nclass Mine(ProtoNet):\n    label = 'Mine'\n")
+    suite = write_suite(tmp_path / "s.toml", ('method = "proto"', f'method = "{file}:Mine"'), rows=("proto",))
+    assert "Mine" in run(suite, tmp_path / "out", "--shots", 1).stdout
+
+
+def test_lists_name_everything() -> None:
+    listed = [line.split()[0] for line in fsbench("methods").stdout.splitlines()]
+    assert listed == [
+        *("knn", "finetune", "matching", "proto", "relation", "relation-transductive"),
+        *("fomaml", "fomaml-transductive", "foprotomaml"),
+    ]
+    assert {line.split()[0] for line in fsbench("suites").stdout.splitlines()} >= {"glyphs", "omniglot"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (('test = ["tiny"]', 'test = ["tinny"]'), "unknown source 'tinny'; did you mean 'tiny'?"),
+        (("queries = 5", "queries = 12"), "needs 13 images a class"),
+        (('title = "', "title = = "), "is not valid TOML: Invalid value (at line 2, column 9)."),
+        (("width = 8", 'width = "wide"'), "line 12: backbone.width: Input should be a valid integer"),
+        (("hidden = 8\n", ""), "methods.relation.params lacks 'hidden'"),
+        (("hidden = 8\n", "hidden = 8\nhiden = 8\n"), "unknown hyper-parameter of relation 'hiden'"),
+        (('method = "proto"', 'method = "prto"'), "unknown method 'prto'; did you mean 'proto'?"),
+        (('training = "knn"', 'training = "kn"'), "methods.finetune.training names 'kn', which is no row"),
+        (('training = "relation"', 'training = "proto"'), "cannot use the training of proto"),
+        (('method = "knn"', 'method = "proto"'), "but ProtoNet learns from 'episodes'"),
+        (("batch = 16", 'batch = "x"'), ": methods.knn.training.batch: Input should be a valid integer"),
+        (("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4 }"), "is given for the shots [1], not for 5"),
+    ],
+)
+def test_a_suite_that_cannot_run_is_one_sentence(tmp_path: Path, edit: tuple[str, str], sentence: str) -> None:
+    suite = write_suite(tmp_path / "s.toml", edit)
+    assert sentence in refused("run", "--suite", suite, "--out", tmp_path / "out", "--device", "cpu")
+
+
+def test_the_line_of_a_wrong_value_of_a_training(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.toml", ("batch = 16", 'batch = "x"'))
+    line = suite.read_text().splitlines().index('batch = "x"') + 1
+    assert f", line {line}: " in refused("run", "--suite", suite, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--suite", "glyps"), "unknown suite 'glyps'; did you mean 'glyphs'?"),
+        (("--methods", "prot"), "did you mean 'proto'?"),
+        (("--shots", "one"), "'one' is not a positive number of shots."),
+        (("--device", "gpu"), "unknown device 'gpu'"),
+        (("--episodes-file", "absent.npz"), "the episode file absent.npz cannot be read"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(suite: Path, tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
+    assert sentence in refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
+
+
+def test_absent_data_says_where_it_looked(cache: Path, tmp_path: Path) -> None:
+    sentence = refused("run", "--suite", "omniglot", "--out", tmp_path)
+    assert str(cache / "no-data" / "omniglot") in sentence
+    assert "fsbench data prepare omniglot" in sentence
+
+
+def test_an_out_folder_that_is_a_file(suite: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    assert "cannot create the folder" in refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK)
+
+
+def test_cuda_that_is_not_there(suite: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    sentence = refused("run", "--suite", suite, "--out", tmp_path, "--device", "cuda")
+    assert sentence == "no CUDA device is available here; use --device cpu, or auto."
+
+
+def test_images_too_small_for_a_method_are_one_sentence(tmp_path: Path, cache: Path) -> None:
+    write_source(cache, name=SOURCE, size=16)
+    suite = write_suite(tmp_path / "s.toml", ("size = 24", "size = 16"), rows=("relation",))
+    refused("run", "--suite", suite, "--out", tmp_path / "out", "--device", "cpu")
+
+
+def test_the_table_of_a_folder_is_made_again(finished: tuple[Path, Result], tmp_path: Path) -> None:
+    shutil.copytree(finished[0] / "records", tmp_path / "records")
+    assert CliRunner().invoke(main, ["table", str(tmp_path)]).stdout == finished[1].stdout
+    for name in ("table.md", "table.csv", "ranks.csv"):
+        assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_a_folder_without_records_has_no_table(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["table", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "there are no records in" in result.stderr

@@ -1,0 +1,126 @@
+"""What a training sees: addressed, from one source or several, as it is or augmented."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsbench.data.pack import Prepared, write_pack
+from fsbench.engine.batches import training_data
+from fsbench.engine.schedule import Schedule
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.sampler import Rules
+from fsbench.episodes.variable import VariableProtocol
+from fsbench.errors import EpisodeError
+from fsbench.tasks import Batch, Tasks
+from helpers.schedules import TASKS
+
+CLASSES = (7, 9)  # of the two sources
+BATCHES = replace(TASKS, protocol=None, size=16)
+VARIABLE = replace(TASKS, protocol=VariableProtocol("train", 0, 0))
+SCHEDULES = {"tasks": replace(TASKS, size=2), "batches": BATCHES, "variable": VARIABLE}
+
+
+def store(folder: Path, source: int, *, channels: int = 1, images: int = 12) -> ImageStore:
+    """The training images of a source, every pixel of an image telling its class and, with it, its source."""
+    labels = np.repeat(np.arange(CLASSES[source]), images)
+    values = (100 * source + labels).astype(np.uint8)
+    prepared = Prepared(
+        images=np.broadcast_to(values[:, None, None, None], (len(labels), 1, 8, 8)),
+        labels=labels,
+        names=[str(number) for number in range(len(labels))],
+        classes=[f"class {label}" for label in range(CLASSES[source])],
+        splits={"train": range(CLASSES[source])},
+        processing={},
+    )
+    pack = write_pack(folder / str(source), f"source{source}", prepared)
+    return ImageStore(pack, "train", torch.device("cpu"), [0.0] * channels, [1.0] * channels)
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> list[ImageStore]:
+    return [store(tmp_path, source) for source in range(2)]
+
+
+def steps(schedule: Schedule, stores: list[ImageStore], start: int, count: int) -> list[Tasks | Batch]:
+    return list(itertools.islice(training_data(schedule, stores, start), count))
+
+
+def equal(one: Tasks | Batch, other: Tasks | Batch) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in vars(one) if name != "way"]
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_training_that_stopped_goes_on_with_the_same_data(
+    stores: list[ImageStore], name: str, number: int, augment: bool
+) -> None:
+    schedule = replace(SCHEDULES[name], augment=augment)
+    whole = steps(schedule, stores[:number], 0, 40)
+    assert all(map(equal, whole[37:], steps(schedule, stores[:number], 37, 3)))
+    assert not equal(whole[37], whole[38])
+
+
+def test_the_source_is_uniform_over_episodes(stores: list[ImageStore]) -> None:
+    found = [int(tasks.support.max() * 255 >= 100) for tasks in steps(replace(TASKS, size=1), stores, 0, 600)]
+    assert abs(np.mean(found) - 0.5) < 0.08  # four standard errors
+    assert len({tuple(found[start : start + 10]) for start in range(0, 600, 10)}) > 30  # and has no period
+
+
+def test_every_task_is_of_one_source_with_its_own_labels(stores: list[ImageStore]) -> None:
+    for tasks in steps(replace(TASKS, size=3), stores, 0, 30):
+        assert tasks.support.shape[:2] == (3, 5)
+        for support, query, labels in zip(tasks.support, tasks.query, tasks.query_labels, strict=True):
+            values = (255 * support[:, 0, 0, 0]).round()
+            assert len({bool(value >= 100) for value in values}) == 1
+            assert torch.equal((255 * query[:, 0, 0, 0]).round(), values[labels])
+
+
+def test_classes_of_several_sources_are_labelled_one_after_another(stores: list[ImageStore]) -> None:
+    sources: list[int] = []
+    for batch in steps(BATCHES, stores, 0, 60):
+        values = (255 * batch.images[:, 0, 0, 0]).round().long()
+        expected = torch.where(values >= 100, values - 100 + CLASSES[0], values)
+        assert torch.equal(batch.labels, expected)
+        sources += (values >= 100).tolist()
+    assert abs(np.mean(sources) - 0.5) < 0.07  # four standard errors, although one source has more images
+
+
+def test_augmentation_changes_images_and_nothing_else(tmp_path: Path) -> None:
+    one = [store(tmp_path, 1)]
+    for schedule in (TASKS, BATCHES):
+        plain, augmented = (steps(replace(schedule, augment=augment), one, 0, 1)[0] for augment in (False, True))
+        images = "support" if isinstance(plain, Tasks) else "images"
+        assert not torch.allclose(getattr(plain, images), getattr(augmented, images))
+        labels = "query_labels" if isinstance(plain, Tasks) else "labels"
+        assert torch.equal(getattr(plain, labels), getattr(augmented, labels))
+
+
+def test_a_grey_image_is_in_every_channel(tmp_path: Path) -> None:
+    images = store(tmp_path, 1, channels=3).images(np.arange(5))
+    assert images.shape == (5, 3, 8, 8)
+    assert torch.equal(images[:, 0], images[:, 2])
+
+
+def test_variable_tasks_differ_in_shape(stores: list[ImageStore]) -> None:
+    shapes = {tasks.support.shape[1] for tasks in steps(VARIABLE, stores, 0, 20)}
+    ways = {tasks.way for tasks in steps(VARIABLE, stores, 0, 20)}
+    assert len(shapes) > 5
+    assert ways <= set(range(5, 10)) and len(ways) > 2
+
+
+def test_small_classes_are_left_out_where_the_suite_says_so(tmp_path: Path) -> None:
+    few = [store(tmp_path, 0, images=3)]
+    schedule = replace(TASKS, protocol=Protocol("train", 5, 1, 3, 0, 0))
+    with pytest.raises(EpisodeError, match="needs 4 images a class"):
+        next(training_data(schedule, few, 0))
+    with pytest.raises(EpisodeError, match="has 0 large enough"):
+        next(training_data(replace(schedule, rules=Rules(leave_out=True)), few, 0))

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fsbench.engine.evaluation import asked_images, correct_counts, embed_split
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.pool import pool_of
+from fsbench.methods.base import FeatureMethod, Method
+from fsbench.stats.intervals import mean_ci
+from fsbench.tasks import Tasks
+from helpers.small import build, write_small_pack
+
+
+class Memoriser(Method):
+    """Answers by the place of a query alone."""
+
+    label = "Memoriser"
+
+    def loss(self, data: Tasks) -> Tensor:
+        return data.support.sum()
+
+    def predict(self, tasks: Tasks) -> Tensor:
+        places = torch.arange(tasks.query.shape[1]) * tasks.way // tasks.query.shape[1]
+        return torch.nn.functional.one_hot(places, tasks.way).repeat(len(tasks), 1, 1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
+    pack = write_small_pack(tmp_path_factory.mktemp("pack"))
+    return ImageStore(pack, "test", torch.device("cpu"), [0.2], [0.4])
+
+
+def episodes_of(store: ImageStore, number: int, shot: int = 1) -> Episodes:
+    return draw_episodes(pool_of(store.pack, "test"), Protocol("test", 5, shot, 15, number, 0))
+
+
+def test_a_method_that_answers_by_position_scores_chance(store: ImageStore) -> None:
+    interval = mean_ci(correct_counts(Memoriser(), store, episodes_of(store, 400)) / 0.75)
+    assert abs(interval.mean - 20) < 2 * interval.half_width
+
+
+@pytest.mark.parametrize("name", ["knn", "finetune", "matching", "proto", "relation"])
+def test_features_embedded_once_give_the_answers_of_images(name: str, store: ImageStore) -> None:
+    method, episodes = build(name).eval(), episodes_of(store, 5, shot=2)
+    assert isinstance(method, FeatureMethod)
+    fast = correct_counts(method, store, episodes)
+    plain = [
+        int((method.predict(tasks).argmax(-1) == tasks.query_labels).sum())
+        for tasks in (store.tasks(episodes[i : i + 1]) for i in range(5))
+    ]
+    assert fast.tolist() == plain
+    assert correct_counts(method, store, episodes, embed_split(method, store)).tolist() == plain
+
+
+def test_tasks_hold_the_normalised_images_of_their_episodes(store: ImageStore) -> None:
+    episodes = episodes_of(store, 2)
+    tasks = store.tasks(episodes)
+    raw = store.pack.images[episodes.query_images] / 255
+    np.testing.assert_allclose(tasks.query.numpy(), (raw - 0.2) / 0.4, atol=1e-6)
+    assert torch.equal(tasks.support_labels, torch.arange(5).repeat(2, 1))
+    labels = store.pack.labels[episodes.query_images]
+    assert (np.take_along_axis(episodes.classes, tasks.query_labels.numpy(), axis=1) == labels).all()
+
+
+def test_only_the_images_that_are_asked_for_are_embedded(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, episodes = build("proto"), episodes_of(store, 1)
+    embedded: list[int] = []
+    embed = method.embed  # type: ignore[operator]
+    monkeypatch.setattr(method, "embed", lambda images: embedded.append(len(images)) or embed(images))
+    right = correct_counts(method, store, episodes)
+    assert sum(embedded) == len(np.unique(asked_images(episodes))) == 5 * 16 < len(store.indices)
+    assert right.tolist() == correct_counts(method, store, episodes, embed_split(method, store)).tolist()
+
+
+def test_a_narrowed_store_holds_the_same_images(store: ImageStore) -> None:
+    chosen = store.indices[[7, 3, 11, 3]]
+    narrowed = store.narrowed(chosen)
+    assert narrowed.indices.tolist() == sorted({*chosen.tolist()})
+    assert narrowed.rows(chosen).tolist() == [1, 0, 2, 0]
+    ours, whole = narrowed.batch(np.array([0, 2])), store.batch(np.array([3, 11]))
+    assert torch.equal(ours.images, whole.images) and torch.equal(ours.labels, whole.labels)

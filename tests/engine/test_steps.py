@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from fsbench.engine.steps import Recorder, Stepper, cuda_recorder
+from fsbench.errors import DeviceError
+from fsbench.methods.base import Method
+from fsbench.tasks import Batch, Tasks
+from helpers.schedules import SCHEDULE
+from helpers.small import NAMES, build, random_tasks
+
+
+def data_of(method: Method) -> Iterator[Tasks | Batch]:
+    for seed in range(8):
+        tasks = random_tasks(seed=seed)
+        episodic = method.learns_from == "episodes"
+        yield tasks if episodic else Batch(tasks.query.flatten(0, 1), tasks.query_labels.flatten())
+
+
+def trained(method: Method, record: Recorder | None = None) -> tuple[list[float], Stepper]:
+    take_step = Stepper(method, SCHEDULE, record)
+    return [take_step(data, step).item() for step, data in enumerate(data_of(method))], take_step
+
+
+def plainly_trained(method: Method) -> list[float]:
+    """The losses of the same steps, written down in the ordinary way."""
+    optimiser = torch.optim.Adam(method.parameters(), lr=SCHEDULE.rate, weight_decay=SCHEDULE.weight_decay)
+    losses = []
+    for step, data in enumerate(data_of(method.train())):
+        optimiser.param_groups[0]["lr"] = SCHEDULE.rate_at(step)
+        optimiser.zero_grad()
+        loss = method.loss(data)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(method.parameters(), SCHEDULE.clip)
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+def repeat(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """What a recording does, without a GPU: the same step again, on the tensors that it was recorded with."""
+    return step
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("record", [None, repeat], ids=["eager", "replayed"])
+def test_its_steps_are_those_of_adam(name: str, record: Recorder | None) -> None:
+    method, plain = build(name).double(), build(name).double()
+    losses, _ = trained(method, record)
+    assert losses == pytest.approx(plainly_trained(plain), rel=1e-6)
+    assert len(set(losses)) == len(losses)
+
+
+def test_a_recording_leaves_no_trace_in_the_model() -> None:
+    eager, replayed = build("proto").double(), build("proto").double()
+    (_, first), (_, second) = trained(eager), trained(replayed, repeat)
+    for (key, value), other in zip(eager.state_dict().items(), replayed.state_dict().values(), strict=True):
+        assert torch.equal(value, other), key
+    for state, other in zip(first.optimiser.state.values(), second.optimiser.state.values(), strict=True):
+        assert all(torch.equal(state[key], other[key]) for key in state)
+
+
+def broken(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def forgetful(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    first = step()
+    return lambda: first
+
+
+@pytest.mark.parametrize(("record", "message"), [(broken, "not permitted"), (forgetful, "replayed losses")])
+def test_a_recording_that_does_not_repeat_the_step_is_not_used(
+    record: Recorder, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "fsbench"):
+        losses, _ = trained(build("proto").double(), record)
+    assert losses == trained(build("proto").double())[0]
+    assert [message in record.message for record in caplog.records] == [True]
+
+
+def test_a_cpu_records_nothing() -> None:
+    assert cuda_recorder(build("proto"), SCHEDULE, torch.device("cpu")) is None
+
+
+class Hungry:
+    """Puts a limit on the tasks that a method's loss takes at once."""
+
+    def __init__(self, method: Method, limit: int) -> None:
+        self.seen: list[int] = []
+        loss = method.loss
+
+        def limited(data: Tasks) -> Tensor:
+            self.seen.append(len(data))
+            if len(data) > limit:
+                raise torch.OutOfMemoryError("no memory")
+            return loss(data)
+
+        method.loss = limited
+
+
+def roomy(method: Method, tasks: Tasks) -> Stepper:
+    """A stepper that does all tasks side by side, as on a GPU."""
+    take_step = Stepper(method, replace(SCHEDULE, size=len(tasks)))
+    take_step.tasks_at_once = len(tasks)
+    return take_step
+
+
+def test_when_memory_runs_out_half_of_the_tasks_are_done_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    method, tasks = build("fomaml").double(), random_tasks(batch=5)
+    plain = copy.deepcopy(method)
+    hungry = Hungry(method, limit=2)
+    losses = [roomy(method, tasks)(tasks, 0).item(), roomy(plain, tasks)(tasks, 0).item()]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    for ours, theirs in zip(method.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
+    assert hungry.seen == [5, 2, 2, 1]
+    assert "with 5 training tasks or images at once; going on with 2" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "seen"), [("fomaml", [4, 2]), ("proto", [4])])
+def test_memory_that_runs_out_again_is_an_error(name: str, seen: list[int]) -> None:
+    method, tasks = build(name).double(), random_tasks(batch=4)
+    hungry = Hungry(method, limit=1)
+    with pytest.raises(DeviceError, match=r"ran out of memory with [24] training tasks or images at once"):
+        roomy(method, tasks)(tasks, 0)
+    assert hungry.seen == seen

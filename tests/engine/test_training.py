@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsbench.engine.evaluation import correct_counts
+from fsbench.engine.schedule import Schedule
+from fsbench.engine.store import ImageStore
+from fsbench.engine.training import load_trained, train
+from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.pool import pool_of
+from fsbench.errors import TrainingError
+from fsbench.methods.base import Method
+from fsbench.records import TrainingSummary
+from helpers.schedules import TASKS
+from helpers.small import build, write_small_pack
+
+SCHEDULES = {"proto": TASKS, "knn": replace(TASKS, protocol=None, size=16), "foprotomaml": TASKS}
+
+
+class Data:
+    """The small pack's training and validation images, and validation episodes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pack = write_small_pack(folder)
+        self.train, self.val = (ImageStore(self.pack, s, torch.device("cpu"), [0.5], [0.5]) for s in ("train", "val"))
+        self.episodes: Episodes = draw_episodes(pool_of(self.pack, "val"), Protocol("val", 5, 1, 3, 20, 1))
+
+    def fit(self, method: Method, schedule: Schedule, path: Path, stop_at: int | None = None) -> TrainingSummary:
+        def watch(step: int, loss: float, accuracy: float | None) -> None:
+            if step == stop_at:
+                raise KeyboardInterrupt
+
+        return train(method, schedule, [self.train], (self.val, self.episodes), path, watch)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return Data(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_a_stopped_training_ends_as_one_that_was_not(name: str, data: Data, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    expected = data.fit(build(name), SCHEDULES[name], whole)
+    for stop_at in (4, 8):
+        with pytest.raises(KeyboardInterrupt):
+            data.fit(build(name), SCHEDULES[name], parts, stop_at)
+        assert load_trained(parts, build(name)) is None
+    assert data.fit(build(name), SCHEDULES[name], parts) == expected
+    assert parts.read_bytes() == whole.read_bytes()
+    assert [look.step for look in expected.history] == [4, 8, 12]
+
+
+def test_the_best_weights_on_validation_are_kept(data: Data, tmp_path: Path) -> None:
+    schedule = replace(TASKS, steps=8, validate_every=1, rate=0.3)  # so high that accuracy jumps about
+    method, path = build("proto"), tmp_path / "a.safetensors"
+    summary = data.fit(method, schedule, path)
+    best = max(summary.history, key=lambda look: look.accuracy)
+    assert (summary.best_step, summary.best_accuracy) == (best.step, best.accuracy)
+    assert len({look.accuracy for look in summary.history}) > 1
+    for kept in (method, loaded := build("proto", seed=9)):
+        assert load_trained(path, loaded) == summary
+        asked = data.episodes.query_images.size
+        assert 100 * correct_counts(kept, data.val, data.episodes).sum() / asked == pytest.approx(best.accuracy)
+
+
+def test_patience_ends_a_training_that_does_not_improve(data: Data, tmp_path: Path) -> None:
+    schedule = replace(TASKS, steps=50, validate_every=1, rate=1e-12, patience=3)
+    summary = data.fit(build("proto"), schedule, tmp_path / "a.safetensors")
+    assert summary.stopped_early
+    assert summary.steps == summary.best_step + 3
+
+
+def test_a_loss_that_is_not_finite_is_an_error(data: Data, tmp_path: Path) -> None:
+    method = build("proto")
+    with torch.no_grad():
+        next(iter(method.parameters())).fill_(torch.nan)
+    with pytest.raises(TrainingError, match="not finite at step 4"):
+        data.fit(method, TASKS, tmp_path / "a.safetensors")
+
+
+def test_the_rate_is_halved() -> None:
+    assert [TASKS.rate_at(step) / TASKS.rate for step in (0, 4, 5, 9, 10)] == [1, 1, 0.5, 0.5, 0.25]
+    assert replace(TASKS, halve_every=None).rate_at(1000) == TASKS.rate

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fsbench.data.pack import Pack
+from fsbench.episodes.sampler import Sampler
+from fsbench.errors import UsageError
+from fsbench.methods.registry import load_method
+from fsbench.run.plan import Cell, EpisodeSet, Options, make_plan, protocols_of
+from fsbench.suite import Suite, load_suite
+from helpers.small import SIZE, write_small_pack
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return write_small_pack(tmp_path_factory.mktemp("pack"), source="glyphs")
+
+
+def plan(pack: Pack, suite: Suite | None = None, **options: Any) -> list[Cell]:
+    chosen, wanted = suite or load_suite("glyphs"), Options(**{"episodes": 5, **options})
+    assert chosen.images.size == SIZE
+    sets = [
+        ("glyphs", EpisodeSet.drawn(Sampler(pack, protocol, chosen.episodes.rules), protocol))
+        for protocol in protocols_of(chosen, wanted)
+    ]
+    methods = {row.method: load_method(row.method) for row in chosen.methods.values()}
+    return make_plan(chosen, wanted, methods, {"glyphs": pack}, sets)
+
+
+def changed(row: str, part: str, **values: Any) -> Suite:
+    """The suite glyphs with other values in a row's params or training."""
+    content = load_suite("glyphs").model_dump()
+    content["methods"][row][part] |= values
+    return Suite.model_validate(content)
+
+
+def trainings(cells: list[Cell]) -> dict[tuple[str, int], str]:
+    return {(cell.identity.row, cell.identity.shot): cell.training.id for cell in cells}
+
+
+def test_one_classifier_serves_knn_and_finetune_at_every_shot(pack: Pack) -> None:
+    found = trainings(plan(pack))
+    assert len({found[row, shot] for row in ("knn", "finetune") for shot in (1, 5)}) == 1
+    assert len(set(found.values())) == 1 + 5 * 2
+
+
+def test_cells_of_one_training_stand_side_by_side(pack: Pack) -> None:
+    order = [cell.training.id for cell in plan(pack, seeds=2)]
+    starts = [training for training, before in zip(order, [None, *order], strict=False) if training != before]
+    assert len(starts) == len(set(order)) == 22
+
+
+def test_what_only_tests_a_model_leaves_its_training_alone(pack: Pack) -> None:
+    before, after = plan(pack), plan(pack, changed("finetune", "params", steps=7))
+    assert trainings(before) == trainings(after)
+    different = {new.identity.row for old, new in zip(before, after, strict=True) if old.identity != new.identity}
+    assert different == {"finetune"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fraction": 0.5},
+        {"deterministic": True},
+        {"suite": changed("proto", "training", rate=0.5)},
+        {"suite": changed("proto", "training", way=6)},
+        {"suite": changed("matching", "params", scale=1.0)},
+    ],
+    ids=str,
+)
+def test_what_changes_weights_changes_the_training(pack: Pack, change: dict[str, Any]) -> None:
+    before, after = trainings(plan(pack)), trainings(plan(pack, **change))
+    assert before.keys() == after.keys()
+    assert before != after
+
+
+def test_a_fraction_shortens_steps_schedule_and_looks_alike(pack: Pack) -> None:
+    whole, half = (plan(pack, rows=("proto",), shots=(1,), fraction=f)[0].training.schedule for f in (1.0, 0.5))
+    for name in ("steps", "halve_every", "validate_every"):
+        assert getattr(half, name) == getattr(whole, name) / 2
+    assert half.rate == whole.rate
+
+
+def test_selection_sees_validation_classes_only(pack: Pack) -> None:
+    assert {cell.training.validation.split for cell in plan(pack)} == {"val"}
+    assert {cell.identity.split for cell in plan(pack)} == {"test"}
+
+
+def test_an_unknown_row_is_named(pack: Pack) -> None:
+    with pytest.raises(UsageError, match="unknown method of the suite glyphs 'prot'; did you mean 'proto'"):
+        plan(pack, rows=("prot",))
