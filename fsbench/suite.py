@@ -128,6 +128,9 @@ class EpisodicTraining(_Optimisation):
     way: PerShot[Annotated[int, Field(ge=2)]]
     queries: PerShot[PositiveInt]  # per class
     tasks: PerShot[PositiveInt]  # per step
+    # Classes, `shot` + `queries` images of each, that a step embeds once to answer all of its tasks: these are random
+    # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images.
+    pool: PerShot[Annotated[int, Field(ge=2)]] | None = None
 
 
 class BatchTraining(_Optimisation):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Tasks", "join_batches", "join_tasks"]
+__all__ = ["Batch", "PooledTasks", "Tasks", "join_batches", "join_tasks"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,47 @@ class Tasks:
         return Tasks(
             self.support[which], self.support_labels[which], self.query[which], self.query_labels[which], self.way
         )
+
+    @property
+    def images(self) -> Tensor:
+        """All images as one batch `[B * (S + Q), C, H, W]`: the support of every task, then the queries."""
+        return torch.cat([self.support.flatten(0, 1), self.query.flatten(0, 1)])
+
+    def gathered(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Of features of `images`, those of the support `[B, S, ...]` and of the queries `[B, Q, ...]`."""
+        split, shape = self.support_labels.numel(), features.shape[1:]
+        return (
+            features[:split].view(*self.support_labels.shape, *shape),
+            features[split:].view(*self.query_labels.shape, *shape),
+        )
+
+
+@dataclass(frozen=True)
+class PooledTasks:
+    """A batch of B tasks on the same N images, for a training that embeds every image once.
+
+    Attributes:
+        images: float `[N, C, H, W]`, normalised.
+        support: Which of the images are a task's support, int64 `[B, S]`.
+        support_labels: int64 `[B, S]`, labels within the task, 0 to way - 1.
+        query: Which of the images are a task's queries, int64 `[B, Q]`.
+        query_labels: int64 `[B, Q]`.
+        way: Classes per task.
+    """
+
+    images: Tensor
+    support: Tensor
+    support_labels: Tensor
+    query: Tensor
+    query_labels: Tensor
+    way: int
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+    def gathered(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Of features of `images`, those of the support `[B, S, ...]` and of the queries `[B, Q, ...]`."""
+        return features[self.support], features[self.query]
 
 
 @dataclass(frozen=True)

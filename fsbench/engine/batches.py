@@ -11,25 +11,31 @@ import numpy as np
 from fsbench.engine.augmentation import Floats, draw_numbers
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Episodes, draw_mixed_batches, draw_sources
+from fsbench.episodes.fixed import Episodes, Protocol, draw_mixed_batches, draw_sources
+from fsbench.episodes.pool import pool_of
+from fsbench.episodes.pooled import draw_pooled
 from fsbench.episodes.sampler import Sampler
-from fsbench.tasks import Batch, Tasks, join_batches, join_tasks
+from fsbench.tasks import Batch, PooledTasks, Tasks, join_batches, join_tasks
 
 __all__ = ["training_data"]
 
 _STEPS_A_DRAW = 32
 
 
-def training_data(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iterator[Tasks | Batch]:
+def training_data(
+    schedule: Schedule, stores: Sequence[ImageStore], start: int
+) -> Iterator[Tasks | PooledTasks | Batch]:
     """The data of the steps from `start` on, without end: drawn some steps ahead and gathered when asked for.
 
-    With several sources, the source is drawn uniformly for every episode, or for every image of a batch. The data of
-    a step depends on the schedule, the sources and the number of the step alone.
+    With several sources, the source is drawn uniformly for every episode, for every pool of episodes, or for every
+    image of a batch. The data of a step depends on the schedule, the sources and the number of the step alone.
 
     Raises:
         EpisodeError: A source has too few classes, or a class too few images.
     """
-    return _batches(schedule, stores, start) if schedule.protocol is None else _tasks(schedule, stores, start)
+    if schedule.protocol is None:
+        return _batches(schedule, stores, start)
+    return _tasks(schedule, stores, start) if schedule.pool is None else _pools(schedule, stores, start)
 
 
 def _batches(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iterator[Batch]:
@@ -65,6 +71,40 @@ def _tasks(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iter
                 block = samplers[source].draw(episode, episode + 1).blocks[0]
                 parts += stores[source].stream(block, 1, episode, augmenting)
             yield join_tasks(parts)
+
+
+def _pools(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iterator[PooledTasks]:
+    protocol, rules, classes = schedule.protocol, schedule.rules, schedule.pool
+    assert isinstance(protocol, Protocol) and classes is not None
+    at_least = protocol.shot + protocol.queries
+    pools = [
+        pool_of(
+            store.pack,
+            protocol.split,
+            at_least=at_least,
+            leave_out=rules.leave_out,
+            tracks_apart=rules.tracks_apart,
+        )
+        for store in stores
+    ]
+    for first, last in _spans(start):
+        sources = draw_sources(len(stores), seed=schedule.seed, start=first, stop=last).tolist()
+        drawn = {
+            source: draw_pooled(pools[source], protocol, classes=classes, tasks=schedule.size, start=first, stop=last)
+            for source in set(sources)
+        }
+        for step, source in zip(range(first, last), sources, strict=True):
+            store, episodes = stores[source], drawn[source]
+            images = episodes.images[step - first]
+            numbers = _numbers(schedule, step, len(images)) if schedule.augment else None
+            yield PooledTasks(
+                images=store.images(images, numbers),
+                support=store.tensor(episodes.support[step - first]),
+                support_labels=store.tensor(episodes.support_labels[step - first]),
+                query=store.tensor(episodes.query[step - first]),
+                query_labels=store.tensor(episodes.query_labels[step - first]),
+                way=episodes.way,
+            )
 
 
 def _spans(start: int) -> Iterator[tuple[int, int]]:

@@ -20,6 +20,7 @@ class Schedule:
     Attributes:
         protocol: The training episodes, or None when training on batches of images.
         size: Tasks, or images, per step.
+        pool: Classes whose images a step embeds once for all of its tasks, or None: every task has images of its own.
         seed: Of the initial weights and the training data.
         steps: At most.
         rate: Adam's learning rate.
@@ -44,6 +45,7 @@ class Schedule:
     patience: int | None
     augment: bool
     rules: Rules
+    pool: int | None = None
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

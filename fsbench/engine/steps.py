@@ -16,7 +16,7 @@ from fsbench.engine.memory import halved
 from fsbench.engine.schedule import Schedule
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.methods.base import Method
-from fsbench.tasks import Batch, Tasks
+from fsbench.tasks import Batch, PooledTasks, Tasks
 
 __all__ = ["Recorder", "Stepper", "cuda_recorder"]
 
@@ -67,9 +67,9 @@ class Stepper:
         self._retried = not method.separable
         self._eager_steps = 0
         self._replay: Callable[[], Tensor] | None = None
-        self._data: Tasks | Batch
+        self._data: Tasks | PooledTasks | Batch
 
-    def __call__(self, data: Tasks | Batch, step: int) -> Tensor:
+    def __call__(self, data: Tasks | PooledTasks | Batch, step: int) -> Tensor:
         """Take a step, counted from 0; returns its loss, still on the device.
 
         Raises:
@@ -86,7 +86,7 @@ class Stepper:
         self._eager_steps += 1
         return self._eager(data)
 
-    def _eager(self, data: Tasks | Batch) -> Tensor:
+    def _eager(self, data: Tasks | PooledTasks | Batch) -> Tensor:
         while True:
             try:
                 return self._step(data)
@@ -94,7 +94,7 @@ class Stepper:
                 self.tasks_at_once = halved(self.tasks_at_once, "training tasks or images", self._retried, error)
                 self._retried = True
 
-    def _step(self, data: Tasks | Batch) -> Tensor:
+    def _step(self, data: Tasks | PooledTasks | Batch) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)
         losses = []
         for part, share in self._parts(data):
@@ -106,7 +106,7 @@ class Stepper:
         self.optimiser.step()
         return torch.stack(losses).sum()
 
-    def _parts(self, data: Tasks | Batch) -> Iterator[tuple[Tasks | Batch, float]]:
+    def _parts(self, data: Tasks | PooledTasks | Batch) -> Iterator[tuple[Tasks | PooledTasks | Batch, float]]:
         """The parts that the data is done in, with their share of it."""
         if not (self._method.separable and isinstance(data, Tasks)):
             yield data, 1.0
@@ -122,7 +122,7 @@ class Stepper:
             else:
                 group["lr"] = rate
 
-    def _recorded(self, data: Tasks | Batch, record: Recorder) -> Callable[[], Tensor] | None:
+    def _recorded(self, data: Tasks | PooledTasks | Batch, record: Recorder) -> Callable[[], Tensor] | None:
         """A recording of a step on data like this, or None if it cannot be made; nothing is trained meanwhile."""
         self._data = copy.deepcopy(data)
         before = [state.clone() for state in self._state()]
@@ -152,7 +152,7 @@ class Stepper:
             state.copy_(value)
 
 
-def _tensors(data: Tasks | Batch) -> list[Tensor]:
+def _tensors(data: Tasks | PooledTasks | Batch) -> list[Tensor]:
     return [value for field in fields(data) if isinstance(value := getattr(data, field.name), Tensor)]
 
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.tasks import Batch, Tasks
+from fsbench.tasks import Batch, PooledTasks, Tasks
 
 __all__ = ["ClassifierMethod", "FeatureMethod", "Method", "MetricMethod", "cosines", "one_hot", "prototypes"]
 
@@ -37,6 +36,7 @@ class Method(nn.Module, ABC):
         replayable: Whether `loss` does the same operations in every step and nothing else (no Python-side
             counters, no waiting for the device), so that a GPU may replay a recording of them. True for the
             families below; a subclass that breaks it says False.
+        pools: Whether `loss` takes `PooledTasks` too: tasks on the same images, which it embeds once.
         revision: Raised when the same hyper-parameters would give other numbers.
     """
 
@@ -45,6 +45,7 @@ class Method(nn.Module, ABC):
     learns_from: ClassVar[Literal["episodes", "batches"]] = "episodes"
     revision: ClassVar[int] = 1
     separable: ClassVar[bool] = False
+    pools: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
 
     @abstractmethod
@@ -76,24 +77,19 @@ class FeatureMethod(Method):
 
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]`, by `embed` and `compare`."""
-        support, query = self._features(tasks)
-        return self.compare(support, tasks.support_labels, query, tasks.way)
+        return self.answer(tasks)
 
-    def _features(self, tasks: Tasks) -> tuple[Tensor, Tensor]:
-        """Support and query features of all tasks, embedded as one batch."""
-        images = torch.cat([tasks.support.flatten(0, 1), tasks.query.flatten(0, 1)])
-        features = self.embed(images)
-        shape, split = features.shape[1:], tasks.support_labels.numel()
-        return (
-            features[:split].view(*tasks.support_labels.shape, *shape),
-            features[split:].view(*tasks.query_labels.shape, *shape),
-        )
+    def answer(self, tasks: Tasks | PooledTasks) -> Tensor:
+        """Logits `[B, Q, way]`, by `embed` and `compare`; the images of all tasks are embedded as one batch."""
+        support, query = tasks.gathered(self.embed(tasks.images))
+        return self.compare(support, tasks.support_labels, query, tasks.way)
 
 
 class MetricMethod(FeatureMethod):
     """A backbone trained by comparing; in training, support and query form one batch of its normalisation."""
 
     replayable = True
+    pools = True
 
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()
@@ -104,9 +100,9 @@ class MetricMethod(FeatureMethod):
         features: Tensor = self.backbone(images)
         return features
 
-    def loss(self, tasks: Tasks) -> Tensor:
+    def loss(self, tasks: Tasks | PooledTasks) -> Tensor:
         """Cross-entropy of the queries."""
-        return F.cross_entropy(self.predict(tasks).flatten(0, 1), tasks.query_labels.flatten())
+        return F.cross_entropy(self.answer(tasks).flatten(0, 1), tasks.query_labels.flatten())
 
 
 class ClassifierMethod(FeatureMethod):

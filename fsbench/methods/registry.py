@@ -122,6 +122,11 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
             f"methods.{name}.training.kind is {row.training.kind!r}, but {method.label} learns from "
             f"{method.learns_from!r}; change it in the suite."
         )
+    if getattr(row.training, "pool", None) is not None and not method.pools:
+        raise SuiteError(
+            f"methods.{name}.training.pool asks for many tasks on the same images, but {method.label} does not embed "
+            "images once to compare them; leave it out."
+        )
 
 
 def _from_plugin(point: EntryPoint) -> object:

@@ -12,7 +12,7 @@ from fsbench.backbones.base import MakeBackbone
 from fsbench.backbones.norm import BatchNorm2d, conv_norm_pool
 from fsbench.errors import SuiteError
 from fsbench.methods.base import MetricMethod, one_hot, prototypes
-from fsbench.tasks import Tasks
+from fsbench.tasks import PooledTasks, Tasks
 
 __all__ = ["RelationNet", "TransductiveRelationNet"]
 
@@ -76,9 +76,9 @@ class RelationNet(MetricMethod):
         of_pairs: Tensor = scores.view(*pairs.shape[:3])
         return of_pairs
 
-    def loss(self, tasks: Tasks) -> Tensor:
+    def loss(self, tasks: Tasks | PooledTasks) -> Tensor:
         """Mean squared error of the scores."""
-        scores = self.predict(tasks)
+        scores = self.answer(tasks)
         return F.mse_loss(scores, one_hot(tasks.query_labels, tasks.way, scores))
 
 
@@ -93,8 +93,6 @@ class TransductiveRelationNet(RelationNet):
 
     def predict(self, tasks: Tasks) -> Tensor:
         """Relation scores `[B, Q, way]`, every task normalised by its own statistics."""
-        if self.training:
-            return super().predict(tasks)
         return torch.cat([self._predict_task(tasks, index) for index in range(len(tasks))])
 
     def _predict_task(self, tasks: Tasks, index: int) -> Tensor:

@@ -203,6 +203,7 @@ class _Planner:
                 f"methods.{row}.training.tasks is {value('tasks')}, but tasks of variable shots are taken one a step; "
                 "set it to 1."
             )
+        pool = _pool(row, shot, value) if episodic else None
         schedule = Schedule(
             protocol=self._protocol("train", shot, seed, 0, value) if episodic else None,
             size=value("tasks" if episodic else "batch"),
@@ -216,6 +217,7 @@ class _Planner:
             patience=spec.patience,
             augment=spec.augment,
             rules=suite.episodes.rules,
+            pool=pool,
         )
         looked_at = suite.validation
         validation = self._protocol(
@@ -298,6 +300,23 @@ class _Planner:
         if shot is None:
             return VariableProtocol(split, number, seed)
         return Protocol(split, value("way"), shot, value("queries"), number, seed)
+
+
+def _pool(row: str, shot: int | None, value: Callable[[str], Any]) -> int | None:
+    """How many classes a step of a row's training embeds for all of its tasks; None: each has its own images."""
+    classes: int | None = value("pool")
+    if classes is None:
+        return None
+    where = f"methods.{row}.training.pool"
+    if shot is None:
+        raise SuiteError(f"{where} is {classes}, but tasks of variable shots are not pooled; leave it out.")
+    way, tasks = value("way"), value("tasks")
+    if classes % way or tasks % (classes // way):
+        raise SuiteError(
+            f"{where} is {classes}, with {tasks} tasks of {way} ways a step; the pool must be a multiple of the way, "
+            "and the tasks of how often the way goes into it."
+        )
+    return classes
 
 
 def _params(name: str, row: Row, shot: int | None) -> dict[str, Any]:

@@ -18,13 +18,14 @@ from fsbench.episodes.fixed import Protocol
 from fsbench.episodes.sampler import Rules
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import EpisodeError
-from fsbench.tasks import Batch, Tasks
+from fsbench.tasks import Batch, PooledTasks, Tasks
 from helpers.schedules import TASKS
 
 CLASSES = (7, 9)  # of the two sources
 BATCHES = replace(TASKS, protocol=None, size=16)
 VARIABLE = replace(TASKS, protocol=VariableProtocol("train", 0, 0))
-SCHEDULES = {"tasks": replace(TASKS, size=2), "batches": BATCHES, "variable": VARIABLE}
+POOLED = replace(TASKS, protocol=Protocol("train", 3, 1, 3, 0, 0), size=4, pool=6)
+SCHEDULES = {"tasks": replace(TASKS, size=2), "batches": BATCHES, "variable": VARIABLE, "pooled": POOLED}
 
 
 def store(folder: Path, source: int, *, channels: int = 1, images: int = 12) -> ImageStore:
@@ -48,11 +49,11 @@ def stores(tmp_path: Path) -> list[ImageStore]:
     return [store(tmp_path, source) for source in range(2)]
 
 
-def steps(schedule: Schedule, stores: list[ImageStore], start: int, count: int) -> list[Tasks | Batch]:
+def steps(schedule: Schedule, stores: list[ImageStore], start: int, count: int) -> list[Tasks | PooledTasks | Batch]:
     return list(itertools.islice(training_data(schedule, stores, start), count))
 
 
-def equal(one: Tasks | Batch, other: Tasks | Batch) -> bool:
+def equal(one: Tasks | PooledTasks | Batch, other: Tasks | PooledTasks | Batch) -> bool:
     pairs = [(getattr(one, name), getattr(other, name)) for name in vars(one) if name != "way"]
     return all(torch.equal(*pair) for pair in pairs)
 
@@ -84,6 +85,19 @@ def test_every_task_is_of_one_source_with_its_own_labels(stores: list[ImageStore
             assert torch.equal((255 * query[:, 0, 0, 0]).round(), values[labels])
 
 
+def test_pooled_tasks_split_the_images_of_one_source_with_their_own_labels(stores: list[ImageStore]) -> None:
+    found = set()
+    for tasks in steps(POOLED, stores, 0, 30):
+        assert tasks.images.shape == (6 * 4, 1, 8, 8)
+        values = (255 * tasks.images[:, 0, 0, 0]).round()
+        found.add(bool(values.max() >= 100))
+        assert len({bool(value >= 100) for value in values}) == 1
+        support, query = tasks.gathered(values)
+        assert support.shape == (4, 3)
+        assert torch.equal(query, support.gather(1, tasks.query_labels))
+    assert found == {False, True}
+
+
 def test_classes_of_several_sources_are_labelled_one_after_another(stores: list[ImageStore]) -> None:
     sources: list[int] = []
     for batch in steps(BATCHES, stores, 0, 60):
@@ -96,11 +110,11 @@ def test_classes_of_several_sources_are_labelled_one_after_another(stores: list[
 
 def test_augmentation_changes_images_and_nothing_else(tmp_path: Path) -> None:
     one = [store(tmp_path, 1)]
-    for schedule in (TASKS, BATCHES):
+    for schedule in (TASKS, BATCHES, POOLED):
         plain, augmented = (steps(replace(schedule, augment=augment), one, 0, 1)[0] for augment in (False, True))
         images = "support" if isinstance(plain, Tasks) else "images"
         assert not torch.allclose(getattr(plain, images), getattr(augmented, images))
-        labels = "query_labels" if isinstance(plain, Tasks) else "labels"
+        labels = "labels" if isinstance(plain, Batch) else "query_labels"
         assert torch.equal(getattr(plain, labels), getattr(augmented, labels))
 
 

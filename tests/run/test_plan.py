@@ -6,8 +6,8 @@ import pytest
 
 from fsbench.data.pack import Pack
 from fsbench.episodes.sampler import Sampler
-from fsbench.errors import UsageError
-from fsbench.methods.registry import load_method
+from fsbench.errors import SuiteError, UsageError
+from fsbench.methods.registry import check_row, load_method
 from fsbench.run.plan import Cell, EpisodeSet, Options, make_plan, protocols_of
 from fsbench.suite import Suite, load_suite
 from helpers.small import SIZE, write_small_pack
@@ -91,3 +91,33 @@ def test_selection_sees_validation_classes_only(pack: Pack) -> None:
 def test_an_unknown_row_is_named(pack: Pack) -> None:
     with pytest.raises(UsageError, match="unknown method of the suite glyphs 'prot'; did you mean 'proto'"):
         plan(pack, rows=("prot",))
+
+
+def pooled(row: str = "proto", **values: Any) -> Suite:
+    return changed(row, "training", **{"way": 4, "tasks": 6, "pool": 8, **values})
+
+
+def test_a_pool_of_episodes_is_another_training_and_no_pool_is_the_same(pack: Pack) -> None:
+    suites = [changed("proto", "training", way=4, tasks=6), pooled(), pooled(pool=4), pooled(pool=None)]
+    ids = [plan(pack, suite, rows=("proto",), shots=(1,))[0].training.id for suite in suites]
+    assert ids[0] == ids[3]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(
+    ("suite", "variable", "message"),
+    [
+        (pooled(pool=10), False, "proto.training.pool is 10, with 6 tasks of 4 ways"),
+        (pooled(tasks=5), False, "proto.training.pool is 8, with 5 tasks of 4 ways"),
+        (pooled(tasks=1), True, "tasks of variable shots are not pooled; leave it out"),
+    ],
+)
+def test_a_pool_that_does_not_fit_is_refused(pack: Pack, suite: Suite, variable: bool, message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        plan(pack, suite, rows=("proto",), variable=variable)
+
+
+def test_a_method_that_does_not_compare_features_is_not_pooled() -> None:
+    row = pooled("fomaml").methods["fomaml"]
+    with pytest.raises(SuiteError, match=r"methods.fomaml.training.pool .* leave it out"):
+        check_row("fomaml", row, load_method("fomaml"))
