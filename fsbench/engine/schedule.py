@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from fsbench.episodes.sampler import AnyProtocol, Rules
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Schedule"]
 
@@ -50,3 +47,24 @@ class Schedule:
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
         return self.rate * 0.5 ** (step // self.halve_every) if self.halve_every else self.rate
+
+    def identity(self) -> dict[str, Any]:
+        """What of it enters the training's identity, in JSON's types.
+
+        Written out field by field, so that a field that is renamed, or added with a default that changes nothing,
+        leaves the identities of older trainings as they are.
+        """
+        return {
+            "protocol": self.protocol and asdict(self.protocol),
+            "size": self.size,
+            "seed": self.seed,
+            "steps": self.steps,
+            "rate": self.rate,
+            "halve_every": self.halve_every,
+            "weight_decay": self.weight_decay,
+            "clip": self.clip,
+            "validate_every": self.validate_every,
+            "patience": self.patience,
+            "augment": self.augment,
+            "rules": {"leave_out": self.rules.leave_out, "tracks_apart": self.rules.tracks_apart},
+        }

@@ -235,7 +235,7 @@ class _Planner:
             "packs": [self._packs[source].digest for source in self._sources],
             "validation_pack": self._packs[validation_source].digest,
             "samplers": [SAMPLER, VARIABLE_SAMPLER],
-            "schedule": asdict(schedule),
+            "schedule": schedule.identity(),
             "validation": asdict(validation),
             "start": start and start.id,
             "deterministic": self._options.deterministic,
