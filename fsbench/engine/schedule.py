@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fsbench.episodes import pooled
 from fsbench.episodes.sampler import AnyProtocol, Rules
 
 __all__ = ["Schedule"]
@@ -54,7 +55,8 @@ class Schedule:
         Written out field by field, so that a field that is renamed, or added with a default that changes nothing,
         leaves the identities of older trainings as they are.
         """
-        return {
+        pool = {} if self.pool is None else {"pool": {"classes": self.pool, "sampler": pooled.SAMPLER}}
+        return pool | {
             "protocol": self.protocol and asdict(self.protocol),
             "size": self.size,
             "seed": self.seed,
