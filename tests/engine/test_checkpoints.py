@@ -65,6 +65,7 @@ def test_any_flipped_byte_is_damage(path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file open and not yet in its `with`
+@pytest.mark.timeout(method="thread")  # the test has the timer
 def test_an_interrupted_reader_is_not_a_damaged_file(path: Path) -> None:
     save_checkpoint(path, {f"{number}": torch.ones(50) for number in range(200)}, {})
     started = time.perf_counter()

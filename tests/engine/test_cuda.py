@@ -21,7 +21,10 @@ from helpers.schedules import SCHEDULE
 from helpers.small import NAMES, build, write_small_pack
 from helpers.tiny import write_source, write_suite
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -1,4 +1,4 @@
-"""Where fsbench looks for files, and the tally of bad inputs that is printed at the end of the run."""
+"""Where fsbench looks for files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-_TALLY = pytest.StashKey[dict[str, tuple[int, int]]]()
 
 
 @pytest.fixture
@@ -25,17 +23,3 @@ def look_into(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
             monkeypatch.setattr("fsbench.data.sources.vgg_flower.LABELS_MD5", digest)
 
     return look
-
-
-@pytest.fixture(scope="session")
-def tally(pytestconfig: pytest.Config) -> dict[str, tuple[int, int]]:
-    """Kind of input to how many there were, and how many of them were refused."""
-    return pytestconfig.stash.setdefault(_TALLY, {})
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if found := config.stash.get(_TALLY, {}):
-        terminalreporter.write_sep("=", "bad inputs")
-        terminalreporter.write_line(f"{'kind':<20}{'inputs':>8}{'refused':>9}{'still valid':>13}")
-        for kind, (inputs, refused) in [*found.items(), ("all", tuple(map(sum, zip(*found.values(), strict=True))))]:
-            terminalreporter.write_line(f"{kind:<20}{inputs:>8}{refused:>9}{inputs - refused:>13}")

@@ -45,15 +45,17 @@ def guarded(folder: Path) -> Iterator[None]:
     _forget_peak()
     before, started, bytecode = _peak(), time.monotonic(), sys.dont_write_bytecode
     former = signal.signal(signal.SIGALRM, _out_of_time)
-    signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, _SECONDS)  # of the time that the whole test has, 0 if it has any
     sys.dont_write_bytecode, _inside = True, folder.resolve()
     try:
         yield
     finally:
         sys.dont_write_bytecode, _inside = bytecode, None
+        seconds = time.monotonic() - started
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
-        if (seconds := time.monotonic() - started) > _SECONDS:
+        signal.setitimer(signal.ITIMER_REAL, left and max(left - seconds, 0.001))
+        if seconds > _SECONDS:
             raise Trespass(f"it took {seconds:.0f} s")
         if (grown := _peak() - before) > _MEMORY:
             raise Trespass(f"it took {grown:.1f} GiB of memory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -56,3 +57,12 @@ def test_what_is_allowed_is_not(tmp_path: Path) -> None:
         (tmp_path / "a").rename(tmp_path / "b")
         (tmp_path / "b").unlink()
     (tmp_path.parent / "afterwards").mkdir()
+
+
+@pytest.mark.timeout(method="thread")  # the test has the timer
+def test_a_timer_that_was_there_goes_on_afterwards(tmp_path: Path) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 100)
+    with guarded(tmp_path):
+        time.sleep(0.01)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    assert 0 < left < 100

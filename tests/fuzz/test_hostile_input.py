@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,9 +69,7 @@ def test_good_files_are_accepted(kind: Kind, good: Path) -> None:
         kind.read(copy)
 
 
-def test_bad_files_are_refused_in_a_sentence_or_still_valid(
-    kind: Kind, good: Path, tally: dict[str, tuple[int, int]]
-) -> None:
+def test_bad_files_are_refused_in_a_sentence_or_still_valid(kind: Kind, good: Path, tally: Counter[str]) -> None:
     copy, refused, wrong = good.with_name("copy"), 0, []
     for number in numbers():
         shutil.copytree(good, copy, copy_function=os.link)
@@ -83,6 +82,7 @@ def test_bad_files_are_refused_in_a_sentence_or_still_valid(
             where = traceback.extract_tb(error.__traceback__)[-1]
             wrong.append(f"{kind.name}:{number} ({done}) {type(error).__name__}: {str(error)[:300]} at {where}")
         shutil.rmtree(copy)
-    tally[kind.name] = len(numbers()), refused
+    tally[f"{kind.name}: damaged, refused"] += refused
+    tally[f"{kind.name}: damaged, still valid"] += len(numbers()) - refused
     assert not wrong, "\n".join(wrong)
     assert refused, f"no bad input of {len(numbers())} was refused"

@@ -1,10 +1,9 @@
-"""A small suite, its uninterrupted run, and the tally of kills that is printed at the end."""
+"""A small suite and its uninterrupted run."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from reliability.place import Place
 from reliability.troubles import NOTHING, Trouble
 
 SIZE = 16  # pixels
-_TALLY = pytest.StashKey[Counter[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -81,16 +79,3 @@ def one_cell(run_one: Callable[..., Ended], tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("one") / "out"
     assert run_one(out).code == 0
     return out
-
-
-@pytest.fixture(scope="session")
-def tally(pytestconfig: pytest.Config) -> Counter[str]:
-    """How often what befell a run."""
-    return pytestconfig.stash.setdefault(_TALLY, Counter())
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if found := config.stash.get(_TALLY, Counter()):
-        terminalreporter.write_sep("=", "what befell runs")
-        for what, times in sorted(found.items()):
-            terminalreporter.write_line(f"{what:<44}{times:>5}")

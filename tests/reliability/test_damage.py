@@ -17,6 +17,8 @@ from reliability.folders import contents
 from reliability.forks import Ended
 from reliability.troubles import flip
 
+pytestmark = pytest.mark.slow
+
 FLIPS = 500
 
 Run = Callable[..., Ended]

@@ -15,6 +15,8 @@ from reliability.folders import contents, temporaries
 from reliability.forks import Ended
 from reliability.troubles import Trouble
 
+pytestmark = pytest.mark.slow
+
 Mount = Callable[[str], Path]
 Run = Callable[..., Ended]
 

@@ -19,6 +19,8 @@ from reliability.forks import Ended
 from reliability.place import Place
 from reliability.troubles import Event, Trouble
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SEEDS, KILLS = 6, 9  # together 54
 ONCE = re.compile(r"step (\d+)/\1,|: \d+\.\d\d ± ")  # in lines of a finished training or cell

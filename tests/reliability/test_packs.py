@@ -15,6 +15,8 @@ from reliability.forks import Ended, Forks
 from reliability.place import Place
 from reliability.troubles import NOTHING, Event, Trouble, flip
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Ended]
 
 

@@ -19,7 +19,11 @@ SEEDS = 25  # times four rows and two shots: 200 cells
 WARM = 80  # cells, after which caches and the allocator have what they need
 LIMIT = 55  # KiB a cell, half of what a kept checkpoint of this suite would be
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 WATCHED = """
 import json, os, sys

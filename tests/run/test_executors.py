@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -17,6 +17,8 @@ from helpers.tiny import contents, write_source, write_suite
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SUITE = (
     ('method = "proto"\n', 'method = "pausing.py:PausingProtoNet"\n'),
@@ -46,19 +48,23 @@ class PausingProtoNet(ProtoNet):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds a cache, a suite, and in `serial` what it gives in one process."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Holds a cache, a suite, and in `serial` what it gives in one process; no run outlives the tests."""
     folder = tmp_path_factory.mktemp("executors")
     write_source(folder / "cache")
     write_suite(folder / "suite.toml", *SUITE, rows=("knn", "proto", "fomaml"))
     (folder / "pausing.py").write_text(PAUSING)
     run = Run(folder, "serial")
     assert run.wait() == 0, run.stderr
-    return folder
+    yield folder
+    for process in Run.started:
+        process.kill()
 
 
 class Run:
     """A run by the command line."""
+
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
     def __init__(self, folder: Path, out: str, *words: object, pause: bool = False) -> None:
         self.mark = folder / f"{out}.mark"
@@ -74,6 +80,7 @@ class Run:
                 stdout=stdout,
                 stderr=stderr,
             )
+        self.started.append(self.process)
 
     @property
     def stdout(self) -> str:
@@ -142,6 +149,18 @@ def test_processes_end_with_the_run_that_started_them(folder: Path, name: str) -
     until(lambda: not is_running(process))
 
 
+def test_a_run_that_was_told_to_ignore_sigint_goes_on_after_one(folder: Path) -> None:
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as by nohup, or in a script's background
+    try:
+        run = Run(folder, "deaf", "--methods", "proto", pause=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    run.paused()
+    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM  # of two signals that wait, SIGINT would be the first
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head that does no work, and two nodes that do one job at a time."""
@@ -159,6 +178,7 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.mark.cluster
 def test_a_ray_cluster_that_loses_a_node_gives_the_same_bytes(folder: Path, cluster: Cluster) -> None:
     run = Run(folder, "ray", "--executor", "ray", "--address", cluster.address, pause=True)
     lost = parent(run.paused())
@@ -169,6 +189,7 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same_bytes(folder: Path, clus
     assert run.stdout == (folder / "serial.stdout").read_text()
 
 
+@pytest.mark.cluster
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_an_interrupted_run_on_a_ray_cluster_goes_on_later(folder: Path, cluster: Cluster) -> None:
     run = Run(folder, "stopped", "--executor", "ray", "--address", cluster.address, pause=True)
@@ -181,6 +202,7 @@ def test_an_interrupted_run_on_a_ray_cluster_goes_on_later(folder: Path, cluster
     assert contents(folder / "stopped") == contents(folder / "serial")
 
 
+@pytest.mark.cluster
 def test_an_error_of_a_job_is_that_of_the_run(folder: Path, cluster: Cluster) -> None:
     write_suite(folder / "diverging.toml", ("rate = 1e-3", "rate = 1e30"), rows=("proto",))
     options = ["--suite", "diverging.toml", "--executor", "ray", "--address", cluster.address]
