@@ -78,6 +78,7 @@ def gradients(network: nn.Module, images: Tensor, leading: int | None) -> tuple[
     return features.detach(), list(torch.autograd.grad(total, list(network.parameters())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("training", "leading"), [(False, None), (True, None), (True, 3), (False, 4)])
 def test_it_is_the_resnet18_of_torchvision(training: bool, leading: int | None) -> None:
     backbone = make(width=64).train(training)
@@ -168,6 +169,7 @@ def tasks_of(size: int, batch: int = 2) -> Tasks:
     return Tasks(support, labels, query, labels, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_learns_with_it(name: str) -> None:
     size = RELATION_SIZE if name.startswith("relation") else SIZE
@@ -188,6 +190,7 @@ def test_every_method_learns_with_it(name: str) -> None:
     assert logits.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fomaml", "fomaml-transductive", "foprotomaml"])
 def test_adapting_tasks_side_by_side_is_as_one_at_a_time(name: str) -> None:
     method, tasks = method_of(name, SIZE).double(), tasks_of(SIZE, batch=3)

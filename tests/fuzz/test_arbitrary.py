@@ -27,6 +27,8 @@ from fsbench.records import read_record
 from fsbench.report.ranking import rank_file
 from fsbench.suite import load_suite
 
+pytestmark = pytest.mark.slow
+
 _FRACTIONS = (0.6, 0.2, 0.2)
 _BYTES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "checkpoint": ("a.safetensors", load_checkpoint),

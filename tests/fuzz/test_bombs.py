@@ -22,6 +22,8 @@ from fsbench.files.atomic import sha256_json
 from fuzz.guard import guarded
 from fuzz.kinds import KINDS, Kind
 
+pytestmark = pytest.mark.slow
+
 _KINDS = {kind.name: kind for kind in KINDS}
 _HUGE = 900 * 2**20  # bytes; more than anything may have
 

@@ -21,6 +21,8 @@ from fuzz.guard import Trespass, guarded
 from fuzz.kinds import KINDS, Kind
 from fuzz.mutations import damage
 
+pytestmark = pytest.mark.slow
+
 _INPUTS = int(os.environ.get("FSBENCH_BAD_INPUTS", "200"))
 _LONGEST = 2000  # characters of a sentence
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -1,0 +1,198 @@
+"""The functions of the Python interface that put together what the command line does; `fsbench` hands them on.
+
+Reading records does not import torch; running and evaluating do, when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fsbench.errors import UsageError, unknown
+from fsbench.report.write import records_in
+from fsbench.suite import Suite, check_number, load_suite
+
+if TYPE_CHECKING:
+    from fsbench.methods.base import Method
+    from fsbench.records import Record
+    from fsbench.report.table import RankRule, Table
+    from fsbench.run.evaluate import Accuracy, Embed
+    from fsbench.run.plan import Options
+
+__all__ = ["evaluate", "read_records", "run_suite"]
+
+
+def run_suite(
+    suite: str | Path | Suite = "glyphs",
+    out: str | Path | None = None,
+    *,
+    methods: str | Sequence[str] = (),
+    shots: int | Sequence[int] = (),
+    protocol: Literal["fixed", "variable"] = "fixed",
+    backbone: str | None = None,
+    image_size: int | None = None,
+    episodes: int | None = None,
+    seeds: int = 1,
+    training_fraction: float = 1.0,
+    deterministic: bool = False,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    episodes_file: str | Path | None = None,
+    fresh: bool = False,
+    executor: Literal["local", "processes", "ray"] = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    ranks: RankRule = "metadataset",
+) -> Table:
+    """Train and evaluate the methods of a suite, as `fsbench run` does.
+
+    What is finished in the out folder and has the same identity is used again; a training that was stopped goes on.
+
+    Args:
+        suite: The name of a suite, the path of a TOML file, or a suite.
+        out: Where records, checkpoints and tables are written; None: `runs/<suite>`.
+        methods: Rows to run; none: all.
+        shots: Shots to run; none: all.
+        protocol: Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.
+        backbone: Instead of the suite's.
+        image_size: Height and width instead of the suite's, pixels.
+        episodes: Number of test episodes: the first ones of the suite's; None: all.
+        seeds: Number of training seeds, from 0.
+        training_fraction: Shorten every training to this fraction; the table is stamped so.
+        deterministic: Use only operations that are reproducible bit by bit.
+        device: "auto", "cpu" or "cuda".
+        data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
+        episodes_file: Test on the exported episodes of this file only.
+        fresh: Start over instead of using what is finished.
+        executor: Where the work is done: in this process, in several, or on a Ray cluster.
+        workers: Number of processes; None: one a GPU, or one a core.
+        address: Of the Ray cluster; None: that of this machine, or a new one.
+        ranks: The rule of the ranks: Meta-Dataset's, or paired differences.
+
+    Returns:
+        The table, which also lies in the out folder.
+
+    Raises:
+        FsbenchError: Anything that its reader can mend; what was finished is kept.
+    """
+    from fsbench.episodes.files import read_episodes
+    from fsbench.run import run
+    from fsbench.run.executors import make_executor
+    from fsbench.run.worker import Order
+
+    chosen = _suite(suite, backbone, image_size)
+    order = Order(
+        chosen,
+        _options(
+            methods, shots, protocol, episodes=episodes, seeds=seeds, fraction=training_fraction, exact=deterministic
+        ),
+        Path(out or Path("runs") / chosen.name),
+        device,
+        None if data_root is None else Path(data_root),
+        None if episodes_file is None else read_episodes(Path(episodes_file)),
+    )
+    for kind, name, known in (
+        ("executor", executor, ("local", "processes", "ray")),
+        ("rule of ranks", ranks, ("metadataset", "paired")),
+    ):
+        if name not in known:
+            raise unknown(kind, name, known)
+    placed = make_executor(executor, workers=workers, address=address)
+    return run.run_suite(order, executor=placed, fresh=fresh, rule=ranks)
+
+
+def evaluate(
+    model: Method | Embed,
+    suite: str | Path | Suite = "glyphs",
+    *,
+    shots: int | Sequence[int] = (),
+    protocol: Literal["fixed", "variable"] = "fixed",
+    image_size: int | None = None,
+    episodes: int | None = None,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+) -> list[Accuracy]:
+    """Measure a model of your own, as it is, on the test episodes of a suite.
+
+    Args:
+        model: A function or module from images `[N, C, H, W]` to features `[N, ...]`, or a `Method` with its weights.
+            Features are compared with the mean of every class by Euclidean distance; a method compares as it
+            does. A module is moved to the device and put into evaluation mode.
+        suite: The name of a suite, the path of a TOML file, or a suite. It says test sources and episodes, and the size
+            and normalisation of the images.
+        shots: Shots to measure; none: those of the suite.
+        protocol: Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.
+        image_size: Height and width instead of the suite's, pixels.
+        episodes: Number of test episodes: the first ones of the suite's; None: all.
+        data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        One accuracy for every test source that is there and every shot, in the order of the suite.
+
+    Raises:
+        FsbenchError: Anything that its reader can mend.
+    """
+    from fsbench.run.evaluate import evaluate_model
+
+    return evaluate_model(
+        model,
+        _suite(suite, None, image_size),
+        _options((), shots, protocol, episodes=episodes),
+        data_root=None if data_root is None else Path(data_root),
+        device=device,
+    )
+
+
+def read_records(folder: str | Path) -> list[Record]:
+    """All records of a run: of the folder that it wrote, or of the `records` in it.
+
+    Raises:
+        RecordError: There is none, or one is damaged.
+    """
+    inner = Path(folder) / "records"
+    return records_in(inner if inner.is_dir() else Path(folder))
+
+
+def _suite(suite: str | Path | Suite, backbone: str | None, image_size: int | None) -> Suite:
+    if image_size is not None and not 8 <= image_size <= 1024:
+        raise UsageError(f"image_size is {image_size}; it must lie between 8 and 1024.")
+    loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
+    return loaded.changed(backbone=backbone, image_size=image_size)
+
+
+def _options(
+    methods: str | Sequence[str],
+    shots: int | Sequence[int],
+    protocol: str,
+    *,
+    episodes: int | None = None,
+    seeds: int = 1,
+    fraction: float = 1.0,
+    exact: bool = False,
+) -> Options:
+    """Options that are in the range in which the command line would take them."""
+    if protocol not in ("fixed", "variable"):
+        raise unknown("protocol", protocol, ("fixed", "variable"))
+    wanted = (shots,) if isinstance(shots, int) else tuple(dict.fromkeys(shots))
+    for problem, sentence in (
+        (any(shot < 1 for shot in wanted), f"shots is {shots}; every shot must be at least 1."),
+        (episodes is not None and episodes < 2, f"episodes is {episodes}; it must be at least 2."),
+        (seeds < 1, f"seeds is {seeds}; it must be at least 1."),
+        (not 0 < fraction <= 1, f"training_fraction is {fraction}; it must lie above 0 and be at most 1."),
+    ):
+        if problem:
+            raise UsageError(sentence)
+    check_number(episodes)
+    from fsbench.run.plan import Options
+
+    return Options(
+        rows=(methods,) if isinstance(methods, str) else tuple(methods),
+        variable=protocol == "variable",
+        shots=wanted,
+        episodes=episodes,
+        seeds=seeds,
+        fraction=fraction,
+        deterministic=exact,
+    )
