@@ -19,6 +19,8 @@ from fsbench.cli.main import main
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SOURCE, contents, write_source, write_suite
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = [
     "suite",
     "method",

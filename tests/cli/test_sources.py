@@ -13,6 +13,8 @@ from fsbench.records import read_record
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SIZE, SOURCE, contents, write_source, write_suite
 
+pytestmark = pytest.mark.slow
+
 SOURCES = f'train = "{SOURCE}"\ntest = ["{SOURCE}"]'
 TWO = (SOURCES, f'train = ["{SOURCE}", "other"]\ntest = ["{SOURCE}", "other", "dtd"]\nabsent = "leave out"')
 

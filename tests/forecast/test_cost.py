@@ -19,6 +19,8 @@ from fsbench.run.plan import Options, Training
 from fsbench.suite import load_suite
 from helpers.tiny import write_source, write_suite
 
+pytestmark = pytest.mark.slow
+
 STARTED = ('method = "proto"\n', 'method = "proto"\nstart = "knn"\n')
 ROWS = ("knn", "finetune", "proto", "fomaml")
 

@@ -13,6 +13,8 @@ from fsbench.tasks import Tasks
 from helpers.plain import PlainConv4, plain_inner_loop
 from helpers.small import build, random_tasks
 
+pytestmark = pytest.mark.slow
+
 close = {"rtol": 1e-9, "atol": 1e-11}
 
 
