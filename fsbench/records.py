@@ -109,6 +109,7 @@ class TrainingSummary(_Model):
     stopped_early: bool
     parameters: int  # trainable
     history: list[Validation]
+    precision: Literal["fp32", "bf16"] | None = None  # of the backbone in training; None: not said, which was fp32
 
 
 class Environment(_Model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -62,6 +62,13 @@ _OPTIONS = (
         show_default=True,
         help="Shorten every training to this fraction; the table is stamped so.",
     ),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="Of backbones in training; auto is bf16 where the processor has it. Tests are always in fp32.",
+    ),
     click.option("--deterministic", is_flag=True, help="Use only operations that are reproducible bit by bit."),
 )
 
@@ -84,6 +91,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         episodes: int | None,
         seeds: int,
         training_fraction: float,
+        precision: Literal["auto", "fp32", "bf16"],
         deterministic: bool,
         **others: Any,
     ) -> None:
@@ -100,6 +108,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
             seeds=seeds,
             fraction=training_fraction,
             deterministic=deterministic,
+            precision=precision,
         )
         selected_rows(suite, options)
         command(suite, options, **others)

@@ -33,6 +33,12 @@ def training_data(
     Raises:
         EpisodeError: A source has too few classes, or a class too few images.
     """
+    for first, stop, size in schedule.phases(start):
+        shown = [store.showing(size, schedule.augment or True) for store in stores]
+        yield from itertools.islice(_steps(schedule, shown, first), None if stop is None else stop - first)
+
+
+def _steps(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iterator[Tasks | PooledTasks | Batch]:
     if schedule.protocol is None:
         return _batches(schedule, stores, start)
     return _tasks(schedule, stores, start) if schedule.pool is None else _pools(schedule, stores, start)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fsbench.engine.memory import halved
+from fsbench.engine.optimisers import make_optimiser
 from fsbench.engine.schedule import Schedule
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.methods.base import Method
@@ -35,37 +36,33 @@ def cuda_recorder(method: Method, schedule: Schedule, device: torch.device) -> R
 
 
 class Stepper:
-    """Takes a method through the steps of a schedule: forward, backward, clipping, Adam.
+    """Takes a method through the steps of a schedule: forward, backward, clipping, the optimiser's step.
 
     The tasks of a separable method are done one by one on a CPU, where that is fastest and smallest, and
     side by side on a GPU. A step on a GPU is hundreds of small kernels, and starting them one by one takes
     longer than running them: after a few steps their sequence is recorded once (a CUDA graph) and from
-    then on replayed. A recording that does not repeat two eager steps is not used, and that is said.
+    then on replayed. A recording that does not repeat two eager steps is not used, and that is said. It holds for
+    images of one size, so a new phase of the schedule begins with eager steps again.
 
     Args:
         method: On its device.
-        schedule: Rates, weight decay, clipping.
+        schedule: Optimiser, rates, weight decay, clipping.
         record: What records a step, or None to run every step eagerly.
 
     Attributes:
-        optimiser: Adam, whose state belongs into checkpoints.
+        optimiser: Its state belongs into checkpoints.
         tasks_at_once: How many tasks of a separable method are done side by side.
     """
 
     def __init__(self, method: Method, schedule: Schedule, record: Recorder | None = None) -> None:
         self._method, self._schedule, self._record = method, schedule, record
         self._parameters = list(method.parameters())
-        device = self._parameters[0].device
-        on_gpu = device.type == "cuda"
-        self.optimiser = torch.optim.Adam(
-            self._parameters,
-            lr=torch.tensor(schedule.rate, device=device) if on_gpu else schedule.rate,
-            weight_decay=schedule.weight_decay,
-            capturable=on_gpu,
-        )
+        on_gpu = self._parameters[0].device.type == "cuda"
+        self.optimiser = make_optimiser(self._parameters, schedule)
         self.tasks_at_once = 1 if method.separable and not on_gpu else schedule.size
         self._retried = not method.separable
         self._eager_steps = 0
+        self._size: int | None = None
         self._replay: Callable[[], Tensor] | None = None
         self._data: Tasks | PooledTasks | Batch
 
@@ -77,8 +74,12 @@ class Stepper:
         """
         self._method.train()
         self._set_rate(self._schedule.rate_at(step))
+        if self._size != (size := self._schedule.size_at(step)):
+            self._size, self._replay, self._eager_steps = size, None, 0
         if self._record is not None and self._eager_steps == _EAGER_STEPS:
-            self._replay, self._record = self._recorded(data, self._record), None
+            self._replay = self._recorded(data, self._record)
+            self._record = self._record if self._replay else None
+            self._eager_steps += 1
         if self._replay is not None:
             for target, source in zip(_tensors(self._data), _tensors(data), strict=True):
                 target.copy_(source, non_blocking=True)
@@ -101,6 +102,8 @@ class Stepper:
             loss = self._method.loss(part) * share
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
+        if self._schedule.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self._parameters, self._schedule.clip_value)
         if self._schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._schedule.clip)
         self.optimiser.step()
@@ -144,8 +147,8 @@ class Stepper:
 
     def _state(self) -> list[Tensor]:
         """All tensors that a step changes."""
-        adam = [value for state in self.optimiser.state.values() for value in state.values()]
-        return [*self._method.state_dict().values(), *adam]
+        optimiser = [value for state in self.optimiser.state.values() for value in state.values() if value is not None]
+        return [*self._method.state_dict().values(), *optimiser]
 
     def _restore(self, before: list[Tensor]) -> None:
         for state, value in zip(self._state(), before, strict=True):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fsbench.data.pack import Pack
@@ -47,6 +49,8 @@ class ImageStore:
         if device.type != "cpu":
             self._images = torch.from_numpy(np.ascontiguousarray(self._images)).to(device)
         self._channels = len(mean)
+        self._size: int | None = None
+        self._recipe: Literal[True, "crop"] = True
         shape = (1, len(mean), 1, 1)
         self._scale = (1 / (255 * torch.tensor(std, dtype=torch.float64))).float().view(shape).to(device)
         self._shift = (torch.tensor(mean, dtype=torch.float64) / torch.tensor(std)).float().view(shape).to(device)
@@ -54,7 +58,7 @@ class ImageStore:
     @property
     def pixels(self) -> int:
         """Height times width of an image."""
-        return self._images.shape[2] * self._images.shape[3]
+        return self._size**2 if self._size else self._images.shape[2] * self._images.shape[3]
 
     @property
     def classes(self) -> int:
@@ -74,6 +78,17 @@ class ImageStore:
         store._rows[store.indices - self._offset] = np.arange(len(rows))
         return store
 
+    def showing(self, size: int | None, recipe: Literal[True, "crop"] = True) -> ImageStore:
+        """The same store, with images of another size and augmented by another recipe; the pixels are shared.
+
+        Args:
+            size: Height and width, pixels; None: as they are in the pack.
+            recipe: Of augmentation, if there is any.
+        """
+        store = copy.copy(self)
+        store._size, store._recipe = size, recipe
+        return store
+
     def images(self, indices: npt.NDArray[np.int64], numbers: Floats | None = None) -> Tensor:
         """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`; a grey image in every channel.
 
@@ -91,7 +106,9 @@ class ImageStore:
             raw = torch.from_numpy(np.take(self._images, rows, axis=0))
         images = raw.expand(-1, self._channels, -1, -1).to(torch.float32)
         if numbers is not None:
-            images = augment(images.div_(255), numbers).mul_(255)
+            images = augment(images.div_(255), numbers, self._size or images.shape[2], self._recipe).mul_(255)
+        elif self._size not in (None, images.shape[2]):
+            images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
         return images.mul_(self._scale).sub_(self._shift)
 
     def tasks(self, episodes: Block, numbers: Sequence[Floats] | None = None) -> Tasks:

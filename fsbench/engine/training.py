@@ -8,7 +8,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,9 @@ from torch import Tensor
 from fsbench.engine.batches import training_data
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import asked_counts, correct_counts
+from fsbench.engine.precision import backbones_in
 from fsbench.engine.schedule import Schedule
+from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.sampler import AnyEpisodes
@@ -71,6 +73,7 @@ def train(
     validation: tuple[ImageStore, AnyEpisodes],
     path: Path,
     watcher: Watcher,
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.
 
@@ -84,6 +87,7 @@ def train(
         validation: The validation images and episodes.
         path: The checkpoint: gone on from if it is there, and rewritten.
         watcher: Told how it goes.
+        precision: Of the backbone, in the steps and in the looks at the validation episodes.
 
     Returns:
         What the records say of the training.
@@ -100,25 +104,28 @@ def train(
     losses: list[Tensor] = []
     reported = time.monotonic()
     data = training_data(schedule, stores, progress.step)
-    while not progress.exhausted(schedule):
-        losses.append(take_step(next(data), progress.step))
-        progress.step += 1
-        if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
-            loss = torch.stack(losses).mean().item()
-            if not math.isfinite(loss):
-                raise TrainingError(f"the loss is not finite at step {progress.step}; lower the learning rate.")
-            accuracy = _accuracy(method, *validation)
-            progress.history.append({"step": progress.step, "loss": loss, "accuracy": accuracy})
-            if accuracy > progress.best_accuracy:
-                progress.best_step, progress.best_accuracy = progress.step, accuracy
-                best = {name: value.clone() for name, value in method.state_dict().items()}
-            _check_unchanged(stores, validation[0])
-            _save(path, method, take_step.optimiser, best, progress)
-            losses = []
-            watcher(progress.step, loss, accuracy)
-        elif time.monotonic() - reported >= _SECONDS_A_REPORT:
-            watcher(progress.step, losses[-1].item(), None)
-            reported = time.monotonic()
+    with backbones_in(precision, method):
+        while not progress.exhausted(schedule):
+            losses.append(take_step(next(data), progress.step))
+            progress.step += 1
+            if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
+                loss = torch.stack(losses).mean().item()
+                if not math.isfinite(loss):
+                    raise TrainingError(f"the loss is not finite at step {progress.step}; lower the learning rate.")
+                if schedule.recompute_statistics is not None:
+                    recompute_statistics(method, stores, schedule.recompute_statistics, schedule.seed)
+                accuracy = _accuracy(method, *validation)
+                progress.history.append({"step": progress.step, "loss": loss, "accuracy": accuracy})
+                if accuracy > progress.best_accuracy:
+                    progress.best_step, progress.best_accuracy = progress.step, accuracy
+                    best = {name: value.clone() for name, value in method.state_dict().items()}
+                _check_unchanged(stores, validation[0])
+                _save(path, method, take_step.optimiser, best, progress)
+                losses = []
+                watcher(progress.step, loss, accuracy)
+            elif time.monotonic() - reported >= _SECONDS_A_REPORT:
+                watcher(progress.step, losses[-1].item(), None)
+                reported = time.monotonic()
     method.load_state_dict(best)
     summary = TrainingSummary(
         steps=progress.step,
@@ -128,6 +135,7 @@ def train(
         stopped_early=progress.step < schedule.steps,
         parameters=sum(weight.numel() for weight in method.parameters()),
         history=[Validation(**look) for look in progress.history],
+        precision=precision,
     )
     save_checkpoint(path, best, {"summary": summary.model_dump()})
     return summary
@@ -144,29 +152,29 @@ def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float
 
 
 def _save(
-    path: Path, method: Method, optimiser: torch.optim.Adam, best: dict[str, Tensor], progress: _Progress
+    path: Path, method: Method, optimiser: torch.optim.Optimizer, best: dict[str, Tensor], progress: _Progress
 ) -> None:
     tensors = {f"model.{name}": value for name, value in method.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items() if value is not None}
     save_checkpoint(path, tensors, {"progress": asdict(progress)})
 
 
-def _resume(path: Path, method: Method, optimiser: torch.optim.Adam) -> tuple[_Progress, dict[str, Tensor]]:
+def _resume(path: Path, method: Method, optimiser: torch.optim.Optimizer) -> tuple[_Progress, dict[str, Tensor]]:
     """Load an unfinished training into method and optimiser; return its progress and its best weights."""
     found = load_checkpoint(path)
     if found is None:
         return _Progress(), {}
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
-    adam: dict[int, dict[str, Tensor]] = {}
+    states: dict[int, dict[str, Tensor]] = {}
     for key, value in found[0].items():
         group, _, name = key.partition(".")
-        if group == "adam":
+        if group == "optimiser":
             index, _, name = name.partition(".")
-            adam.setdefault(int(index), {})[name] = value
+            states.setdefault(int(index), {})[name] = value
         else:
             groups[group][name] = value
     method.load_state_dict(groups["model"])
-    optimiser.load_state_dict({"state": adam, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
     return _Progress(**found[1]["progress"]), groups["best"]

@@ -22,6 +22,7 @@ import torch
 from fsbench.data.pack import Pack
 from fsbench.engine.batches import training_data
 from fsbench.engine.evaluation import correct_counts, embed_split
+from fsbench.engine.precision import backbones_in, pick_precision
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
@@ -79,6 +80,7 @@ class MeasuredSpeeds:
 
     def __init__(self, outlook: Outlook, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> None:
         self._outlook, self._device, self._clock = outlook, device, clock
+        self._precision = pick_precision("auto", device, deterministic=False)
         self.amounts = amounts_on(device)
         self._measured: dict[str, float] = {}
         images = outlook.suite.images
@@ -88,22 +90,33 @@ class MeasuredSpeeds:
         )
 
     def step(self, training: Training) -> float:
-        """Seconds of a step of a training; of those that differ in seed or length alone, the same."""
+        """Seconds of a step of a training, the mean over its phases of image sizes."""
         schedule = training.schedule
-        shape = [str(schedule.protocol), schedule.size, schedule.augment, schedule.clip, len(training.sources)]
+        return sum(
+            self._step(training, first, size) * ((stop or schedule.steps) - first) / schedule.steps
+            for first, stop, size in schedule.phases(0)
+        )
+
+    def _step(self, training: Training, first: int, size: int | None) -> float:
+        """Seconds of a step from the `first` on; of trainings that differ in seed or length alone, the same."""
+        schedule = training.schedule
+        shape = [str(schedule.protocol), schedule.size, schedule.pool, schedule.augment, schedule.optimiser, size]
 
         def measure() -> float:
             model = self._model(training.method, training.params)
             take_step = Stepper(model, schedule, cuda_recorder(model, schedule, self._device))
-            data, numbers = training_data(schedule, [self._all] * len(training.sources), 0), itertools.count()
+            data = training_data(schedule, [self._all] * len(training.sources), first)
+            numbers = itertools.count(first)
 
             def steps() -> None:
                 for _ in range(self.amounts.steps):
                     take_step(next(data), next(numbers))
 
-            return self._seconds(steps) / self.amounts.steps
+            with backbones_in(self._precision, model):
+                return self._seconds(steps) / self.amounts.steps
 
-        return self._once([training.method, training.params, *shape], measure)
+        clips = [schedule.clip, schedule.clip_value]
+        return self._once([training.method, training.params, *shape, *clips, len(training.sources)], measure)
 
     def image(self, method: str, params: Mapping[str, Any]) -> float:
         """Seconds of embedding an image."""
@@ -163,7 +176,7 @@ def _stand_in(outlook: Outlook, images: int) -> Pack:
     """A pack of noise: "train" has enough for the largest episodes, "val" about so many images, or all."""
     trained = (training.schedule.protocol for training in outlook.trainings)
     asked = (protocol for cell in outlook.cells for protocol in (cell.episode_set.protocol, cell.training.validation))
-    classes, each = 2, 1
+    classes, each = max(2, *(training.schedule.pool or 0 for training in outlook.trainings)), 1
     for protocol in itertools.chain(trained, asked):
         if isinstance(protocol, VariableProtocol):
             way, items = MAX_WAYS_UPPER_BOUND, MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS + MAX_NUM_QUERY

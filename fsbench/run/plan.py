@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsbench.data.pack import Pack
-from fsbench.engine.schedule import Schedule
+from fsbench.engine.schedule import Schedule, make_schedule
 from fsbench.episodes.fixed import SAMPLER, Protocol
 from fsbench.episodes.sampler import AnyEpisodes, AnyProtocol, Sampler
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
@@ -20,6 +20,7 @@ from fsbench.records import CellIdentity
 from fsbench.suite import BatchTraining, Row, Suite, at_shot
 
 if TYPE_CHECKING:
+    from fsbench.engine.precision import Precision
     from fsbench.methods.base import Method
 
 __all__ = ["Cell", "EpisodeSet", "Options", "Training", "make_plan", "protocols_of", "selected_rows"]
@@ -37,6 +38,7 @@ class Options:
         seeds: Training seeds 0 to seeds - 1.
         fraction: Of the suite's training length.
         deterministic: Only operations that are reproducible bit by bit.
+        precision: Of training, "auto", "fp32" or "bf16"; only one that is asked for enters the training's identity.
     """
 
     rows: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class Options:
     seeds: int = 1
     fraction: float = 1.0
     deterministic: bool = False
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -194,30 +197,21 @@ class _Planner:
         def value(name: str) -> Any:
             return at_shot(getattr(spec, name), shot, f"methods.{row}.training.{name}")
 
-        def shortened(name: str) -> Any:
-            steps = value(name)
-            return steps and max(1, round(steps * self._options.fraction))
-
         if test_shot is None and episodic and value("tasks") != 1:
             raise SuiteError(
                 f"methods.{row}.training.tasks is {value('tasks')}, but tasks of variable shots are taken one a step; "
                 "set it to 1."
             )
-        pool = _pool(row, shot, value) if episodic else None
-        schedule = Schedule(
-            protocol=self._protocol("train", shot, seed, 0, value) if episodic else None,
-            size=value("tasks" if episodic else "batch"),
+        schedule = make_schedule(
+            spec,
+            row,
+            shot=shot,
             seed=seed,
-            steps=shortened("steps"),
-            rate=value("rate"),
-            halve_every=shortened("halve_every"),
-            weight_decay=spec.weight_decay,
-            clip=spec.clip,
-            validate_every=shortened("validate_every"),
-            patience=spec.patience,
-            augment=spec.augment,
+            fraction=self._options.fraction,
+            image_size=suite.images.size,
+            protocol=self._protocol("train", shot, seed, 0, value) if episodic else None,
             rules=suite.episodes.rules,
-            pool=pool,
+            pool=_pool(row, shot, value) if episodic else None,
         )
         looked_at = suite.validation
         validation = self._protocol(
@@ -240,6 +234,8 @@ class _Planner:
             "start": start and start.id,
             "deterministic": self._options.deterministic,
         }
+        if self._options.precision != "auto":
+            content["precision"] = self._options.precision
         return Training(
             id=sha256_json(content),
             row=row,

@@ -15,6 +15,7 @@ from torch import Tensor
 from fsbench.backbones.registry import backbone_label
 from fsbench.engine.devices import pick_device, tune_process
 from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
+from fsbench.engine.precision import pick_precision
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
 from fsbench.episodes.files import EpisodeFile
@@ -75,6 +76,7 @@ class Worker:
         suite, options = order.suite, order.options
         self.order, self.device = order, pick_device(order.device)
         tune_process(deterministic=options.deterministic)
+        self._precision = pick_precision(options.precision, self.device, deterministic=options.deterministic)
         self._methods = load_methods(suite, selected_rows(suite, options))
         self._columns = open_columns(
             suite, options, data_root=order.data_root, episode_file=order.episode_file, report=report
@@ -186,7 +188,8 @@ class Worker:
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
-        train(method, training.schedule, stores, (looked_at, episodes), self._checkpoint(training), view)
+        validation, path = (looked_at, episodes), self._checkpoint(training)
+        train(method, training.schedule, stores, validation, path, view, self._precision)
 
     def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary]:
         """The weights of a finished training, and its summary."""

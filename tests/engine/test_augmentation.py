@@ -18,20 +18,35 @@ def images(count: int, channels: int = 3) -> torch.Tensor:
     return torch.rand(count, channels, SIZE, SIZE, generator=generator, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("size", [SIZE, 24, 60])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_is_torchvision_image_by_image(channels: int) -> None:
+def test_is_torchvision_image_by_image(channels: int, size: int) -> None:
     numbers = draw_numbers(20, seed=3, index=7)
     given = images(20, channels)
-    made = augment(given, numbers)
+    made = augment(given, numbers, size)
     for image, result, row, crop in zip(given, made, numbers, crops(numbers, SIZE, SIZE), strict=True):
-        left, upper, width, height = map(int, crop)
-        expected = functional.resized_crop(image, upper, left, height, width, [SIZE, SIZE], antialias=False)
-        expected = functional.horizontal_flip(expected) if row[-4] < 0.5 else expected
+        expected = cropped(image, row, crop, size)
         brightness, contrast, saturation = 1 + 0.4 * (2 * row[-3:] - 1)
         expected = functional.adjust_brightness(expected, brightness)
         expected = functional.adjust_contrast(expected, contrast)
         expected = functional.adjust_saturation(expected, saturation)
         torch.testing.assert_close(result, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [SIZE, 24, 60])
+def test_the_lighter_recipe_crops_and_flips_alone(size: int) -> None:
+    numbers = draw_numbers(20, seed=3, index=7)
+    given, boxes = images(20), crops(numbers, SIZE, SIZE, "crop")
+    made = augment(given, numbers, size, "crop")
+    for image, result, row, crop in zip(given, made, numbers, boxes, strict=True):
+        torch.testing.assert_close(result, cropped(image, row, crop, size), atol=1e-6, rtol=0)
+    assert (boxes[:, 2:].prod(1) > 0.33 * SIZE**2).all()
+
+
+def cropped(image: torch.Tensor, row: np.ndarray, crop: np.ndarray, size: int) -> torch.Tensor:
+    left, upper, width, height = map(int, crop)
+    made = functional.resized_crop(image, upper, left, height, width, [size, size], antialias=True)
+    return functional.horizontal_flip(made) if row[-4] < 0.5 else made
 
 
 def test_crops_have_the_distribution_of_torchvision() -> None:
@@ -58,4 +73,4 @@ def test_numbers_have_an_address() -> None:
 def test_one_image_does_not_change_another() -> None:
     numbers = draw_numbers(6, seed=0, index=0)
     given = images(6)
-    torch.testing.assert_close(augment(given, numbers)[2:4], augment(given[2:4], numbers[2:4]))
+    torch.testing.assert_close(augment(given, numbers, SIZE)[2:4], augment(given[2:4], numbers[2:4], SIZE))

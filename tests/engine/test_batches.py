@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional
 
 from fsbench.data.pack import Prepared, write_pack
 from fsbench.engine.batches import training_data
@@ -116,6 +117,28 @@ def test_augmentation_changes_images_and_nothing_else(tmp_path: Path) -> None:
         assert not torch.allclose(getattr(plain, images), getattr(augmented, images))
         labels = "labels" if isinstance(plain, Batch) else "query_labels"
         assert torch.equal(getattr(plain, labels), getattr(augmented, labels))
+
+
+@pytest.mark.parametrize("augment", [False, "crop", True])
+@pytest.mark.parametrize("schedule", [TASKS, BATCHES], ids=["tasks", "batches"])
+def test_the_size_of_the_images_changes_at_its_step(schedule: Schedule, augment: bool, tmp_path: Path) -> None:
+    one, growing = [store(tmp_path, 1)], replace(schedule, augment=augment, sizes=((4, 0), (6, 3), (8, 34)))
+    whole = steps(growing, one, 0, 40)
+    images = "images" if schedule is BATCHES else "support"
+    assert [getattr(data, images).shape[-1] for data in whole] == [4] * 3 + [6] * 31 + [8] * 6
+    for start in (2, 33, 35):
+        assert all(map(equal, whole[start:], steps(growing, one, start, 40 - start)))
+    assert all(map(equal, whole[34:], steps(replace(growing, sizes=()), one, 34, 6)))
+
+
+def test_a_smaller_image_is_torchvisions(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 3, 20, 20), dtype=np.uint8)
+    labels = np.repeat(np.arange(3), 3)
+    prepared = Prepared(pixels, labels, list("abcdefghi"), list("xyz"), {"train": range(3)}, {})
+    images = ImageStore(write_pack(tmp_path, "noise", prepared), "train", torch.device("cpu"), [0.5] * 3, [0.2] * 3)
+    shown = images.showing(12).images(images.indices)
+    expected = functional.resize(torch.from_numpy(pixels) / 255, [12, 12], antialias=True)
+    torch.testing.assert_close(shown, (expected - 0.5) / 0.2, atol=1e-5, rtol=0)
 
 
 def test_a_grey_image_is_in_every_channel(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fsbench.engine.schedule import Schedule
 from fsbench.engine.steps import Recorder, Stepper, cuda_recorder
 from fsbench.errors import DeviceError
 from fsbench.methods.base import Method
@@ -24,21 +26,27 @@ def data_of(method: Method) -> Iterator[Tasks | Batch]:
         yield tasks if episodic else Batch(tasks.query.flatten(0, 1), tasks.query_labels.flatten())
 
 
-def trained(method: Method, record: Recorder | None = None) -> tuple[list[float], Stepper]:
-    take_step = Stepper(method, SCHEDULE, record)
+def trained(
+    method: Method, record: Recorder | None = None, schedule: Schedule = SCHEDULE
+) -> tuple[list[float], Stepper]:
+    take_step = Stepper(method, schedule, record)
     return [take_step(data, step).item() for step, data in enumerate(data_of(method))], take_step
 
 
-def plainly_trained(method: Method) -> list[float]:
+def plainly_trained(
+    method: Method,
+    schedule: Schedule = SCHEDULE,
+    make: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+) -> list[float]:
     """The losses of the same steps, written down in the ordinary way."""
-    optimiser = torch.optim.Adam(method.parameters(), lr=SCHEDULE.rate, weight_decay=SCHEDULE.weight_decay)
+    optimiser = make(method.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
     losses = []
     for step, data in enumerate(data_of(method.train())):
-        optimiser.param_groups[0]["lr"] = SCHEDULE.rate_at(step)
+        optimiser.param_groups[0]["lr"] = schedule.rate_at(step)
         optimiser.zero_grad()
         loss = method.loss(data)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(method.parameters(), SCHEDULE.clip)
+        torch.nn.utils.clip_grad_norm_(method.parameters(), schedule.clip)
         optimiser.step()
         losses.append(loss.item())
     return losses
@@ -47,6 +55,29 @@ def plainly_trained(method: Method) -> list[float]:
 def repeat(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """What a recording does, without a GPU: the same step again, on the tensors that it was recorded with."""
     return step
+
+
+OPTIMISERS = {
+    "adamw": (
+        replace(SCHEDULE, optimiser="adamw", betas=(0.9, 0.99), weight_decay=0.1),
+        functools.partial(torch.optim.AdamW, betas=(0.9, 0.99)),
+    ),
+    "sgd": (replace(SCHEDULE, optimiser="sgd"), torch.optim.SGD),
+    "nesterov": (
+        replace(SCHEDULE, optimiser="sgd", momentum=0.9, nesterov=True),
+        functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    ),
+}
+
+
+@pytest.mark.parametrize(("schedule", "make"), list(OPTIMISERS.values()), ids=list(OPTIMISERS))
+@pytest.mark.parametrize("record", [None, repeat], ids=["eager", "replayed"])
+def test_its_steps_are_those_of_the_optimiser(
+    schedule: Schedule, make: Callable[..., torch.optim.Optimizer], record: Recorder | None
+) -> None:
+    method, plain = build("proto").double(), build("proto").double()
+    losses, _ = trained(method, record, schedule)
+    assert losses == pytest.approx(plainly_trained(plain, schedule, make), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,6 +115,37 @@ def test_a_recording_that_does_not_repeat_the_step_is_not_used(
         losses, _ = trained(build("proto").double(), record)
     assert losses == trained(build("proto").double())[0]
     assert [message in record.message for record in caplog.records] == [True]
+
+
+def test_another_size_of_images_is_recorded_anew() -> None:
+    schedule = replace(SCHEDULE, sizes=((14, 0), (28, 6)))
+    method, plain = build("proto").double(), build("proto").double()
+    recorded: list[int] = []
+
+    def record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        recorded.append(step.__closure__[0].cell_contents._data.support.shape[-1])
+        return step
+
+    both = [Stepper(method, schedule, record), Stepper(plain, schedule)]
+    for step in range(12):
+        tasks, size = random_tasks(seed=step), schedule.size_at(step)
+        tasks = replace(tasks, support=tasks.support[..., :size, :size], query=tasks.query[..., :size, :size])
+        losses = [take_step(tasks, step).item() for take_step in both]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    assert recorded == [14, 28]
+
+
+@pytest.mark.parametrize("changes", [{"clip_value": 1e-3}, {"clip": 1e-3, "clip_value": 1e-3}], ids=str)
+def test_gradients_are_cut_by_value_before_by_norm(changes: dict[str, float]) -> None:
+    method, tasks = build("proto").double(), random_tasks()
+    Stepper(method, replace(SCHEDULE, **({"clip": None} | changes)))(tasks, 0)
+    gradients = [weight.grad for weight in method.parameters()]
+    (plain := build("proto").double().train()).loss(tasks).backward()
+    cut = [weight.grad.clamp(-1e-3, 1e-3) for weight in plain.parameters()]
+    norm = torch.cat([gradient.flatten() for gradient in cut]).norm()
+    scale = min(1.0, changes.get("clip", torch.inf) / (norm + 1e-6))
+    for ours, theirs in zip(gradients, cut, strict=True):
+        torch.testing.assert_close(ours, theirs * scale)
 
 
 def test_a_cpu_records_nothing() -> None:

@@ -18,7 +18,17 @@ from fsbench.records import TrainingSummary
 from helpers.schedules import TASKS
 from helpers.small import build, write_small_pack
 
-SCHEDULES = {"proto": TASKS, "knn": replace(TASKS, protocol=None, size=16), "foprotomaml": TASKS}
+BATCHES = replace(TASKS, protocol=None, size=16)
+# Everything at once, with a phase of small images that ends within a span between two looks.
+RICH = replace(BATCHES, augment="crop", sizes=((20, 0), (28, 6)), recompute_statistics=40, halve_every=None)
+SCHEDULES = {
+    "proto": ("proto", TASKS),
+    "knn": ("knn", BATCHES),
+    "foprotomaml": ("foprotomaml", TASKS),
+    "adamw, one cycle": ("proto", replace(TASKS, optimiser="adamw", rate_shape="one-cycle", warm_up=3, clip_value=0.1)),
+    "sgd, cosine": ("knn", replace(RICH, optimiser="sgd", momentum=0.9, nesterov=True, rate_shape="cosine")),
+    "sgd without momentum, milestones": ("knn", replace(RICH, optimiser="sgd", milestones=(2, 9))),
+}
 
 
 class Data:
@@ -42,15 +52,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return Data(tmp_path_factory.mktemp("pack"))
 
 
-@pytest.mark.parametrize("name", list(SCHEDULES))
-def test_a_stopped_training_ends_as_one_that_was_not(name: str, data: Data, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "schedule"), list(SCHEDULES.values()), ids=list(SCHEDULES))
+def test_a_stopped_training_ends_as_one_that_was_not(name: str, schedule: Schedule, data: Data, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    expected = data.fit(build(name), SCHEDULES[name], whole)
+    expected = data.fit(build(name), schedule, whole)
     for stop_at in (4, 8):
         with pytest.raises(KeyboardInterrupt):
-            data.fit(build(name), SCHEDULES[name], parts, stop_at)
+            data.fit(build(name), schedule, parts, stop_at)
         assert load_trained(parts, build(name)) is None
-    assert data.fit(build(name), SCHEDULES[name], parts) == expected
+    assert data.fit(build(name), schedule, parts) == expected
     assert parts.read_bytes() == whole.read_bytes()
     assert [look.step for look in expected.history] == [4, 8, 12]
 
@@ -81,8 +91,3 @@ def test_a_loss_that_is_not_finite_is_an_error(data: Data, tmp_path: Path) -> No
         next(iter(method.parameters())).fill_(torch.nan)
     with pytest.raises(TrainingError, match="not finite at step 4"):
         data.fit(method, TASKS, tmp_path / "a.safetensors")
-
-
-def test_the_rate_is_halved() -> None:
-    assert [TASKS.rate_at(step) / TASKS.rate for step in (0, 4, 5, 9, 10)] == [1, 1, 0.5, 0.5, 0.25]
-    assert replace(TASKS, halve_every=None).rate_at(1000) == TASKS.rate

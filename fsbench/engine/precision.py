@@ -1,0 +1,77 @@
+"""The precision of trainings: bf16 in the backbone, where the processor has arithmetic for it, and fp32 elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from fsbench.backbones.base import Backbone
+from fsbench.errors import DeviceError
+from fsbench.methods.base import Method
+
+__all__ = ["Precision", "backbones_in", "pick_precision"]
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
+_BF16_CAPABILITY = (8, 0)  # of NVIDIA's GPUs, from Ampere on
+
+
+def pick_precision(choice: Precision, device: torch.device, *, deterministic: bool) -> Literal["fp32", "bf16"]:
+    """The precision for a choice; "auto" is bf16 where the processor has it, unless bits are to be reproducible.
+
+    Raises:
+        DeviceError: bf16 is asked for, and the processor would emulate it.
+    """
+    if choice == "auto":
+        return "bf16" if _has_bf16(device) and not deterministic else "fp32"
+    if choice == "bf16" and not _has_bf16(device):
+        raise DeviceError(
+            f"this {'GPU' if device.type == 'cuda' else 'CPU'} has no bf16 arithmetic; use --precision fp32, or auto."
+        )
+    return choice
+
+
+@contextmanager
+def backbones_in(precision: Literal["fp32", "bf16"], method: Method) -> Iterator[None]:
+    """While it lasts, the backbones of a method compute in bf16, if that is the precision; their features are fp32.
+
+    Weights, their gradients and the parameters and running statistics of batch normalisation stay fp32, and so does
+    all that a method does with features. So does a backbone that normalises by the statistics of leading images:
+    those are taken from its maps by operations of the caller's type, which bf16 would round to three digits.
+    """
+    with ExitStack() as hooks:
+        for module in method.modules() if precision == "bf16" else ():
+            if isinstance(module, Backbone):
+                _hook(module, hooks)
+        yield
+
+
+def _hook(backbone: Backbone, hooks: ExitStack) -> None:
+    """Have every call of a backbone run under autocast, until the hooks are closed."""
+    inside: list[ExitStack] = []
+
+    def enter(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        images, *leading = (*arguments, *named.values())
+        plain = all(number is None for number in leading)
+        inside.append(ExitStack())
+        inside[-1].enter_context(torch.autocast(images.device.type, torch.bfloat16, enabled=plain))
+
+    def leave(_: nn.Module, arguments: tuple[Any, ...], features: Tensor | None) -> Tensor | None:
+        inside.pop().close()
+        return features if features is None else features.float()
+
+    remove: list[Callable[[], None]] = [
+        backbone.register_forward_pre_hook(enter, with_kwargs=True).remove,
+        backbone.register_forward_hook(leave, always_call=True).remove,
+    ]
+    for each in remove:
+        hooks.callback(each)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
+    return torch.cpu._is_avx512_bf16_supported()
