@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pytest
 import torch
 
 import fsbench
+from fsbench.backbones.registry import build_backbone
 from fsbench.data.pack import load_pack
 from fsbench.engine.training import load_trained
 from fsbench.episodes.fixed import Protocol
 from fsbench.episodes.sampler import Rules, Sampler
-from fsbench.methods.models import build_model, load_methods
+from fsbench.methods.registry import load_method
 from helpers.commands import run
 from helpers.tiny import SIZE, SOURCE, write_source, write_suite
 
@@ -89,8 +91,9 @@ def test_a_method_is_measured_as_in_a_run(folder: Path) -> None:
     fsbench.run_suite(fsbench.load_suite("tiny.toml"), "measured", methods="proto", device="cpu")
     (checkpoint,) = (folder / "measured" / "checkpoints").glob("proto-tiny-1shot-*.safetensors")
     suite = fsbench.load_suite("tiny.toml")
-    (method,) = load_methods(suite, ["proto"]).values()
-    model = build_model(suite, method, suite.methods["proto"].params, classes=12, seed=7, device=torch.device("cpu"))
+    make_backbone = functools.partial(build_backbone, "conv4", channels=1, size=SIZE, width=8)
+    model = load_method("proto")(make_backbone, 12, **suite.methods["proto"].params)
+    model.to(memory_format=torch.channels_last)  # as in a run
     assert load_trained(checkpoint, model) is not None
     found = fsbench.evaluate(model, suite, device="cpu")
     records = {record.identity.shot: record for record in fsbench.read_records("measured")}
