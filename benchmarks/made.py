@@ -43,9 +43,10 @@ DISTINCT: Final = 4  # images of a class; the others are copies of these
 _PARAMS: Final[dict[str, dict[str, Any]]] = {
     "finetune": {"steps": 100, "rate": 0.01, "momentum": 0.9, "dampening": 0.9, "weight_decay": 1e-3},
     "matching": {"scale": 100.0},
+    "proto": {"temperature": 1.0},
     "relation": {"hidden": 8},
     "fomaml": {"inner_rate": 0.05, "train_steps": 5, "test_steps": 10},
-    "foprotomaml": {"inner_rate": 0.02, "train_steps": 1, "test_steps": 6},
+    "foprotomaml": {"inner_rate": 0.02, "train_steps": 1, "test_steps": 6, "temperature": 1.0},
 }
 
 

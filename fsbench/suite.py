@@ -75,6 +75,14 @@ class BackboneSpec(_Model):
 
     name: str
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
+    norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
+
+    def identity(self) -> dict[str, Any]:
+        """What of it enters identities; a later field does only when it is not what was before it came."""
+        content = self.model_dump()
+        if self.norm_scale == "ones":
+            del content["norm_scale"]
+        return content
 
 
 class Sources(_Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fsbench.errors import unknown
 
@@ -14,7 +14,15 @@ __all__ = ["BACKBONES", "backbone_label", "build_backbone"]
 BACKBONES = ("conv4", "resnet18")
 
 
-def build_backbone(name: str, *, channels: int, size: int, width: int, maps: bool = False) -> Backbone:
+def build_backbone(
+    name: str,
+    *,
+    channels: int,
+    size: int,
+    width: int,
+    norm_scale: Literal["ones", "uniform"] = "ones",
+    maps: bool = False,
+) -> Backbone:
     """A new backbone with fresh weights.
 
     Args:
@@ -23,20 +31,31 @@ def build_backbone(name: str, *, channels: int, size: int, width: int, maps: boo
         size: Height and width of the images, pixels.
         width: Filters of the first convolution, usually 64. Those of Conv4 all have as many; those of
             ResNet-18 up to 8 times as many.
+        norm_scale: Initial weights of batch normalisation: ones, or uniform between 0 and 1.
         maps: Whether its features stay maps.
 
     Raises:
         UsageError: There is no backbone of this name.
+        SuiteError: It leaves nothing of such images.
     """
+    backbone: Backbone
     if name == "conv4":
         from fsbench.backbones.conv4 import Conv4
 
-        return Conv4(channels=channels, size=size, width=width, maps=maps)
-    if name == "resnet18":
+        backbone = Conv4(channels=channels, size=size, width=width, maps=maps)
+    elif name == "resnet18":
         from fsbench.backbones.resnet import ResNet18
 
-        return ResNet18(channels=channels, size=size, width=width, maps=maps)
-    raise unknown("backbone", name, BACKBONES)
+        backbone = ResNet18(channels=channels, size=size, width=width, maps=maps)
+    else:
+        raise unknown("backbone", name, BACKBONES)
+    if norm_scale == "uniform":
+        from torch import nn
+
+        for module in backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight)
+    return backbone
 
 
 def backbone_label(name: str, width: int) -> str:

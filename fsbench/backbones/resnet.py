@@ -71,6 +71,7 @@ class ResNet18(Backbone):
 
     def __init__(self, *, channels: int, size: int, width: int, maps: bool = False) -> None:
         super().__init__()
+        self.label = "ResNet-18" if width == 64 else f"ResNet-18 (width {width})"
         self.maps = maps
         self.stem = _ConvNorm(channels, width, 7, 2)
         outputs = [width * multiple for multiple in _MULTIPLES]
@@ -80,7 +81,7 @@ class ResNet18(Backbone):
         self.features = outputs[-1] * edge * edge
 
     def forward(self, images: Tensor, leading: int | None = None) -> Tensor:
-        """Features of `images` `[N, C, H, W]`; `leading` as in `BatchNorm2d.forward`."""
+        """Features of `images` `[N, C, H, W]`, as `Backbone.forward` says; of any size, since maps are averaged."""
         images = F.relu(F.max_pool2d(self.stem(images, leading), kernel_size=3, stride=2, padding=1))
         for block in self.blocks:
             images = block(images, leading)

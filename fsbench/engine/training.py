@@ -24,10 +24,12 @@ from fsbench.engine.store import ImageStore
 from fsbench.episodes.sampler import AnyEpisodes
 from fsbench.errors import TrainingError
 from fsbench.methods.base import Method
+from fsbench.methods.gradient import GradientMethod
 from fsbench.records import TrainingSummary, Validation
 
 __all__ = ["Watcher", "load_trained", "train"]
 
+_CHECKED_TASKS = 4
 _SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
 
 
@@ -147,7 +149,9 @@ def _check_unchanged(stores: Sequence[ImageStore], looked_at: ImageStore) -> Non
 
 
 def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float:
-    """Mean accuracy on the validation episodes, percent."""
+    """Mean accuracy on the validation episodes, percent; warns if steps on their support sets raise its loss."""
+    if isinstance(method, GradientMethod):
+        method.check_steps(store.tasks(episodes.blocks[0][:_CHECKED_TASKS]))
     return float(100.0 * (correct_counts(method, store, episodes) / asked_counts(episodes)).mean())
 
 

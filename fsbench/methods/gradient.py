@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from fsbench.methods.base import Method
 from fsbench.tasks import Tasks
 
 __all__ = ["GradientMethod", "Weights"]
+
+_LOG = logging.getLogger("fsbench")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class GradientMethod(Method):
         self.backbone = make_backbone()
         self.inner_rate, self.train_steps, self.test_steps = inner_rate, train_steps, test_steps
 
+    warned = False  # of inner steps that raise the loss
+
     @abstractmethod
     def initial_head(self, tasks: Tasks, backbone: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weights `[B, way, D]` and bias `[B, way]` before the first step, under the initial `backbone` weights."""
@@ -103,6 +108,27 @@ class GradientMethod(Method):
         return initial.like(
             [weight + (new - weight).detach() for weight, new in zip(initial.tensors(), adapted.tensors(), strict=True)]
         )
+
+    @torch.no_grad()
+    def check_steps(self, tasks: Tasks) -> None:
+        """Warn, once a model, if the inner steps of test end with a larger support loss than they begin with."""
+        first, last = (self._support_loss(self.adapt(tasks, steps), tasks) for steps in (0, self.test_steps))
+        if not (last <= first or self.warned):
+            self.warned = True
+            _LOG.warning(
+                "%s, %d support images of %d classes: %d inner steps raise the support loss from %.3g to %.3g; "
+                "lower inner_rate or test_steps.",
+                self.label,
+                tasks.support.shape[1],
+                tasks.way,
+                self.test_steps,
+                first,
+                last,
+            )
+
+    def _support_loss(self, weights: Weights, tasks: Tasks) -> float:
+        logits = self._logits(weights, tasks.support, tasks.support.shape[1])
+        return float(F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten()))
 
     def features(self, backbone: dict[str, Tensor], images: Tensor, leading: int) -> Tensor:
         """Features `[B, N, D]` of images `[B, N, C, H, W]`, normalised by the first `leading` images of each task."""

@@ -58,6 +58,7 @@ def build_model(
         channels=suite.images.channels,
         size=suite.images.size,
         width=suite.backbone.width,
+        norm_scale=suite.backbone.norm_scale,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

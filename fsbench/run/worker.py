@@ -225,7 +225,7 @@ class Worker:
         return Record(
             cell=cell_id(cell.identity),
             label=cell.label,
-            backbone_label=backbone_label(**self.order.suite.backbone.model_dump()),
+            backbone_label=backbone_label(self.order.suite.backbone.name, self.order.suite.backbone.width),
             identity=cell.identity,
             features=getattr(getattr(method, "backbone", None), "features", None),
             absent=dict(self._columns.absent),

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
 from fsbench.backbones.base import Backbone
 from fsbench.backbones.norm import BatchNorm2d
 from fsbench.backbones.registry import backbone_label, build_backbone
-from fsbench.errors import UsageError
+from fsbench.errors import SuiteError, UsageError
 from helpers.plain import PlainConv4
 
 close = {"rtol": 1e-9, "atol": 1e-11}
@@ -69,6 +71,70 @@ def test_in_evaluation_it_normalises_by_the_running_statistics_of_the_moment(bac
     after = backbone.eval()(images)
     assert not torch.allclose(after, before)
     torch.testing.assert_close(after, PlainConv4(backbone)(images), **close)
+
+
+@pytest.mark.parametrize("leading", [None, 2])
+def test_the_last_maps_of_smaller_images_are_enlarged(leading: int | None) -> None:
+    backbone = build_backbone("conv4", channels=3, size=84, width=8).double()
+    plain, images = PlainConv4(backbone), torch.rand(4, 3, 48, 48, dtype=torch.float64)
+    plain.maps = True
+    maps = plain(images, leading)
+    assert maps.shape == (4, 8, 3, 3)
+    expected = F.interpolate(maps, (5, 5), mode="bilinear").flatten(1)
+    torch.testing.assert_close(backbone(images, leading), expected, **close)
+
+
+def test_so_are_those_of_tasks_side_by_side() -> None:
+    backbone = build_backbone("conv4", channels=3, size=48, width=8).double()
+    each = [
+        {name: weight.detach() + 0.1 * torch.randn_like(weight) for name, weight in backbone.named_parameters()}
+        for _ in range(3)
+    ]
+    stacked = {name: torch.cat([weights[name] for weights in each]) for name in each[0]}
+    images = torch.rand(5, 3, 3, 32, 32, dtype=torch.float64)  # image, task, channel
+    together = functional_call(backbone, stacked, (images.flatten(1, 2), 2))
+    alone = [functional_call(backbone, weights, (images[:, task], 2)) for task, weights in enumerate(each)]
+    torch.testing.assert_close(together.view(5, 3, -1), torch.stack(alone, dim=1), **close)
+
+
+def test_images_of_the_built_size_are_not_interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(F, "interpolate", None)
+    assert build_backbone("conv4", channels=1, size=48, width=8)(torch.rand(2, 1, 48, 48)).shape == (2, 72)
+
+
+def test_maps_of_smaller_images_stay_small() -> None:
+    backbone = build_backbone("conv4", channels=1, size=84, width=8, maps=True)
+    assert backbone(torch.rand(2, 1, 48, 48)).shape == (2, 8, 10, 10)
+
+
+@pytest.mark.parametrize(("maps", "size"), [(False, 15), (True, 9)])
+def test_images_of_which_nothing_is_left_are_refused(maps: bool, size: int) -> None:
+    with pytest.raises(SuiteError, match=f"leaves nothing of images of {size}x{size} pixels; they need {size + 1}"):
+        build_backbone("conv4", channels=1, size=size, width=8, maps=maps)
+    backbone = build_backbone("conv4", channels=1, size=size + 1, width=8, maps=maps)
+    assert backbone.shape == (8, 1, 1)
+    with pytest.raises(SuiteError, match=f"leaves nothing of images of {size}x{size} pixels"):
+        backbone(torch.rand(2, 1, size, size))
+
+
+def test_larger_images_than_it_was_built_for_are_refused() -> None:
+    with pytest.raises(SuiteError, match="maps of 5x5 come where the model was built for 3x3"):
+        build_backbone("conv4", channels=1, size=48, width=8)(torch.rand(2, 1, 84, 84))
+
+
+@pytest.mark.parametrize("name", ["conv4", "resnet18"])
+def test_the_scales_of_its_normalisation_may_start_between_0_and_1(name: str) -> None:
+    made = []
+    for norm_scale in ("ones", "uniform"):
+        torch.manual_seed(0)
+        made.append(build_backbone(name, channels=1, size=28, width=8, norm_scale=norm_scale))
+    for (key, ones), uniform in zip(made[0].named_parameters(), made[1].parameters(), strict=True):
+        if "norm.weight" in key:
+            assert ones.eq(1).all()
+            assert ((uniform >= 0) & (uniform < 1)).all()
+            assert uniform.std() > 0.1
+        else:
+            assert torch.equal(ones, uniform)
 
 
 def test_an_unknown_backbone_is_named() -> None:

@@ -53,16 +53,17 @@ def test_a_run_on_two_sources_names_what_is_left_out(tmp_path: Path) -> None:
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
 
 
-def test_a_row_may_start_from_the_backbone_of_another(tmp_path: Path) -> None:
-    start = ('method = "proto"\n', 'method = "proto"\nstart = "knn"\n')
+@pytest.mark.parametrize("row", ["proto", "relation"])
+def test_a_row_may_start_from_the_backbone_of_another(tmp_path: Path, row: str) -> None:
+    start = (f'method = "{row}"\n', f'method = "{row}"\nstart = "knn"\n')
     still = ("steps = { 1 = 4, 5 = 3 }\nrate = 1e-3", "steps = 1\nrate = 1e-30")  # a training that changes nothing
-    suite = write_suite(tmp_path / "suite.toml", start, still, rows=("proto", "knn"))
-    run(suite, tmp_path / "alone", "--methods", "proto", "--shots", "1")
+    suite = write_suite(tmp_path / "suite.toml", start, still, rows=(row, "knn"))
+    run(suite, tmp_path / "alone", "--methods", row, "--shots", "1")
     [path] = (tmp_path / "alone" / "records").iterdir()
     assert read_record(path).identity.initialised_from == "knn"
     assert "the backbone of knn" in (tmp_path / "alone" / "table.md").read_text()
-    random = write_suite(tmp_path / "random.toml", still, rows=("proto", "knn"))
-    run(random, tmp_path / "random", "--methods", "proto", "--shots", "1")
+    random = write_suite(tmp_path / "random.toml", still, rows=(row, "knn"))
+    run(random, tmp_path / "random", "--methods", row, "--shots", "1")
     [other] = (tmp_path / "random" / "records").iterdir()
     assert read_record(path).correct != read_record(other).correct
     run(suite, tmp_path / "alone", "--shots", "1")  # the training of k-NN is there already

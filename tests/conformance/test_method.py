@@ -124,7 +124,7 @@ def test_what_fails_on_a_gpu_is_misplaced(act: Callable[[], object]) -> None:
 
 def test_checking_leaves_the_process_as_it_was_and_says_the_same_again() -> None:
     before = torch.get_rng_state()
-    reports = [str(check_method(ProtoNet, {})) for _ in range(2)]
+    reports = [str(check_method(ProtoNet, PARAMS["proto"])) for _ in range(2)]
     assert reports[0] == reports[1]
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.are_deterministic_algorithms_enabled()

@@ -24,7 +24,16 @@ INNER: Final = {"inner_rate": 0.05, "train_steps": 1, "test_steps": 1}
 
 def broken_params(method: type[Method]) -> dict[str, Any]:
     """The hyper-parameters of a broken method."""
-    return dict(INNER) if issubclass(method, GradientMethod) else {}
+    if not issubclass(method, GradientMethod):
+        return {}
+    return {**INNER, "temperature": 1.0} if issubclass(method, FirstOrderProtoMAML) else dict(INNER)
+
+
+class _Proto(ProtoNet):
+    """The sound method that most of these spoil."""
+
+    def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
+        super().__init__(make_backbone, classes, temperature=1.0)
 
 
 class NoLabel(MetricMethod):
@@ -32,13 +41,13 @@ class NoLabel(MetricMethod):
         return -torch.cdist(query, prototypes(support, labels, way))
 
 
-class HasADefault(ProtoNet):
+class HasADefault(_Proto):
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: float = 1.0) -> None:
         super().__init__(make_backbone, classes)
         self.scale = scale
 
 
-class AxesSwapped(ProtoNet):
+class AxesSwapped(_Proto):
     def predict(self, tasks: Tasks) -> Tensor:
         return super().predict(tasks).transpose(1, 2)
 
@@ -46,23 +55,23 @@ class AxesSwapped(ProtoNet):
         return F.cross_entropy(self.predict(tasks), tasks.query_labels)
 
 
-class LossNotAveraged(ProtoNet):
+class LossNotAveraged(_Proto):
     def loss(self, tasks: Tasks) -> Tensor:
         return F.cross_entropy(self.predict(tasks).transpose(1, 2), tasks.query_labels, reduction="none")
 
 
-class MakesTensorsOnTheHost(ProtoNet):
+class MakesTensorsOnTheHost(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         return super().compare(support, labels, query, way) + torch.zeros(way, dtype=query.dtype)
 
 
-class MakesTensorsInFloat32(ProtoNet):
+class MakesTensorsInFloat32(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         members = F.one_hot(labels, way).float()
         return -torch.cdist(query, members.transpose(1, 2) @ support / members.sum(1).unsqueeze(-1))
 
 
-class ConstantIsNoBuffer(ProtoNet):
+class ConstantIsNoBuffer(_Proto):
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__(make_backbone, classes)
         self.scale = torch.tensor(2.0)
@@ -71,19 +80,19 @@ class ConstantIsNoBuffer(ProtoNet):
         return self.scale * super().compare(support, labels, query, way)
 
 
-class ReshapesShots(ProtoNet):
+class ReshapesShots(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         order = labels.argsort(dim=1, stable=True)[..., None].expand_as(support)
         centres = support.gather(1, order).view(len(support), way, -1, support.shape[-1]).mean(2)
         return -torch.cdist(query, centres)
 
 
-class FixedWay(ProtoNet):
+class FixedWay(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         return (query @ support.mT).softmax(-1) @ one_hot(labels, 5, query)
 
 
-class DetachedPrototypes(ProtoNet):
+class DetachedPrototypes(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         with torch.no_grad():
             centres = prototypes(support, labels, way)
@@ -96,18 +105,18 @@ class DetachedInitialHead(FirstOrderProtoMAML):
         return head.detach(), bias.detach()
 
 
-class IdleLayer(ProtoNet):
+class IdleLayer(_Proto):
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__(make_backbone, classes)
         self.projection = nn.Linear(self.backbone.features, self.backbone.features)
 
 
-class Dropout(ProtoNet):
+class Dropout(_Proto):
     def embed(self, images: Tensor) -> Tensor:
         return F.dropout(super().embed(images), 0.2, training=self.training)
 
 
-class WeightsFromNumpy(ProtoNet):
+class WeightsFromNumpy(_Proto):
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__(make_backbone, classes)
         self.scale = nn.Parameter(torch.tensor(1 + 0.1 * np.random.default_rng().random()))
@@ -116,7 +125,7 @@ class WeightsFromNumpy(ProtoNet):
         return self.scale * super().compare(support, labels, query, way)
 
 
-class SumOverTasks(ProtoNet):
+class SumOverTasks(_Proto):
     separable = True
 
     def loss(self, tasks: Tasks) -> Tensor:
@@ -124,24 +133,24 @@ class SumOverTasks(ProtoNet):
         return len(tasks) * super().loss(tasks)
 
 
-class WrongSign(ProtoNet):
+class WrongSign(_Proto):
     def loss(self, tasks: Tasks) -> Tensor:
         return -super().loss(tasks)
 
 
-class SoftmaxOverTheQueriesInTraining(ProtoNet):
+class SoftmaxOverTheQueriesInTraining(_Proto):
     def loss(self, tasks: Tasks) -> Tensor:
         picked = self.predict(tasks).log_softmax(1).softmax(2)[one_hot(tasks.query_labels, tasks.way, tasks.query) > 0]
         return picked.mean()
 
 
-class CentredOverTheBatch(ProtoNet):
+class CentredOverTheBatch(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         centres = prototypes(support, labels, way)
         return -torch.cdist(query, centres - centres.mean(dim=0))
 
 
-class BatchNormInTrainingMode(ProtoNet):
+class BatchNormInTrainingMode(_Proto):
     """The most common fault; it shows in several checks, so that it stands apart from those below."""
 
     def embed(self, images: Tensor) -> Tensor:
@@ -156,12 +165,12 @@ class BatchStatistics(FirstOrderMAML):
         return self._logits(weights, tasks.query, tasks.query.shape[1])
 
 
-class SoftmaxOverTheQueries(ProtoNet):
+class SoftmaxOverTheQueries(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         return super().compare(support, labels, query, way).log_softmax(1)
 
 
-class NotTransductive(ProtoNet):
+class NotTransductive(_Proto):
     transductive = True
 
 
@@ -172,7 +181,7 @@ class ReadsQueryLabels(Method):
 
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()
-        self.proto = ProtoNet(make_backbone, classes)
+        self.proto = ProtoNet(make_backbone, classes, temperature=1.0)
 
     def predict(self, tasks: Tasks) -> Tensor:
         return self.proto.predict(tasks) + 0.1 * one_hot(tasks.query_labels, tasks.way, tasks.query)
@@ -181,7 +190,7 @@ class ReadsQueryLabels(Method):
         return self.proto.loss(tasks)
 
 
-class BiasOfEveryClass(ProtoNet):
+class BiasOfEveryClass(_Proto):
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__(make_backbone, classes)
         self.bias = nn.Parameter(torch.zeros(100))
@@ -190,7 +199,7 @@ class BiasOfEveryClass(ProtoNet):
         return super().compare(support, labels, query, way) + self.bias[:way]
 
 
-class TakesTheSupportAsSorted(ProtoNet):
+class TakesTheSupportAsSorted(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         return super().compare(support, labels.sort(dim=1).values, query, way)
 
@@ -202,7 +211,7 @@ class MemorisesQueryPositions(Method):
 
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()
-        self.proto = ProtoNet(make_backbone, classes)
+        self.proto = ProtoNet(make_backbone, classes, temperature=1.0)
 
     def predict(self, tasks: Tasks) -> Tensor:
         answers = torch.arange(tasks.query.shape[1], device=tasks.query.device) // 3 % tasks.way
@@ -231,19 +240,19 @@ class ComparesPixels(FeatureMethod):
         return F.cross_entropy(self.predict(tasks).flatten(0, 1), tasks.query_labels.flatten())
 
 
-class DividesByLength(ProtoNet):
+class DividesByLength(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         centres = prototypes(support, labels, way)
         lengths = query.norm(dim=-1, keepdim=True) * centres.norm(dim=-1).unsqueeze(1)
         return 10 * query @ centres.mT / lengths
 
 
-class PredictDoesMore(ProtoNet):
+class PredictDoesMore(_Proto):
     def predict(self, tasks: Tasks) -> Tensor:
         return 2 * super().predict(tasks)
 
 
-class RemembersTheLastTask(ProtoNet):
+class RemembersTheLastTask(_Proto):
     previous = 0.0
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
@@ -253,21 +262,21 @@ class RemembersTheLastTask(ProtoNet):
         return logits
 
 
-class LeftInTrainingMode(ProtoNet):
+class LeftInTrainingMode(_Proto):
     def predict(self, tasks: Tasks) -> Tensor:
         logits = super().predict(tasks)
         self.train()
         return logits
 
 
-class WorksInPlace(ProtoNet):
+class WorksInPlace(_Proto):
     def predict(self, tasks: Tasks) -> Tensor:
         logits = super().predict(tasks)
         tasks.query.add_(1)
         return logits
 
 
-class LearnsAnAttribute(ProtoNet):
+class LearnsAnAttribute(_Proto):
     mean_loss = 0.0
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:

@@ -62,6 +62,7 @@ def plain_relation(method: RelationNet, support: Tensor, query: Tensor) -> Tenso
     way, asked = len(support), len(query)
     pairs = torch.cat([support.repeat(asked, 1, 1, 1), query.repeat_interleave(way, 0)], dim=1)
     maps = F.max_pool2d(F.relu(plain_norm(method.first_norm, method.first(pairs), None)), 2)
+    maps = F.interpolate(maps, method.between, mode="bilinear")  # as they are if they are of that size
     maps = F.max_pool2d(F.relu(plain_norm(method.second_norm, method.second(maps), None)), 2)
     scores: Tensor = method.score(F.relu(method.hidden(maps.flatten(1)))).sigmoid().view(asked, way)
     return scores
@@ -114,7 +115,7 @@ def plain_inner_loop(
     if isinstance(method, FirstOrderProtoMAML):
         features = backbone(support, len(support))
         centres = prototypes(features[None], labels[None], task.way)[0]
-        head, bias = 2 * centres, -centres.square().sum(-1)
+        head, bias = (part / method.temperature for part in (2 * centres, -centres.square().sum(-1)))
     network = PlainNetwork(backbone, head, bias)
     optimiser = torch.optim.SGD(network.parameters(), lr=method.inner_rate)
     with higher.innerloop_ctx(network, optimiser, track_higher_grads=False) as (functional, inner):

@@ -20,12 +20,12 @@ PARAMS: dict[str, dict[str, Any]] = {
     "knn": {},
     "finetune": {"steps": 50, "rate": 0.1, "momentum": 0.9, "dampening": 0.9, "weight_decay": 1e-3},
     "matching": {"scale": 10.0},
-    "proto": {},
+    "proto": {"temperature": 1.0},
     "relation": {"hidden": 8},
     "relation-transductive": {"hidden": 8},
     "fomaml": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},
     "fomaml-transductive": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},
-    "foprotomaml": {"inner_rate": 0.05, "train_steps": 2, "test_steps": 3},
+    "foprotomaml": {"inner_rate": 0.05, "train_steps": 2, "test_steps": 3, "temperature": 2.0},
 }
 NAMES = [info.name for info in METHODS]
 

@@ -54,12 +54,12 @@ _ROWS = {
     "knn": ("", 'kind = "batches"\nbatch = 16\nsteps = 4\nrate = 1e-3\nvalidate_every = 2\n'),
     "finetune": ("steps = 3\nrate = 0.01\nmomentum = 0.9\ndampening = 0.9\nweight_decay = 1e-3\n", "knn"),
     "matching": ("scale = 100.0\n", _EPISODIC),
-    "proto": ("", _EPISODIC),
+    "proto": ("temperature = 1.0\n", _EPISODIC),
     "relation": ("hidden = 8\n", _EPISODIC),
     "relation-transductive": ("hidden = 8\n", "relation"),
     "fomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
     "fomaml-transductive": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
-    "foprotomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
+    "foprotomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\ntemperature = 1.0\n", _EPISODIC),
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -98,9 +101,26 @@ def test_proto_maml_without_steps_is_protonet_with_the_statistics_of_the_support
     features = method.backbone(torch.cat([task.support[0], task.query[0]]), shots).unsqueeze(0)
     centres = prototypes(features[:, :shots], task.support_labels, task.way)
     distances = torch.cdist(features[:, shots:], centres).square()
-    difference = method.predict(task) + distances  # equal up to a constant of every query
+    difference = method.predict(task) + distances / method.temperature  # equal up to a constant of every query
     torch.testing.assert_close(difference, difference[..., :1].expand_as(difference))
 
 
 def test_maml_without_steps_knows_nothing() -> None:
     assert not build("fomaml", test_steps=0).double().predict(random_tasks()).any()
+
+
+def test_steps_that_raise_the_support_loss_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    build("fomaml", inner_rate=0.01).double().check_steps(random_tasks())
+    assert not caplog.records
+    method = build("fomaml", inner_rate=100.0).double()
+    for _ in range(2):
+        method.check_steps(random_tasks())
+    (message,) = caplog.messages
+    found = re.fullmatch(
+        r"fo-MAML, 10 support images of 5 classes: 5 inner steps raise the support loss from (.+) to (.+); lower "
+        r"inner_rate or test_steps\.",
+        message,
+    )
+    assert found is not None
+    assert float(found[1]) == pytest.approx(math.log(5), rel=0.01)
+    assert float(found[2]) > 10
