@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 
 from fsbench.engine.devices import cost_of_determinism
-from fsbench.errors import ExecutorError
+from fsbench.errors import ExecutorError, RecordError
 from fsbench.files.atomic import make_folder
 from fsbench.progress import open_progress
+from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_order, write_suite_order
 from fsbench.records import Record, cell_id
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import write_reports
 from fsbench.run.executors import Executor
 from fsbench.run.worker import Order, Worker
+from fsbench.suite import Suite
 
 __all__ = ["run_suite"]
 
@@ -25,7 +27,7 @@ def run_suite(
     rule: RankRule = "metadataset",
     ranks: bool = False,
 ) -> Table:
-    """Carry out an order and write `table.md`, `table.csv`, `ranks.csv` and `records/` into its out folder.
+    """Carry out an order and write `suite.json`, `records/`, `table.md`, `table.csv` and `ranks.csv`.
 
     What is finished and has the same identity is used again; a training that was stopped goes on.
 
@@ -45,6 +47,7 @@ def run_suite(
         _report(cost_of_determinism(worker.device))
     if fresh:
         worker.forget()
+    _write_suite(order)
     with open_progress(len(worker.plan), live=executor.here) as progress:
         records: dict[str, Record] = {}
         missing = []
@@ -63,6 +66,31 @@ def run_suite(
             records[cell_id(cell.identity)] = record
             progress.advance()
     return write_reports([records[cell_id(cell.identity)] for cell in worker.plan], order.out, rule=rule, ranks=ranks)
+
+
+def _write_suite(order: Order) -> None:
+    """Write the suite beside the records; one that changed since is replaced, and that is said."""
+    current = _order_of(order.suite)
+    try:
+        before = read_suite_order(order.out)
+    except RecordError as error:
+        _report(f"{error} It is written anew.")
+        before = None
+    if before is not None and before != current:
+        _report(f"The suite in {order.out / SUITE_FILE} is another than {current.name} is now; it is replaced.")
+    if before != current:
+        write_suite_order(order.out, current)
+
+
+def _order_of(suite: Suite) -> SuiteOrder:
+    return SuiteOrder(
+        name=suite.name,
+        title=suite.title,
+        rows=tuple(SuiteRow(row=name, label=row.label) for name, row in suite.methods.items()),
+        sources=tuple(suite.sources.test),
+        shots=tuple(suite.episodes.shots),
+        suite=suite.model_dump(mode="json"),
+    )
 
 
 def _report(line: str) -> None:

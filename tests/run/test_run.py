@@ -1,0 +1,59 @@
+"""A run and what it leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fsbench.provenance import SUITE_FILE, read_suite_order
+from helpers.commands import run
+from helpers.tiny import SOURCE, write_source, write_suite
+
+QUICK = ("--shots", 1, "--episodes", 4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FSBENCH_CACHE", str(folder))
+        write_source(folder)
+        yield folder
+
+
+def test_the_suite_beside_the_records_is_that_of_the_file_not_of_the_options(tmp_path: Path) -> None:
+    suite = write_suite(
+        tmp_path / "s.toml", ('method = "proto"\n', 'method = "proto"\nlabel = "Mine"\n'), rows=("proto", "knn")
+    )
+    out = tmp_path / "out"
+    run(suite, out, *QUICK, "--methods", "knn")
+    first = (out / SUITE_FILE).read_bytes()
+    order = read_suite_order(out)
+    assert order is not None
+    assert (order.name, order.sources, order.shots) == ("tiny", (SOURCE,), (1, 5))
+    assert [(row.row, row.label) for row in order.rows] == [("proto", "Mine"), ("knn", None)]
+    assert list(order.suite["methods"]) == ["proto", "knn"]
+    assert "replaced" not in run(suite, out, *QUICK, "--methods", "proto").stderr
+    assert (out / SUITE_FILE).read_bytes() == first
+
+
+def test_a_suite_that_changed_is_replaced_and_that_is_said(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(write_suite(tmp_path / "s.toml", rows=("knn",)), out, *QUICK)
+    changed = write_suite(tmp_path / "s.toml", ("number = 20", "number = 30"), rows=("knn",))
+    assert f"The suite in {out / SUITE_FILE} is another than tiny is now; it is replaced." in (
+        run(changed, out, *QUICK).stderr
+    )
+    assert json.loads((out / SUITE_FILE).read_text())["suite"]["episodes"]["number"] == 30
+
+
+def test_a_damaged_suite_beside_the_records_is_written_anew(tmp_path: Path) -> None:
+    suite, out = write_suite(tmp_path / "s.toml", rows=("knn",)), tmp_path / "out"
+    run(suite, out, *QUICK)
+    before = (out / SUITE_FILE).read_bytes()
+    (out / SUITE_FILE).write_text("{")
+    assert "is damaged" in run(suite, out, *QUICK).stderr
+    assert (out / SUITE_FILE).read_bytes() == before
