@@ -31,7 +31,7 @@ __all__ = [
     "reading_many",
 ]
 
-RECORD_SCHEMA: Final = 1
+RECORD_SCHEMA: Final = 2
 
 
 def _packed(counts: Iterable[int]) -> array[int]:
@@ -54,6 +54,9 @@ class CellIdentity(_Model):
 
     Two records with the same identity measure the same thing; a record is reused for a cell only if
     their identities are equal. Device, thread count and library versions are in `Environment`.
+
+    Records of schema 1 know no revisions of engine and backbone, and their `episode_set` is of the episodes'
+    indices in the pack.
     """
 
     suite: str
@@ -79,16 +82,22 @@ class CellIdentity(_Model):
     episodes: int
     episode_seed: int
     sampler: str
-    episode_set: str  # SHA-256 of the episodes' indices
+    episode_set: str  # SHA-256 of what the episodes show, as `fsbench.episodes.content` has it
     deterministic: bool
     # Later fields: while they have their default they do not enter the hash, so that older records keep their names.
     tracks: Literal["apart", "shared", "unknown"] | None = None  # of support and query; None: a source without tracks
     classes_left_out: int = 0  # of the split, having too few images
     initialised_from: str | None = None  # the row whose backbone the training started from
+    engine: int | None = None  # the revision of training and evaluation
+    backbone_revision: int | str | None = None
+
+    @property
+    def by_content(self) -> bool:
+        """Whether `episode_set` tells what the episodes show, at whatever size of the images."""
+        return self.engine is not None
 
 
 _ROUNDING = 1e-9  # percent
-_LATER = {name: CellIdentity.model_fields[name].default for name in ("tracks", "classes_left_out", "initialised_from")}
 
 
 class Validation(_Model):
@@ -128,7 +137,7 @@ class Environment(_Model):
 class Record(_Model):
     """A finished cell."""
 
-    schema_version: Literal[1] = RECORD_SCHEMA
+    schema_version: Literal[1, 2] = RECORD_SCHEMA
     cell: str  # hash of the identity
     status: Literal["complete"] = "complete"
     label: str  # the row's name in tables, e.g. "ProtoNet"
@@ -207,9 +216,46 @@ class RecordStore:
 
 
 def cell_id(identity: CellIdentity) -> str:
-    """SHA-256 of a cell's identity."""
-    content = vars(identity)
-    return sha256_json({key: value for key, value in content.items() if key not in _LATER or value != _LATER[key]})
+    """SHA-256 of a cell's identity.
+
+    The keys are written out: they are those of the first records, whatever the attributes are called now. What
+    came later enters only where it is not what was before it came, so that no older record loses its name.
+    """
+    content = {
+        "suite": identity.suite,
+        "row": identity.row,
+        "method": identity.method,
+        "method_revision": identity.method_revision,
+        "params": identity.params,
+        "transductive": identity.transductive,
+        "backbone": identity.backbone,
+        "images": identity.images,
+        "training": identity.training,
+        "train_sources": identity.train_sources,
+        "train_shot": identity.train_shot,
+        "train_seed": identity.train_seed,
+        "training_fraction": identity.training_fraction,
+        "source": identity.source,
+        "pack": identity.pack,
+        "partial": identity.partial,
+        "split": identity.split,
+        "way": identity.way,
+        "shot": identity.shot,
+        "queries": identity.queries,
+        "episodes": identity.episodes,
+        "episode_seed": identity.episode_seed,
+        "sampler": identity.sampler,
+        "episode_set": identity.episode_set,
+        "deterministic": identity.deterministic,
+    }
+    later = {
+        "tracks": (identity.tracks, None),
+        "classes_left_out": (identity.classes_left_out, 0),
+        "initialised_from": (identity.initialised_from, None),
+        "engine": (identity.engine, None),
+        "backbone_revision": (identity.backbone_revision, None),
+    }
+    return sha256_json(content | {key: value for key, (value, before) in later.items() if value != before})
 
 
 @contextmanager

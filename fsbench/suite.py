@@ -63,6 +63,10 @@ class ImageSpec(_Model):
     mean: tuple[float, ...]
     std: tuple[PositiveFloat, ...]
 
+    def identity(self) -> dict[str, Any]:
+        """What of it enters identities."""
+        return {"size": self.size, "channels": self.channels, "mean": list(self.mean), "std": list(self.std)}
+
     @model_validator(mode="after")
     def _one_for_every_channel(self) -> ImageSpec:
         if not len(self.mean) == len(self.std) == self.channels:
@@ -71,7 +75,7 @@ class ImageSpec(_Model):
 
 
 class BackboneSpec(_Model):
-    """The backbone of all methods of a suite."""
+    """The backbone of a row, or of all rows of a suite that name none."""
 
     name: str
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
@@ -79,10 +83,8 @@ class BackboneSpec(_Model):
 
     def identity(self) -> dict[str, Any]:
         """What of it enters identities; a later field does only when it is not what was before it came."""
-        content = self.model_dump()
-        if self.norm_scale == "ones":
-            del content["norm_scale"]
-        return content
+        later = {} if self.norm_scale == "ones" else {"norm_scale": self.norm_scale}
+        return {"name": self.name, "width": self.width} | later
 
 
 class Sources(_Model):
@@ -210,6 +212,7 @@ class Row(_Model):
     params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
     training: TrainingSpec | str  # or the name of the row whose training it shares
     start: str | None = None  # the row whose trained backbone it starts from; none: random weights
+    backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
 
 
 class Suite(_Model):
@@ -236,6 +239,10 @@ class Suite(_Model):
                 raise ValueError(
                     f"methods.{name}.start needs a training of its own, and a row that starts from random weights"
                 )
+            if shared and row.backbone is not None:
+                raise ValueError(f"methods.{name}.backbone needs a training of its own; {row.training} has another")
+            if row.start is not None and self.backbone_of(name) != self.backbone_of(row.start):
+                raise ValueError(f"methods.{name}.start names {row.start!r}, which has another backbone")
         return self
 
     @model_validator(mode="after")
@@ -245,13 +252,17 @@ class Suite(_Model):
         return self
 
     def changed(self, *, backbone: str | None = None, image_size: int | None = None) -> Suite:
-        """The suite with another backbone or image size, where one is given."""
+        """The suite with another backbone or image size, where one is given; a row's own backbone stays."""
         changes: dict[str, Any] = {}
         if backbone is not None:
             changes["backbone"] = self.backbone.model_copy(update={"name": backbone})
         if image_size is not None:
             changes["images"] = self.images.model_copy(update={"size": image_size})
         return self.model_copy(update=changes)
+
+    def backbone_of(self, row: str) -> BackboneSpec:
+        """The backbone of a row: its own, or the suite's."""
+        return self.methods[self.trained_as(row)].backbone or self.backbone
 
     def trained_as(self, row: str) -> str:
         """The row whose training `row` uses: itself, or the one it names."""

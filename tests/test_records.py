@@ -113,6 +113,6 @@ def test_the_record_of_another_cell_is_refused(store: RecordStore, written: Path
 
 def test_a_newer_schema_is_refused(written: Path) -> None:
     content = json.loads(written.read_text())
-    written.write_text(json.dumps(content | {"schema_version": 2, "novelty": True}))
-    with pytest.raises(RecordError, match=r"has schema 2, newer than 1; update fsbench\."):
+    written.write_text(json.dumps(content | {"schema_version": 3, "novelty": True}))
+    with pytest.raises(RecordError, match=r"has schema 3, newer than 2; update fsbench\."):
         read_record(written)

@@ -9,7 +9,7 @@ from fsbench.errors import unknown
 if TYPE_CHECKING:
     from fsbench.backbones.base import Backbone
 
-__all__ = ["BACKBONES", "backbone_label", "build_backbone"]
+__all__ = ["BACKBONES", "backbone_label", "backbone_revision", "build_backbone"]
 
 BACKBONES = ("conv4", "resnet18")
 
@@ -56,6 +56,23 @@ def build_backbone(
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.weight)
     return backbone
+
+
+def backbone_revision(name: str) -> int:
+    """What tells a backbone from its earlier versions.
+
+    Raises:
+        UsageError: There is no backbone of this name.
+    """
+    if name == "conv4":
+        from fsbench.backbones.conv4 import Conv4
+
+        return Conv4.revision
+    if name == "resnet18":
+        from fsbench.backbones.resnet import ResNet18
+
+        return ResNet18.revision
+    raise unknown("backbone", name, BACKBONES)
 
 
 def backbone_label(name: str, width: int) -> str:

@@ -97,10 +97,19 @@ class Pack:
         Raises:
             DataError: They are damaged.
         """
+        return self.names_of(slice(None))
+
+    def names_of(self, images: npt.NDArray[np.int64] | slice) -> npt.NDArray[np.str_]:
+        """The names of some images, as their authors have them; no others are read.
+
+        Raises:
+            DataError: They are damaged.
+        """
         try:
-            names = np.array(open_array(self.folder / "names.npy"))
+            names = open_array(self.folder / "names.npy")
             if names.dtype.kind != "U" or names.shape != self.labels.shape:
                 raise ValueError("they are no names, or not as many as there are images")
+            names = np.array(names[images])
             "".join(names.tolist()).encode()  # not every number is a letter
         except ValueError as error:
             raise DataError(

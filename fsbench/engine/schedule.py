@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fsbench.episodes import pooled
@@ -102,7 +102,7 @@ class Schedule:
         leaves the identities of older trainings as they are. What the optimiser or the shape makes no use of stays out.
         """
         identity: dict[str, Any] = {
-            "protocol": self.protocol and asdict(self.protocol),
+            "protocol": self.protocol and self.protocol.identity(),
             "size": self.size,
             "seed": self.seed,
             "steps": self.steps,

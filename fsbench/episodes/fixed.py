@@ -12,7 +12,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -56,6 +56,17 @@ class Protocol:
     queries: int
     episodes: int
     seed: int
+
+    def identity(self) -> dict[str, Any]:
+        """What of it enters the identity of a training."""
+        return {
+            "split": self.split,
+            "way": self.way,
+            "shot": self.shot,
+            "queries": self.queries,
+            "episodes": self.episodes,
+            "seed": self.seed,
+        }
 
     def __str__(self) -> str:
         return f"{self.way}-way {self.shot}-shot, {self.queries} queries per class"

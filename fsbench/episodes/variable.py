@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -92,6 +92,10 @@ class VariableProtocol:
     split: str
     episodes: int
     seed: int
+
+    def identity(self) -> dict[str, Any]:
+        """What of it enters the identity of a training."""
+        return {"split": self.split, "episodes": self.episodes, "seed": self.seed}
 
     def __str__(self) -> str:
         return f"variable ways and shots, at most {MAX_NUM_QUERY} queries per class"

@@ -11,6 +11,7 @@ from fsbench.engine.schedule import Schedule
 from fsbench.episodes.sampler import AnyProtocol
 from fsbench.forecast.outlook import Outlook
 from fsbench.run.plan import Training
+from fsbench.suite import BackboneSpec
 
 __all__ = ["Cost", "RowCost", "Speeds", "cost_of", "look_seconds", "looks"]
 
@@ -21,10 +22,10 @@ class Speeds(Protocol):
     def step(self, training: Training) -> float:
         """Of a step of a training."""
 
-    def image(self, method: str, params: Mapping[str, Any]) -> float:
+    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> float:
         """Of embedding an image."""
 
-    def episode(self, method: str, params: Mapping[str, Any], protocol: AnyProtocol) -> float:
+    def episode(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec, protocol: AnyProtocol) -> float:
         """Of answering an episode; of a method that embeds all images first, without that."""
 
 
@@ -78,11 +79,11 @@ def looks(schedule: Schedule) -> int:
 
 def look_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
     """What one look at the validation episodes takes: images embedded, episodes answered."""
-    method, params, protocol = training.method, training.params, training.validation
-    answering = protocol.episodes * speeds.episode(method, params, protocol)
+    method, params, backbone, protocol = training.method, training.params, training.backbone, training.validation
+    answering = protocol.episodes * speeds.episode(method, params, backbone, protocol)
     if not outlook.embeds(method):
         return answering
-    return outlook.asked(protocol, training.validation_source) * speeds.image(method, params) + answering
+    return outlook.asked(protocol, training.validation_source) * speeds.image(method, params, backbone) + answering
 
 
 def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
@@ -95,7 +96,7 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
         looking = looks(schedule) * look_seconds(outlook, training, speeds)
         row.training += stepping
         row.validation += looking
-        before, names = chains[training.start.id] if training.start else (0.0, ())
+        before, names = chains[training.starts_from.id] if training.starts_from else (0.0, ())
         chains[training.id] = before + stepping + looking, (*names, _name(training))
 
     jobs: dict[tuple[str, str], float] = {}  # of a training and a test source
@@ -103,11 +104,11 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
     for cell in outlook.cells:
         identity, protocol = cell.identity, cell.episode_set.protocol
         job = cell.training.id, identity.source
-        seconds = protocol.episodes * speeds.episode(identity.method, identity.params, protocol)
+        seconds = protocol.episodes * speeds.episode(identity.method, identity.params, cell.training.backbone, protocol)
         if outlook.embeds(identity.method) and str(protocol) not in embedded[job]:
             left = outlook.images(identity.source, protocol.split) - sum(embedded[job].values())
             images = embedded[job][str(protocol)] = min(left, outlook.asked(protocol, identity.source))
-            seconds += images * speeds.image(identity.method, identity.params)
+            seconds += images * speeds.image(identity.method, identity.params, cell.training.backbone)
         rows[identity.row].evaluation += seconds
         jobs[job] = jobs.get(job, 0.0) + seconds
 

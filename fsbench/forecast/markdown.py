@@ -39,7 +39,7 @@ def outlook_to_markdown(outlook: Outlook) -> str:
                 f"{len(seeds)}",
                 f"{schedule.steps:,}",
                 f"{_counted(schedule.size, data)}{shape}",
-                training.start.row if training.start else _NONE,
+                training.starts_from.row if training.starts_from else _NONE,
                 f"{cells}",
             ]
         )
@@ -95,8 +95,9 @@ def _speeds(outlook: Outlook, speeds: MeasuredSpeeds, device: torch.device) -> I
     answered = {}
     for cell in outlook.cells:
         identity = cell.identity
-        of_image = speeds.image(identity.method, identity.params) if outlook.embeds(identity.method) else None
-        of_episode = speeds.episode(identity.method, identity.params, cell.episode_set.protocol)
+        model = identity.method, identity.params, cell.training.backbone
+        of_image = speeds.image(*model) if outlook.embeds(identity.method) else None
+        of_episode = speeds.episode(*model, cell.episode_set.protocol)
         shot = _ANY if identity.shot is None else f"{identity.shot}"
         figures = [_NONE if of_image is None else _figure(of_image), _figure(of_episode)]
         answered[identity.row, shot] = [identity.row, shot, *figures]

@@ -48,7 +48,7 @@ class Outlook:
         """Those of the cells and those that they start from, each after the one that it starts from."""
         trainings: dict[str, Training] = {}
         for cell in self.cells:
-            for training in (cell.training.start, cell.training):
+            for training in (cell.training.starts_from, cell.training):
                 if training is not None:
                     trainings.setdefault(training.id, training)
         return list(trainings.values())
@@ -115,7 +115,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
 def _column(pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
     """A column of the table; the one episode shows that the source can give such."""
     sampler = Sampler(pack, protocol, rules)
-    return EpisodeSet(protocol, sampler.draw(0, 1), sampler.version, sampler.tracks, sampler.left_out)
+    return EpisodeSet(protocol, sampler.draw(0, 1), "", sampler.version, sampler.tracks, sampler.left_out)
 
 
 def _declared(reference: str, size: int) -> tuple[Pack, str]:

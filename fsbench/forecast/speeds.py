@@ -36,6 +36,7 @@ from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.models import build_model
 from fsbench.run.plan import Training
+from fsbench.suite import BackboneSpec
 
 __all__ = ["TIMINGS", "Amounts", "MeasuredSpeeds", "amounts_on"]
 
@@ -103,7 +104,7 @@ class MeasuredSpeeds:
         shape = [str(schedule.protocol), schedule.size, schedule.pool, schedule.augment, schedule.optimiser, size]
 
         def measure() -> float:
-            model = self._model(training.method, training.params)
+            model = self._model(training.method, training.params, training.backbone)
             take_step = Stepper(model, schedule, cuda_recorder(model, schedule, self._device))
             data = training_data(schedule, [self._all] * len(training.sources), first)
             numbers = itertools.count(first)
@@ -116,23 +117,24 @@ class MeasuredSpeeds:
                 return self._seconds(steps) / self.amounts.steps
 
         clips = [schedule.clip, schedule.clip_value]
-        return self._once([training.method, training.params, *shape, *clips, len(training.sources)], measure)
+        own = [training.method, training.params, training.backbone.identity(), len(training.sources)]
+        return self._once([*own, *shape, *clips], measure)
 
-    def image(self, method: str, params: Mapping[str, Any]) -> float:
+    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> float:
         """Seconds of embedding an image."""
 
         def measure() -> float:
-            model = self._model(method, params)
+            model = self._model(method, params, backbone)
             assert isinstance(model, FeatureMethod)
             return self._seconds(lambda: embed_split(model, self._some)) / len(self._some.indices)
 
-        return self._once([method, params], measure)
+        return self._once([method, params, backbone.identity()], measure)
 
-    def episode(self, method: str, params: Mapping[str, Any], protocol: AnyProtocol) -> float:
+    def episode(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec, protocol: AnyProtocol) -> float:
         """Seconds of answering an episode; of a method that embeds all images first, without that."""
 
         def measure() -> float:
-            model, features = self._model(method, params), None
+            model, features = self._model(method, params, backbone), None
             embeds = self._outlook.embeds(method)
             number = self.amounts.compared if embeds else self.amounts.adapted
             episodes = Sampler(self._pack, replace(protocol, split="train", episodes=number), Rules()).draw()
@@ -141,7 +143,7 @@ class MeasuredSpeeds:
                 features = some[torch.arange(len(self._all.indices)) % len(some)]
             return self._seconds(lambda: correct_counts(model, self._all, episodes, features)) / number
 
-        return self._once([method, params, str(protocol)], measure)
+        return self._once([method, params, backbone.identity(), str(protocol)], measure)
 
     def _once(self, what: list[Any], measure: Callable[[], float]) -> float:
         key = json.dumps(what)
@@ -165,11 +167,13 @@ class MeasuredSpeeds:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def _model(self, method: str, params: Mapping[str, Any]) -> Method:
+    def _model(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> Method:
         # a stand-in may have more classes than a source, and there is one of it for every source
         classes = max(self._outlook.classes, len(self._outlook.suite.sources.train) * len(self._pack.classes))
         outlook = self._outlook
-        return build_model(outlook.suite, outlook.methods[method], params, classes=classes, seed=0, device=self._device)
+        return build_model(
+            outlook.suite, backbone, outlook.methods[method], params, classes=classes, seed=0, device=self._device
+        )
 
 
 def _stand_in(outlook: Outlook, images: int) -> Pack:

@@ -10,7 +10,7 @@ import torch
 from fsbench.backbones.registry import build_backbone
 from fsbench.methods.base import Method
 from fsbench.methods.registry import check_row, load_method
-from fsbench.suite import Suite
+from fsbench.suite import BackboneSpec, Suite
 
 __all__ = ["build_model", "load_methods"]
 
@@ -32,6 +32,7 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
 
 def build_model(
     suite: Suite,
+    backbone: BackboneSpec,
     method: type[Method],
     params: Mapping[str, object],
     *,
@@ -42,7 +43,8 @@ def build_model(
     """A model with its initial weights, on a device; no other random state is touched.
 
     Args:
-        suite: Says backbone and images.
+        suite: Says the images.
+        backbone: That of its row.
         method: Its class.
         params: Its hyper-parameters.
         classes: Training classes, of all sources together.
@@ -54,11 +56,11 @@ def build_model(
     """
     make_backbone = functools.partial(
         build_backbone,
-        suite.backbone.name,
+        backbone.name,
         channels=suite.images.channels,
         size=suite.images.size,
-        width=suite.backbone.width,
-        norm_scale=suite.backbone.norm_scale,
+        width=backbone.width,
+        norm_scale=backbone.norm_scale,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

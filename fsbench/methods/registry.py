@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsbench.errors import SuiteError, UsageError, unknown
-from fsbench.files.atomic import sha256_file
+from fsbench.methods.code import hash_of_file, hash_of_package, load_file
 
 if TYPE_CHECKING:
     from fsbench.methods.base import Method
@@ -91,10 +89,12 @@ def plugins() -> dict[str, EntryPoint]:
 
 
 def revision_of(name: str, method: type[Method]) -> int | str:
-    """What tells a method from its earlier versions: its revision, and outside fsbench the hash of its file too."""
+    """What tells a method from its earlier versions: its revision, and outside fsbench the hash of its code too."""
     if name in {info.name for info in METHODS}:
         return method.revision
-    return f"{method.revision}-{sha256_file(Path(inspect.getfile(method)))[:12]}"
+    if ".py:" in name:
+        return f"{method.revision}-{hash_of_file(_file_of(name))[:12]}"
+    return f"{method.revision}-{hash_of_package(method.__module__)[:12]}"
 
 
 def hyper_parameters(method: type[Method]) -> list[str]:
@@ -139,17 +139,15 @@ def _from_plugin(point: EntryPoint) -> object:
         ) from error
 
 
+def _file_of(name: str) -> Path:
+    return Path(name.rpartition(":")[0])
+
+
 def _from_file(name: str) -> object:
-    path, _, attribute = name.rpartition(":")
-    spec = importlib.util.spec_from_file_location(f"fsbench_method_{Path(path).stem}", path)
-    if spec is None or spec.loader is None or not Path(path).is_file():
-        raise UsageError(f"there is no method file {path!r}; give it as path/to/file.py:Class.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where inspect looks for the file of a class
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"the method file {path} fails when it is read ({type(error).__name__}: {error}).") from error
+    path, attribute = _file_of(name), name.rpartition(":")[2]
+    if not path.is_file():
+        raise UsageError(f"there is no method file {str(path)!r}; give it as path/to/file.py:Class.")
+    module = load_file(path)
     if not hasattr(module, attribute):
         raise UsageError(f"{path} has no class {attribute!r}; give the method as path/to/file.py:Class.")
     return getattr(module, attribute)

@@ -73,7 +73,7 @@ def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
     untrained, ready, running = set(groups), deque[Job](), dict[Any, Job]()
     while waiting or ready or running:
         for key, training in list(waiting.items()):
-            if training.start is None or training.start.id not in untrained:
+            if training.starts_from is None or training.starts_from.id not in untrained:
                 ready.append(Job(key))
                 del waiting[key]
         while ready and len(running) < pool.slots:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fsbench.data.pack import Pack
 from fsbench.data.prepare import ensure_pack
+from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.fixed import Protocol
 from fsbench.episodes.sampler import Sampler
@@ -102,7 +103,7 @@ class _Opener:
         for source in (source for source in self._suite.sources.test if source in packs):
             try:
                 columns += [
-                    (source, EpisodeSet.drawn(Sampler(packs[source], protocol, rules), protocol))
+                    (source, EpisodeSet.drawn(packs[source], protocol, rules))
                     for protocol in protocols_of(self._suite, self._options)
                 ]
             except EpisodeError as error:
@@ -126,7 +127,9 @@ class _Opener:
         file.check(packs[file.source])
         number = min(options.episodes or len(file.episodes), len(file.episodes))
         tracks = Sampler(packs[file.source], protocol, suite.episodes.rules).tracks
-        return EpisodeSet(replace(protocol, episodes=number), file.episodes[:number], file.sampler, tracks)
+        episodes = file.episodes[:number]
+        digest = content_digest(packs[file.source], episodes)
+        return EpisodeSet(replace(protocol, episodes=number), episodes, digest, file.sampler, tracks)
 
     def _leave_out(self, source: str, reason: str, error: FsbenchError) -> None:
         if self._suite.sources.absent == "error":

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from fsbench.backbones.registry import backbone_revision
 from fsbench.data.pack import Pack
+from fsbench.engine.revision import ENGINE
 from fsbench.engine.schedule import Schedule, make_schedule
+from fsbench.episodes.content import content_digest
 from fsbench.episodes.fixed import SAMPLER, Protocol
-from fsbench.episodes.sampler import AnyEpisodes, AnyProtocol, Sampler
+from fsbench.episodes.sampler import AnyEpisodes, AnyProtocol, Rules, Sampler
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import SuiteError, unknown
 from fsbench.files.atomic import sha256_json
 from fsbench.methods.registry import revision_of
 from fsbench.records import CellIdentity
-from fsbench.suite import BatchTraining, Row, Suite, at_shot
+from fsbench.suite import BackboneSpec, BatchTraining, Row, Suite, at_shot
 
 if TYPE_CHECKING:
     from fsbench.engine.precision import Precision
@@ -59,25 +62,27 @@ class Training:
         id: SHA-256 of everything that can change its weights.
         row: The suite's row that defines it.
         method: The method's name.
+        backbone: Of its model.
         params: Its hyper-parameters at this shot.
         sources: The training sources.
         validation_source: The source of the validation episodes.
         shot: Of the training episodes; None when training on batches, or on variable shots.
         schedule: How it goes.
         validation: The validation episodes.
-        start: The training whose backbone it starts from, or None.
+        starts_from: The training whose backbone it starts from, or None.
     """
 
     id: str
     row: str
     method: str
+    backbone: BackboneSpec
     params: dict[str, Any]
     sources: tuple[str, ...]
     validation_source: str
     shot: int | None
     schedule: Schedule
     validation: AnyProtocol
-    start: Training | None
+    starts_from: Training | None
 
     @property
     def name(self) -> str:
@@ -93,7 +98,8 @@ class EpisodeSet:
 
     Attributes:
         protocol: How they were drawn.
-        episodes: They.
+        episodes: The episodes, as indices into a pack.
+        digest: SHA-256 of what they show; empty in a forecast, which has no images.
         sampler: The sampler's version.
         tracks: Whether support and query may share a track; None for a source without tracks.
         left_out: Classes that have too few images for them.
@@ -101,18 +107,21 @@ class EpisodeSet:
 
     protocol: AnyProtocol
     episodes: AnyEpisodes
+    digest: str
     sampler: str = SAMPLER
     tracks: Literal["apart", "shared", "unknown"] | None = None
     left_out: int = 0
 
     @classmethod
-    def drawn(cls, sampler: Sampler, protocol: AnyProtocol) -> EpisodeSet:
-        """The episodes of a protocol from its sampler.
+    def drawn(cls, pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
+        """The episodes of a protocol from a pack.
 
         Raises:
             EpisodeError: There are too few classes, or a class has too few images or tracks.
         """
-        return cls(protocol, sampler.draw(), sampler.version, sampler.tracks, sampler.left_out)
+        sampler = Sampler(pack, protocol, rules)
+        episodes, digest = (drawn := sampler.draw()), content_digest(pack, drawn)
+        return cls(protocol, episodes, digest, sampler.version, sampler.tracks, sampler.left_out)
 
 
 @dataclass(frozen=True)
@@ -218,35 +227,40 @@ class _Planner:
             "val", shot, looked_at.seed, looked_at.number, lambda name: getattr(suite.episodes, name)
         )
         validation_source = suite.sources.validation or self._sources[0]
-        start = None if owner.start is None else self.training(owner.start, test_shot, seed)
-        params = _params(row, owner, shot)
-        content = {
+        starts_from = None if owner.start is None else self.training(owner.start, test_shot, seed)
+        params, backbone = _params(row, owner, shot), suite.backbone_of(row)
+        content: dict[str, Any] = {
+            "engine": ENGINE,
             "method": owner.method,
             "revision": revision_of(owner.method, self._methods[owner.method]),
             "params": params,
-            "backbone": suite.backbone.identity(),
-            "images": suite.images.model_dump(),
+            "backbone": backbone.identity(),
+            "backbone_revision": backbone_revision(backbone.name),
+            "images": suite.images.identity(),
             "packs": [self._packs[source].digest for source in self._sources],
             "validation_pack": self._packs[validation_source].digest,
             "samplers": [SAMPLER, VARIABLE_SAMPLER],
             "schedule": schedule.identity(),
-            "validation": asdict(validation),
-            "start": start and start.id,
-            "deterministic": self._options.deterministic,
+            "validation": validation.identity(),
         }
-        if self._options.precision != "auto":
-            content["precision"] = self._options.precision
+        later = {
+            "start": starts_from and starts_from.id,
+            "deterministic": self._options.deterministic,
+            "precision": None if self._options.precision == "auto" else self._options.precision,
+        }
+        content |= {key: value for key, value in later.items() if value}
         return Training(
             id=sha256_json(content),
             row=row,
             method=owner.method,
+            backbone=backbone,
             params=params,
             sources=self._sources,
             validation_source=validation_source,
             shot=shot if episodic else None,
             schedule=schedule,
             validation=validation,
-            start=start,
+            starts_from=starts_from,
         )
 
     def cell(self, row: str, seed: int, source: str, episode_set: EpisodeSet) -> Cell:
@@ -265,8 +279,8 @@ class _Planner:
             method_revision=revision_of(entry.method, method),
             params=_params(row, entry, shot),
             transductive=method.transductive,
-            backbone=suite.backbone.identity(),
-            images=suite.images.model_dump(mode="json"),
+            backbone=training.backbone.identity(),
+            images=suite.images.identity(),
             training=training.id,
             train_sources=list(training.sources),
             train_shot=training.shot,
@@ -282,11 +296,13 @@ class _Planner:
             episodes=protocol.episodes,
             episode_seed=protocol.seed,
             sampler=episode_set.sampler,
-            episode_set=episode_set.episodes.digest,
+            episode_set=episode_set.digest,
             deterministic=options.deterministic,
             tracks=episode_set.tracks,
             classes_left_out=episode_set.left_out,
-            initialised_from=training.start and training.start.row,
+            initialised_from=training.starts_from and training.starts_from.row,
+            engine=ENGINE,
+            backbone_revision=backbone_revision(training.backbone.name),
         )
         return Cell(identity, entry.label or method.label, training, episode_set)
 

@@ -180,9 +180,9 @@ class Worker:
 
     def _train(self, method: Method, training: Training, progress: Progress) -> None:
         shot = "" if training.shot is None else f" {training.shot}-shot"
-        if training.start is not None:
-            self.train(training.start, progress)
-            weights, own = self._trained(training.start)[0], method.state_dict()
+        if training.starts_from is not None:
+            self.train(training.starts_from, progress)
+            weights, own = self._trained(training.starts_from)[0], method.state_dict()
             method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
         looked_at = self._images(training.validation_source, "val")
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
@@ -225,7 +225,7 @@ class Worker:
         return Record(
             cell=cell_id(cell.identity),
             label=cell.label,
-            backbone_label=backbone_label(self.order.suite.backbone.name, self.order.suite.backbone.width),
+            backbone_label=backbone_label(cell.training.backbone.name, cell.training.backbone.width),
             identity=cell.identity,
             features=getattr(getattr(method, "backbone", None), "features", None),
             absent=dict(self._columns.absent),
@@ -247,6 +247,7 @@ class Worker:
         """A method with the initial weights of a training's seed, on the device."""
         return build_model(
             self.order.suite,
+            training.backbone,
             self._methods[name],
             params,
             classes=sum(len(self._columns.packs[source].splits["train"]) for source in training.sources),

@@ -16,7 +16,7 @@ from fsbench.forecast.cost import cost_of
 from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import TIMINGS, MeasuredSpeeds
 from fsbench.run.plan import Options, Training
-from fsbench.suite import load_suite
+from fsbench.suite import BackboneSpec, load_suite
 from helpers.tiny import write_source, write_suite
 
 pytestmark = pytest.mark.slow
@@ -51,10 +51,10 @@ class FixedSpeeds:
     def step(self, training: Training) -> float:
         return 2.0
 
-    def image(self, method: str, params: Mapping[str, Any]) -> float:
+    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> float:
         return 0.25
 
-    def episode(self, method: str, params: Mapping[str, Any], protocol: AnyProtocol) -> float:
+    def episode(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec, protocol: AnyProtocol) -> float:
         return 0.5
 
 
@@ -193,9 +193,9 @@ def test_a_time_is_that_of_one_step_one_image_and_one_episode(ahead: Outlook) ->
     speeds = MeasuredSpeeds(ahead, torch.device("cpu"), Clock(13.0))
     proto, fomaml = (trainings_of(ahead, row)[0] for row in ("proto", "fomaml"))
     assert speeds.step(proto) == 13.0
-    assert speeds.image("proto", {"temperature": 1.0}) == 13.0 / 65  # 5 classes of 13 are the fewest with 64
-    assert speeds.episode("proto", {"temperature": 1.0}, proto.validation) == 13.0 / 64
-    assert speeds.episode("fomaml", fomaml.params, fomaml.validation) == 13.0
+    assert speeds.image("proto", {"temperature": 1.0}, proto.backbone) == 13.0 / 65  # 5 classes of 13 are the fewest with 64
+    assert speeds.episode("proto", {"temperature": 1.0}, proto.backbone, proto.validation) == 13.0 / 64
+    assert speeds.episode("fomaml", fomaml.params, fomaml.backbone, fomaml.validation) == 13.0
 
 
 def test_disturbed_timings_do_not_count(ahead: Outlook) -> None:

@@ -53,7 +53,7 @@ def write_all_verdicts(folder: Path) -> tuple[Path, Path]:
     write(folder / "base", *base)
     write(folder / "new", *new)
     _edit(folder / "new", "broken", '"correct"', '"corect"')
-    _edit(folder / "new", "later", '"schema_version":1', '"schema_version":2')
+    _edit(folder / "new", "later", '"schema_version":2', '"schema_version":3')
     return folder / "base", folder / "new"
 
 

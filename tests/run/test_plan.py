@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from fsbench.data.pack import Pack
-from fsbench.episodes.sampler import Sampler
 from fsbench.errors import SuiteError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.run.plan import Cell, EpisodeSet, Options, make_plan, protocols_of
@@ -22,8 +21,7 @@ def plan(pack: Pack, suite: Suite | None = None, **options: Any) -> list[Cell]:
     chosen, wanted = suite or load_suite("glyphs"), Options(**{"episodes": 5, **options})
     assert chosen.images.size == SIZE
     sets = [
-        ("glyphs", EpisodeSet.drawn(Sampler(pack, protocol, chosen.episodes.rules), protocol))
-        for protocol in protocols_of(chosen, wanted)
+        ("glyphs", EpisodeSet.drawn(pack, protocol, chosen.episodes.rules)) for protocol in protocols_of(chosen, wanted)
     ]
     methods = {row.method: load_method(row.method) for row in chosen.methods.values()}
     return make_plan(chosen, wanted, methods, {"glyphs": pack}, sets)

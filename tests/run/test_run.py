@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fsbench.provenance import SUITE_FILE, read_suite_order
-from helpers.commands import run
+from fsbench.records import read_record
+from helpers.commands import fsbench, run
 from helpers.tiny import SOURCE, write_source, write_suite
 
 QUICK = ("--shots", 1, "--episodes", 4)
@@ -57,3 +58,18 @@ def test_a_damaged_suite_beside_the_records_is_written_anew(tmp_path: Path) -> N
     (out / SUITE_FILE).write_text("{")
     assert "is damaged" in run(suite, out, *QUICK).stderr
     assert (out / SUITE_FILE).read_bytes() == before
+
+
+def test_a_suite_may_hold_rows_of_several_backbones(tmp_path: Path) -> None:
+    own = '\n[methods.wide]\nmethod = "proto"\n\n[methods.wide.backbone]\nname = "conv4"\nwidth = 4\n\n'
+    suite = write_suite(tmp_path / "s.toml", rows=("proto",))
+    text = suite.read_text()
+    suite.write_text(text + own + text[text.index("[methods.proto.training]") :].replace("proto", "wide"))
+    out = tmp_path / "out"
+    result = run(suite, out, *QUICK)
+    records = {record.identity.row: record for record in map(read_record, (out / "records").iterdir())}
+    assert {row: record.backbone_label for row, record in records.items()} == {"proto": "Conv4-8", "wide": "Conv4-4"}
+    assert records["wide"].training.parameters < records["proto"].training.parameters
+    assert "Conv4-8" in result.stdout
+    assert "Conv4-4" in result.stdout
+    assert fsbench("plan", "--suite", suite, "--shots", 1).exit_code == 0

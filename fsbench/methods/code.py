@@ -1,0 +1,107 @@
+"""Methods and backbones of others: their code is read once, and what was executed is what is hashed."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from fsbench.errors import UsageError
+
+__all__ = ["hash_of_file", "hash_of_package", "load_file"]
+
+_HASH = "__fsbench_hash__"  # on a module that `load_file` made
+
+
+def load_file(path: Path) -> ModuleType:
+    """The module of a Python file, executed once for its path and content, so that no two share a module.
+
+    The modules beside it that it imports are found there.
+
+    Raises:
+        UsageError: There is no such file, or it fails when it is read.
+    """
+    try:
+        sources = _sources(path)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UsageError(f"the file {path} cannot be read ({type(error).__name__}: {error}); mend it.") from error
+    found = _hash(sources)
+    name = f"fsbench_file_{hashlib.sha256(f'{path.resolve()} {found}'.encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path)
+    setattr(module, _HASH, found)
+    sys.modules[name] = module  # where inspect looks for the file of a class
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        exec(compile(sources[path.name], path, "exec"), vars(module))
+    except BaseException as error:
+        del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
+        raise UsageError(f"the file {path} fails when it is read ({type(error).__name__}: {error}).") from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def hash_of_file(path: Path) -> str:
+    """The hash of a file that `load_file` has loaded: of its own bytes and of the modules beside it that it imports."""
+    found: str = getattr(load_file(path), _HASH)
+    return found
+
+
+def hash_of_package(module: str) -> str:
+    """The hash of all Python files of the installed package that a module belongs to, or of its one file."""
+    top = importlib.util.find_spec(module.partition(".")[0])
+    if top is None or not (top.origin or top.submodule_search_locations):
+        raise UsageError(f"the code of {module} is in no file, so no record could say what it was; install it anew.")
+    folders = [Path(folder) for folder in top.submodule_search_locations or ()]
+    if not folders:
+        file = Path(str(top.origin))
+        return _hash({file.name: file.read_bytes()})
+    return _hash(
+        {
+            str(path.relative_to(folder)): path.read_bytes()
+            for folder in folders
+            for path in sorted(folder.rglob("*.py"))
+        }
+    )
+
+
+def _sources(path: Path) -> dict[str, bytes]:
+    """The bytes of a file and of all modules and packages beside it that it imports, by their path beside it."""
+    folder, sources = path.parent, dict[str, bytes]()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        name = str(file.relative_to(folder))
+        if name in sources:
+            continue
+        sources[name] = file.read_bytes()
+        for imported in _imports(sources[name]):
+            waiting += [beside] if (beside := folder / f"{imported}.py").is_file() else []
+            waiting += sorted((folder / imported).rglob("*.py")) if (folder / imported / "__init__.py").exists() else []
+    return sources
+
+
+def _imports(source: bytes) -> set[str]:
+    """The first parts of the names of all modules that some code imports."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in names}
+
+
+def _hash(sources: dict[str, bytes]) -> str:
+    whole = hashlib.sha256()
+    for name in sorted(sources):
+        whole.update(f"{name} {len(sources[name])} ".encode())
+        whole.update(sources[name])
+    return whole.hexdigest()
