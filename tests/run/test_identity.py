@@ -189,5 +189,14 @@ steps = 4
 rate = 1e-3
 validate_every = 2
 """
-GOLDEN: dict[str, tuple[str, str]] = {}
+GOLDEN = {  # of the training, of the cell
+    "proto": (
+        "bbd3423bcd9c89891de156f70b50cc338b7aff0c5d0504e1ccf3159309e76cd6",
+        "ec32969d912156b8eb013b87a084eda9ece8622caf4afa5043042b9a3ba2a8d7",
+    ),
+    "fomaml": (
+        "7ed78e6c78c2c53090e5190941d69d42f8e91c17625094aba938e2be650a32fb",
+        "34ddf4c5ee9fdd3ff84fe64d85c1a444444c0ca908eb54aee9d89ddf10823863",
+    ),
+}
 CONTENT = "b0c26cc917edc8f19f493eedf41eebee141e3493d7e97ed736a18973779fb754"
