@@ -18,6 +18,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 __all__ = [
     "DataError",
@@ -32,6 +36,7 @@ __all__ = [
     "SuiteError",
     "TrainingError",
     "UsageError",
+    "first_problem",
     "unknown",
 ]
 
@@ -82,6 +87,12 @@ class ExecutorError(FsbenchError):
 
 class DeviceError(FsbenchError):
     """A device that was asked for and is not there."""
+
+
+def first_problem(error: ValidationError) -> str:
+    """What pydantic found first: the keys that lead there, if any, and what is wrong, e.g. "classes.train: ..."."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from pydantic_core import from_json  # three times as fast as json.loads
 
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
+from fsbench.files.strict import StrictModel
 
 __all__ = [
     "RECORD_SCHEMA",
@@ -45,11 +46,7 @@ def _packed(counts: Iterable[int]) -> array[int]:
 _Counts: TypeAlias = Annotated[Sequence[int], PlainValidator(_packed), PlainSerializer(list)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CellIdentity(_Model):
+class CellIdentity(StrictModel):
     """Everything that can change the number of a cell, apart from the arithmetic of the machine.
 
     Two records with the same identity measure the same thing; a record is reused for a cell only if
@@ -100,7 +97,7 @@ class CellIdentity(_Model):
 _ROUNDING = 1e-9  # percent
 
 
-class Validation(_Model):
+class Validation(StrictModel):
     """One look at the validation episodes during a training."""
 
     step: int
@@ -108,7 +105,7 @@ class Validation(_Model):
     accuracy: float  # percent, on the validation episodes
 
 
-class TrainingSummary(_Model):
+class TrainingSummary(StrictModel):
     """How the model of a cell was trained."""
 
     steps: int  # steps taken
@@ -121,7 +118,7 @@ class TrainingSummary(_Model):
     precision: Literal["fp32", "bf16"] | None = None  # of the backbone in training; None: not said, which was fp32
 
 
-class Environment(_Model):
+class Environment(StrictModel):
     """Where a cell was computed; it does not enter the identity."""
 
     fsbench: str
@@ -134,7 +131,7 @@ class Environment(_Model):
     threads: int
 
 
-class Record(_Model):
+class Record(StrictModel):
     """A finished cell."""
 
     schema_version: Literal[1, 2] = RECORD_SCHEMA

@@ -9,9 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     JsonValue,
     PositiveFloat,
@@ -22,6 +20,7 @@ from pydantic import (
 
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
+from fsbench.files.strict import StrictModel
 from fsbench.files.toml import parse_toml
 
 __all__ = [
@@ -51,11 +50,7 @@ _Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ImageSpec(_Model):
+class ImageSpec(StrictModel):
     """What a method sees: square images, normalised on the scale 0 to 1."""
 
     size: Annotated[int, Field(ge=1, le=1024)]
@@ -74,7 +69,7 @@ class ImageSpec(_Model):
         return self
 
 
-class BackboneSpec(_Model):
+class BackboneSpec(StrictModel):
     """The backbone of a row, or of all rows of a suite that name none."""
 
     name: str
@@ -87,7 +82,7 @@ class BackboneSpec(_Model):
         return {"name": self.name, "width": self.width} | later
 
 
-class Sources(_Model):
+class Sources(StrictModel):
     """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
 
     train: Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = Field(
@@ -98,7 +93,7 @@ class Sources(_Model):
     absent: Literal["error", "leave out"] = "error"  # what happens to a source whose files are not there
 
 
-class EpisodeSpec(_Model):
+class EpisodeSpec(StrictModel):
     """The test episodes, and what holds for all episodes."""
 
     way: Annotated[int, Field(ge=2)]
@@ -115,7 +110,7 @@ class EpisodeSpec(_Model):
         return Rules(leave_out=self.small_classes == "leave out", tracks_apart=self.tracks == "apart")
 
 
-class ValidationSpec(_Model):
+class ValidationSpec(StrictModel):
     """The validation episodes, of the test's way and queries and the training's shot."""
 
     number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
@@ -138,7 +133,7 @@ _Sizes: TypeAlias = Annotated[
 ]
 
 
-class _Optimisation(_Model):
+class _Optimisation(StrictModel):
     """The optimiser, how its rate goes, how long it runs, and what images it sees."""
 
     steps: PerShot[PositiveInt]
@@ -204,7 +199,7 @@ class BatchTraining(_Optimisation):
 TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]
 
 
-class Row(_Model):
+class Row(StrictModel):
     """A row of the table: a method, its hyper-parameters, and how it is trained."""
 
     method: str
@@ -215,7 +210,7 @@ class Row(_Model):
     backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
 
 
-class Suite(_Model):
+class Suite(StrictModel):
     """A benchmark suite."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

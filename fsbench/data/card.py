@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from fsbench.errors import DataError, DataNotFoundError, unknown
+from fsbench.errors import DataError, DataNotFoundError, first_problem, unknown
+from fsbench.files.strict import StrictModel
 from fsbench.files.toml import parse_toml
 
 __all__ = ["BySplit", "Card", "SplitCounts", "Variant", "cards_folder", "list_cards", "load_card", "read_toml"]
@@ -21,11 +22,7 @@ _Item = TypeVar("_Item")
 _Form = TypeVar("_Form", bound=BaseModel)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BySplit(_Model, Generic[_Item]):
+class BySplit(StrictModel, Generic[_Item]):
     """What the lists beside a card say of every split; to iterate over it gives pairs of split and value."""
 
     train: _Item
@@ -33,7 +30,7 @@ class BySplit(_Model, Generic[_Item]):
     test: _Item
 
 
-class SplitCounts(_Model):
+class SplitCounts(StrictModel):
     """Classes of every split."""
 
     train: int = Field(ge=0)
@@ -41,7 +38,7 @@ class SplitCounts(_Model):
     test: int = Field(ge=0)
 
 
-class Variant(_Model):
+class Variant(StrictModel):
     """One way to make classes and splits of a source's images."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -50,7 +47,7 @@ class Variant(_Model):
     images: int = Field(ge=1)  # of the complete source, all splits together
 
 
-class Card(_Model):
+class Card(StrictModel):
     """The declaration of a source.
 
     Attributes:
@@ -161,9 +158,7 @@ def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
     try:
         return form.model_validate({**parse_toml(path.read_text(encoding="utf-8")), **more})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is not valid ({place}: {first['msg']}); mend it.") from error
+        raise DataError(f"{path} is not valid ({first_problem(error)}); mend it.") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not valid TOML ({error}); mend it.") from error
 

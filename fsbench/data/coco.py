@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from fsbench.errors import DataError
+from fsbench.errors import DataError, first_problem
 
 __all__ = ["Annotation", "Category", "Label", "Picture", "read_labels"]
 
@@ -67,10 +67,7 @@ def read_labels(path: Path) -> list[Label]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); get a new copy of it.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        problem = f"{place}: {first['msg']}" if place else first["msg"]
-        raise DataError(f"{path} has not COCO's form ({problem}); get a new copy of it.") from error
+        raise DataError(f"{path} has not COCO's form ({first_problem(error)}); get a new copy of it.") from error
     pictures = {picture.id: picture for picture in content.images}
     categories = {category.id: category for category in content.categories}
     labels = []

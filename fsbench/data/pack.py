@@ -18,7 +18,7 @@ from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from fsbench.data.decoding import Undecoded
 from fsbench.data.listing import Hierarchy
-from fsbench.errors import DataError
+from fsbench.errors import DataError, first_problem
 from fsbench.files.arrays import open_array
 from fsbench.files.atomic import atomic_path, sha256_file, sha256_json, write_atomic
 
@@ -61,6 +61,41 @@ class Pack:
     hierarchy: Mapping[str, Any] | None
     digest: str
     opened: Mapping[str, _Stamp] = field(default_factory=dict)
+
+    @classmethod
+    def blank(
+        cls,
+        source: str,
+        images: npt.NDArray[np.uint8],
+        classes: int,
+        splits: Mapping[str, Sequence[int]],
+        *,
+        folder: Path = Path(),
+        digest: str = "",
+    ) -> Pack:
+        """A pack that no files stand behind, for what needs the sizes of a source alone.
+
+        Args:
+            source: The name of the source.
+            images: uint8 `[N, C, H, W]`, spread evenly over the classes in their order.
+            classes: How many classes there are; they are called "class 0", "class 1", ...
+            splits: Split name to the labels of its classes.
+            folder: Where its files would lie.
+            digest: Stands for its content.
+        """
+        return cls(
+            folder=folder,
+            source=source,
+            images=images,
+            labels=np.arange(len(images), dtype=np.int64) * classes // len(images),
+            classes=tuple(f"class {label}" for label in range(classes)),
+            splits={split: tuple(labels) for split, labels in splits.items()},
+            processing={},
+            partial=None,
+            tracks=None,
+            hierarchy=None,
+            digest=digest,
+        )
 
     def check_unchanged(self) -> None:
         """See that what was computed from the images was computed from those of the digest.
@@ -201,8 +236,7 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         labels = np.array(open_array(folder / "labels.npy"))
         tracks = np.array(open_array(folder / "tracks.npy")) if "tracks.npy" in stored.arrays else None
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"pack.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        problem = f"pack.json: {first_problem(error)}"
         raise DataError(f"the pack in {folder} cannot be read ({problem}); {remedy}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS
-from fsbench.errors import DataError
+from fsbench.errors import DataError, first_problem
 
 __all__ = ["Specification", "read_specification"]
 
@@ -60,9 +60,7 @@ def read_specification(path: Path) -> Specification:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); get a new copy of it.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is not valid ({place}: {first['msg']}); get a new copy of it.") from error
+        raise DataError(f"{path} is not valid ({first_problem(error)}); get a new copy of it.") from error
     except ValueError as error:
         raise DataError(f"{path} is not valid ({error}); get a new copy of it.") from error
 

@@ -158,3 +158,14 @@ def test_a_pack_that_was_being_replaced_is_no_pack(pack: Pack, monkeypatch: pyte
         write_pack(pack.folder, "letters", prepared())
     with pytest.raises(DataError, match="cannot be read"):
         load_pack(pack.folder)
+
+
+def test_a_blank_pack_has_the_sizes_of_a_source_and_nothing_else() -> None:
+    images = np.broadcast_to(np.uint8(0), (10, 3, 8, 8))
+    pack = Pack.blank("birds", images, 4, {"train": range(3), "val": (), "test": [3]}, digest="birds:all")
+    assert pack.images is images
+    assert pack.counts.tolist() == [3, 2, 3, 2]
+    assert len(pack.classes) == 4
+    assert pack.splits == {"train": (0, 1, 2), "val": (), "test": (3,)}
+    assert (pack.source, pack.digest) == ("birds", "birds:all")
+    pack.check_unchanged()

@@ -15,7 +15,7 @@ from fsbench.data.coco import Label, read_labels
 from fsbench.data.images import Box
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source, read_lists
-from fsbench.data.sources.originals import compare, find_layout
+from fsbench.data.sources.originals import check_names, find_layout
 from fsbench.errors import DataError
 from fsbench.files.tree import open_tree
 
@@ -70,7 +70,7 @@ def original(card: Card, origin: Path) -> Listing | None:
         image = InstanceImage(photographs, file, _enlarged(path, label), annotation=annotation)
         named.setdefault(label.category.name, []).append(image)
     expected = [name for names in read_lists(card.folder / "splits.toml").values() for name in names]
-    compare(path, "classes", expected, named)
+    check_names(path, "classes", expected, named)
     return Listing({name: sorted(images, key=attrgetter("file", "annotation")) for name, images in named.items()})
 
 

@@ -22,7 +22,7 @@ from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versio
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.listed import arrange
-from fsbench.data.sources.originals import compare, fetch
+from fsbench.data.sources.originals import check_names, fetch
 from fsbench.data.sources.tfrecords import records_listing
 from fsbench.errors import DataError
 from fsbench.files.tree import Tree, open_tree
@@ -110,9 +110,9 @@ def characters_of(tree: Tree, expected: Mapping[str, list[int]]) -> Characters:
     for name in tree.files:
         if match := re.search(r"([^/]+)/character(\d{1,4})/\d+_\d+\.png$", name):
             found.setdefault(match[1], {}).setdefault(int(match[2]), []).append(name)
-    compare(tree.path, "alphabets", expected, found)
+    check_names(tree.path, "alphabets", expected, found)
     for alphabet, numbers in expected.items():
-        compare(tree.path, f"characters of {alphabet}", numbers, found[alphabet])
+        check_names(tree.path, f"characters of {alphabet}", numbers, found[alphabet])
         for number, files in found[alphabet].items():
             if len(files) != DRAWINGS:
                 raise DataError(

@@ -18,7 +18,7 @@ from fsbench.data.sources.listed import read_lists
 from fsbench.errors import DataError
 from fsbench.files.tree import Tree
 
-__all__ = ["compare", "complete_listing", "fetch", "find_layout", "read_lines"]
+__all__ = ["check_names", "complete_listing", "fetch", "find_layout", "read_lines"]
 
 _Line = TypeVar("_Line")
 _Name = TypeVar("_Name", str, int)
@@ -74,7 +74,7 @@ def complete_listing(
         DataError: A class is missing or unknown, an image is not there or is named twice, or a class has not so many.
     """
     expected = [name for names in read_lists(card.folder / "splits.toml").values() for name in names]
-    compare(tree.path, "classes", expected, named)
+    check_names(tree.path, "classes", expected, named)
     there = set(tree.files)
     for name, images in named.items():
         if absent := sorted(image.file for image in images if image.file not in there):
@@ -91,7 +91,7 @@ def complete_listing(
     return Listing({name: sorted(images, key=attrgetter("file")) for name, images in named.items()})
 
 
-def compare(path: Path, what: str, expected: Collection[_Name], found: Collection[_Name]) -> None:
+def check_names(path: Path, what: str, expected: Collection[_Name], found: Collection[_Name]) -> None:
     """Compare what is found with what there must be.
 
     Raises:
