@@ -1,7 +1,13 @@
-"""What is said while something long is done: bars on a terminal, plain lines elsewhere."""
+"""What is said while something long is done: bars on a terminal, plain lines elsewhere.
+
+What happens is logged by `logging.getLogger("fsbench")`; how far a run or a preparation is shown here. A program that
+wants to see the log sets up logging as it likes; the command line and its processes do it with `printed_log`.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-__all__ = ["Progress", "TrainingView", "open_counter", "open_progress"]
+__all__ = ["Progress", "TrainingView", "open_counter", "open_progress", "printed_log"]
 
+_LOG = logging.getLogger("fsbench")
 _SECONDS_A_LINE = 15.0
 
 
 class TrainingView(Protocol):
-    """The view of one training; it is a `fsbench.engine.training.Watcher`."""
+    """Is told how a training goes."""
 
     def __call__(self, step: int, loss: float, accuracy: float | None) -> None:
         """Steps taken, training loss, and accuracy in percent if it was measured."""
@@ -37,6 +44,22 @@ class Progress(Protocol):
 
 
 @contextmanager
+def printed_log() -> Iterator[None]:
+    """Print every line of the log, without more, to standard error while the block lasts."""
+    if any(isinstance(handler, _Printed) for handler in _LOG.handlers):
+        yield
+        return
+    handler, level = _Printed(), _LOG.level
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LOG.setLevel(level)
+        _LOG.removeHandler(handler)
+
+
+@contextmanager
 def open_progress(total: int, *, live: bool) -> Iterator[Progress]:
     """The view of a run of `total` cells, on standard error; bars need a terminal, and `live`: that no other writes."""
     from rich.console import Console
@@ -50,7 +73,7 @@ def open_progress(total: int, *, live: bool) -> Iterator[Progress]:
 
 
 @contextmanager
-def open_counter(what: str, total: int, report: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+def open_counter(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Count `total` things of a kind, e.g. "images": yields a function that is told how many more are done."""
     from rich.console import Console
     from rich.progress import Progress
@@ -68,9 +91,16 @@ def open_counter(what: str, total: int, report: Callable[[str], None]) -> Iterat
         done += more
         if time.monotonic() - last >= _SECONDS_A_LINE:
             last = time.monotonic()
-            report(f"{done:,} of {total:,} {what}")
+            _LOG.info("%s of %s %s", f"{done:,}", f"{total:,}", what)
 
     yield count
+
+
+class _Printed(logging.Handler):
+    """Asks for standard error with every line: while there are bars, rich prints above them what is written there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 class _Lines:

@@ -87,16 +87,14 @@ def prepare(
             raise UsageError(f"--download fetches sources of `fsbench data list`, not {source!r}.")
         if size is not None:
             given["size"] = size
-        pack = preparation.prepare_own(source, origin, **given, fresh=fresh, report=click.echo)
+        pack = preparation.prepare_own(source, origin, **given, fresh=fresh)
     elif given:
         option = "--" + next(iter(given)).replace("_", "-")
         raise UsageError(f"{option} is for sources of your own, which are prepared with --from; {source!r} is not.")
     else:
         if download:
-            preparation.download(source, data_root=data_root, report=click.echo)
-        pack = preparation.ensure_pack(
-            source, size=size, data_root=data_root, origin=origin, fresh=fresh, report=click.echo
-        )
+            preparation.download(source, data_root=data_root)
+        pack = preparation.ensure_pack(source, size=size, data_root=data_root, origin=origin, fresh=fresh)
     click.echo(preparation.describe(pack))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +58,7 @@ def export(
     drawn_as: AnyProtocol = VariableProtocol("test", count, wanted.seed)
     if protocol == "fixed":
         drawn_as = Protocol("test", way, shot, wanted.queries, count, wanted.seed)
-    pack = ensure_pack(
-        chosen, size=suite.images.size, data_root=data_root, report=functools.partial(click.echo, err=True)
-    )
+    pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root)
     sampler = Sampler(pack, drawn_as, wanted.rules)
     drawn = sampler.draw()
     write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, sampler.version, drawn), pack)

@@ -22,6 +22,7 @@ from fsbench.cli.run import run
 from fsbench.cli.suites import suites
 from fsbench.cli.table import table
 from fsbench.errors import FsbenchError
+from fsbench.progress import printed_log
 
 __all__ = ["main"]
 
@@ -32,7 +33,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         former = signal.signal(signal.SIGTERM, _interrupt)  # so that nothing half-written is left
         try:
-            return super().invoke(ctx)
+            with printed_log():
+                return super().invoke(ctx)
         except FsbenchError as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt as stop:

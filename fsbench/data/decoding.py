@@ -1,29 +1,39 @@
-"""From listed images to one array: decoded by all cores, straight into the file of a pack."""
+"""From listed images to one array: decoded by all cores, a few at a time, so that their number takes no memory."""
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fsbench.data.images import Report, silent
 from fsbench.data.listing import ImageItem, Reader
 from fsbench.errors import DataError
 from fsbench.progress import open_counter
 
-__all__ = ["Undecoded"]
+__all__ = ["Decoded", "Undecoded"]
 
 _AT_ONCE = 64  # images a process decodes before it hands them over
 _FEW = 2000  # images that are decoded sooner than other processes have started
 
-_Images = npt.NDArray[np.uint8]
+
+class Decoded(NamedTuple):
+    """What became of some neighbouring images.
+
+    Attributes:
+        images: Those that can be read, in their order, uint8 `[n, C, H, W]`.
+        unreadable: The places of the others among these neighbours, each with what is wrong.
+    """
+
+    images: npt.NDArray[np.uint8]
+    unreadable: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -34,56 +44,69 @@ class Undecoded:
         items: Where they are.
         size: Height and width, pixels.
         channels: 1 (grey) or 3 (RGB).
-        report: Called with a line now and then while they are decoded.
+        skip_unreadable: Leave out the images that cannot be read instead of stopping at the first.
     """
 
     items: Sequence[ImageItem]
     size: int
     channels: int
-    report: Report = silent
+    skip_unreadable: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the array: `(N, C, H, W)`."""
+        """Of the array, if all can be read: `(N, C, H, W)`."""
         return len(self.items), self.channels, self.size, self.size
 
-    def decode_into(self, target: _Images) -> None:
-        """Decode all images into an array of this shape.
+    def decode(self) -> Iterator[tuple[int, Decoded]]:
+        """Decode all images; yield those that belong together and the number of the first, in their order.
 
         Raises:
-            DataError: An image cannot be read or decoded, or a process that decodes was killed.
+            DataError: An image cannot be read and is not to be skipped, or a process that decodes was killed.
         """
-        parts = [self.items[start : start + _AT_ONCE] for start in range(0, len(self.items), _AT_ONCE)]
-        sizes, channels = itertools.repeat(self.size), itertools.repeat(self.channels)
-        with open_counter("images decoded", len(self.items), self.report) as count:
-            if len(self.items) < _FEW:
-                with Reader() as reader:
-                    _gather(target, map(_decode, itertools.repeat(reader), parts, sizes, channels), count)
-                return
-            processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            context = multiprocessing.get_context("spawn")  # a forked process would inherit locks of threads
-            try:
-                with ProcessPoolExecutor(processes, context, _open_reader) as pool:
-                    _gather(target, pool.map(_decode_there, parts, sizes, channels), count)
-            except BrokenProcessPool as error:
-                raise DataError(
-                    f"a process that decodes images was killed ({error}); free memory, try again."
-                ) from error
+        starts = range(0, len(self.items), _AT_ONCE)
+        parts = (Undecoded(self.items[start : start + _AT_ONCE], *self._form) for start in starts)
+        with open_counter("images decoded", len(self.items)) as count:
+            for start, decoded in zip(starts, self._decoded(parts), strict=True):
+                yield start, decoded
+                count(len(decoded.images) + len(decoded.unreadable))
+
+    @property
+    def _form(self) -> tuple[int, int, bool]:
+        return self.size, self.channels, self.skip_unreadable
+
+    def _decoded(self, parts: Iterator[Undecoded]) -> Iterator[Decoded]:
+        if len(self.items) < _FEW:
+            with Reader() as reader:
+                yield from (_decode(reader, part) for part in parts)
+            return
+        processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        context = multiprocessing.get_context("spawn")  # a forked process would inherit locks of threads
+        try:
+            with ProcessPoolExecutor(processes, context, _open_reader) as pool:
+                ahead = deque[Future[Decoded]]()  # a few: what is decoded sooner than written would fill the memory
+                for part in parts:
+                    ahead.append(pool.submit(_decode_there, part))
+                    if len(ahead) > 8 * processes:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(f"a process that decodes images was killed ({error}); free memory, try again.") from error
 
 
-def _gather(target: _Images, parts: Iterator[_Images], count: Callable[[int], None]) -> None:
-    done = 0
-    for part in parts:
-        target[done : done + len(part)] = part
-        done += len(part)
-        count(len(part))
-
-
-def _decode(reader: Reader, items: Sequence[ImageItem], size: int, channels: int) -> _Images:
-    return np.stack([item.decode(reader, size=size, channels=channels) for item in items])
+def _decode(reader: Reader, part: Undecoded) -> Decoded:
+    images, unreadable = [], {}
+    for place, item in enumerate(part.items):
+        try:
+            images.append(item.decode(reader, size=part.size, channels=part.channels))
+        except DataError as error:
+            if not part.skip_unreadable:
+                raise
+            unreadable[place] = str(error)
+    return Decoded(np.stack(images) if images else np.empty((0, *part.shape[1:]), dtype=np.uint8), unreadable)
 
 
 _reader: Reader
@@ -94,5 +117,5 @@ def _open_reader() -> None:
     _reader = Reader()  # until its process ends
 
 
-def _decode_there(items: Sequence[ImageItem], size: int, channels: int) -> _Images:
-    return _decode(_reader, items, size, channels)
+def _decode_there(part: Undecoded) -> Decoded:
+    return _decode(_reader, part)

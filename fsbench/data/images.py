@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +12,11 @@ from PIL import Image, ImageOps, features
 
 from fsbench.errors import DataError
 
-__all__ = ["RESAMPLING", "Box", "Report", "decode_image", "decoder_versions", "silent", "squeeze"]
+__all__ = ["RESAMPLING", "Box", "decode_image", "decoder_versions", "squeeze"]
 
 RESAMPLING = "bilinear, antialiased"
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")  # of others Pillow hands some, as EPS, to another program
-Report = Callable[[str], None]
 Box = tuple[int, int, int, int]  # left, upper, right, lower: pixels, as Pillow counts them
-
-
-def silent(line: str) -> None:
-    """The report of a caller who does not want to hear."""
 
 
 def decode_image(

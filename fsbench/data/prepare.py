@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 from fsbench.data import places
 from fsbench.data.card import Card, Variant, list_cards, load_card
 from fsbench.data.duplicates import duplicates_across_splits
-from fsbench.data.images import Report, silent
 from fsbench.data.pack import SPLITS, Pack, Prepared, load_pack, write_pack
 from fsbench.data.sources import folder as own_folder
 from fsbench.data.sources.registry import source_module
@@ -17,6 +17,8 @@ from fsbench.errors import DataError, DataNotFoundError, UsageError, unknown
 from fsbench.files.atomic import locked, make_folder
 
 __all__ = ["describe", "download", "ensure_pack", "pack_folder", "prepare_own", "verify"]
+
+_LOG = logging.getLogger("fsbench")
 
 
 def ensure_pack(
@@ -26,7 +28,6 @@ def ensure_pack(
     data_root: Path | None = None,
     origin: Path | None = None,
     fresh: bool = False,
-    report: Report = silent,
 ) -> Pack:
     """The pack of a source; prepared now, under a lock, unless it lies in the cache.
 
@@ -36,7 +37,6 @@ def ensure_pack(
         data_root: Where sources have their folders; see `fsbench.data.places.data_root`.
         origin: The folder of this source's files instead of `<data root>/<name>`.
         fresh: Prepare it even if it lies in the cache; an own source is prepared by `prepare_own` only.
-        report: Called with a line now and then.
 
     Raises:
         UsageError: There is no such source, variant or size.
@@ -57,9 +57,9 @@ def ensure_pack(
     files = places.source_files(card.name, places.data_root(data_root)) if origin is None else origin
 
     def make() -> Prepared:
-        return source_module(card).prepare(card, variant.name, pixels, files, report)
+        return source_module(card).prepare(card, variant.name, pixels, files)
 
-    return _once(folder, card.name, make, fresh=fresh, report=report)
+    return _once(folder, card.name, make, fresh=fresh)
 
 
 def prepare_own(
@@ -73,7 +73,6 @@ def prepare_own(
     channels: int = 3,
     skip_unreadable: bool = False,
     fresh: bool = False,
-    report: Report = silent,
 ) -> Pack:
     """Make a source of the user's own from a folder or zip of class folders; `ensure_pack(name)` finds it later.
 
@@ -87,7 +86,6 @@ def prepare_own(
         channels: 1 (grey) or 3 (RGB).
         skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
         fresh: Prepare it even if a source of this name and size lies in the cache.
-        report: Called with a line now and then.
 
     Raises:
         UsageError: The name, a fraction or the split list does not fit, or the name stands for a source prepared
@@ -104,9 +102,9 @@ def prepare_own(
     settings = {"size": size, "channels": channels, "split": split.description}
 
     def make() -> Prepared:
-        return own_folder.prepare(origin, split, size, channels, skip_unreadable, report)
+        return own_folder.prepare(origin, split, size, channels, skip_unreadable)
 
-    pack = _once(places.packs_folder() / f"{name}-{size}px", name, make, fresh=fresh, report=report)
+    pack = _once(places.packs_folder() / f"{name}-{size}px", name, make, fresh=fresh)
     if any(pack.processing.get(key) != value for key, value in settings.items()):
         raise UsageError(f"the source {name} is already prepared with other settings; add --fresh to replace it.")
     return pack
@@ -143,7 +141,7 @@ def verify(reference: str, *, size: int | None = None) -> Pack:
     return pack
 
 
-def download(reference: str, *, data_root: Path | None = None, report: Report = silent) -> None:
+def download(reference: str, *, data_root: Path | None = None) -> None:
     """Fetch the files of a source into its folder below the data root.
 
     Raises:
@@ -156,7 +154,7 @@ def download(reference: str, *, data_root: Path | None = None, report: Report = 
         raise UsageError(f"{card.name} cannot be downloaded; {card.obtain or 'it needs no files'}.")
     folder = places.data_root(data_root) / card.name
     make_folder(folder)
-    source_module(card).download(folder, report)
+    source_module(card).download(folder)
 
 
 def pack_folder(reference: str, size: int | None = None) -> Path:
@@ -200,19 +198,19 @@ def _declared(reference: str) -> tuple[Card, Variant] | None:
     return None
 
 
-def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: bool, report: Report) -> Pack:
+def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: bool) -> Pack:
     """Load the pack in `folder`; if there is none, make it while other processes that want it wait."""
     written = folder / "pack.json"
     if written.exists() and not fresh:
-        report(f"{source}: already prepared in {folder}")
+        _LOG.info("%s: already prepared in %s", source, folder)
         return load_pack(folder)
-    with locked(folder, lambda: report(f"{source}: waiting for another process that is preparing it")):
+    with locked(folder, lambda: _LOG.info("%s: waiting for another process that is preparing it", source)):
         if written.exists() and not fresh:
             return load_pack(folder)
         pack = write_pack(folder, source, make())
         if same := duplicates_across_splits(pack):
             shown = "; ".join(f"{name} = {other}" for name, other in same[:3]) + ("; ..." if len(same) > 3 else "")
-            report(f"{source}: {len(same)} images have an exact duplicate in another split: {shown}")
+            _LOG.warning("%s: %s images have an exact duplicate in another split: %s", source, len(same), shown)
         return pack
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,19 +24,13 @@ from fsbench.episodes.sampler import AnyEpisodes
 from fsbench.errors import TrainingError
 from fsbench.methods.base import Method
 from fsbench.methods.gradient import GradientMethod
+from fsbench.progress import TrainingView
 from fsbench.records import TrainingSummary, Validation
 
-__all__ = ["Watcher", "load_trained", "train"]
+__all__ = ["load_trained", "train"]
 
 _CHECKED_TASKS = 4
 _SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
-
-
-class Watcher(typing.Protocol):
-    """Who is told how a training goes."""
-
-    def __call__(self, step: int, loss: float, accuracy: float | None) -> None:
-        """Steps taken, training loss, and accuracy in percent if the validation episodes were looked at."""
 
 
 @dataclass
@@ -74,7 +67,7 @@ def train(
     stores: Sequence[ImageStore],
     validation: tuple[ImageStore, AnyEpisodes],
     path: Path,
-    watcher: Watcher,
+    watcher: TrainingView,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.

@@ -119,7 +119,7 @@ def evaluate_model(
     where = pick_device(device)
     method = (model if isinstance(model, Method) else _NearestMean(model)).to(where)
     tested = suite.model_copy(update={"sources": suite.sources.model_copy(update={"train": suite.sources.test})})
-    columns = open_columns(tested, options, data_root=data_root, episode_file=None, report=_LOG.warning)
+    columns = open_columns(tested, options, data_root=data_root, episode_file=None)
     by_source: dict[str, list[EpisodeSet]] = {}
     for source, episode_set in columns.episode_sets:
         by_source.setdefault(source, []).append(episode_set)

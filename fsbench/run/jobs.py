@@ -6,10 +6,8 @@ checkpoints and leave records, as runs that were stopped do; so what is done whe
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fsbench.errors import ExecutorError
-from fsbench.progress import open_progress
+from fsbench.progress import open_progress, printed_log
 from fsbench.run.plan import Cell, Training
 from fsbench.run.worker import Order, Worker
 
@@ -92,6 +90,7 @@ def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
 _worker: Worker | None = None  # of this process, which does jobs of one order only
 
 
+@printed_log()
 def do(order: Order, folder: Path, job: Job) -> float:
     """Do a job of an order that was given in a folder; returns the seconds that a training took.
 
@@ -106,7 +105,7 @@ def do(order: Order, folder: Path, job: Job) -> float:
             raise ExecutorError(
                 f"the machine {platform.node()} does not see the folder {folder}; run in a folder that all nodes share."
             ) from error
-        _worker = Worker(order, functools.partial(print, file=sys.stderr, flush=True))
+        _worker = Worker(order)
     cells = [cell for cell in _worker.plan if cell.training.id == job.training]
     cells = [cell for cell in cells if job.source in (None, cell.identity.source)]
     if not cells:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from fsbench.run.plan import EpisodeSet, Options, protocols_of
 from fsbench.suite import Suite
 
 __all__ = ["Columns", "open_columns"]
+
+_LOG = logging.getLogger("fsbench")
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,7 @@ class Columns:
 
 
 def open_columns(
-    suite: Suite,
-    options: Options,
-    *,
-    data_root: Path | None,
-    episode_file: EpisodeFile | None,
-    report: Callable[[str], None],
+    suite: Suite, options: Options, *, data_root: Path | None, episode_file: EpisodeFile | None
 ) -> Columns:
     """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
 
@@ -50,7 +48,6 @@ def open_columns(
         options: What to change of it.
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         episode_file: Test on these episodes, and on no others.
-        report: Called with a line now and then.
 
     Raises:
         DataNotFoundError: A source is not there that the suite does not do without.
@@ -58,7 +55,7 @@ def open_columns(
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
         UsageError: The episode file does not fit the suite or the options.
     """
-    opener = _Opener(suite, options, data_root, report)
+    opener = _Opener(suite, options, data_root)
     packs = opener.packs()
     if episode_file is None:
         episode_sets = opener.drawn(packs)
@@ -70,8 +67,8 @@ def open_columns(
 class _Opener:
     """Opens one source after the other, and remembers which are left out."""
 
-    def __init__(self, suite: Suite, options: Options, data_root: Path | None, report: Callable[[str], None]) -> None:
-        self._suite, self._options, self._data_root, self._report = suite, options, data_root, report
+    def __init__(self, suite: Suite, options: Options, data_root: Path | None) -> None:
+        self._suite, self._options, self._data_root = suite, options, data_root
         self.absent: dict[str, str] = {}
 
     def packs(self) -> dict[str, Pack]:
@@ -80,7 +77,7 @@ class _Opener:
         packs = {}
         for source in dict.fromkeys([*sources.train, *sources.test]):
             try:
-                pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root, report=self._report)
+                pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root)
             except DataNotFoundError as error:
                 self._leave_out(source, "its files are not there", error)
                 continue
@@ -135,4 +132,4 @@ class _Opener:
         if self._suite.sources.absent == "error":
             raise error
         self.absent[source] = reason
-        self._report(f"{source} is left out: {error}")
+        _LOG.warning("%s is left out: %s", source, error)

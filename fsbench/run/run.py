@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 
 from fsbench.engine.devices import cost_of_determinism
 from fsbench.errors import ExecutorError, RecordError
@@ -17,6 +17,8 @@ from fsbench.run.worker import Order, Worker
 from fsbench.suite import Suite
 
 __all__ = ["run_suite"]
+
+_LOG = logging.getLogger("fsbench")
 
 
 def run_suite(
@@ -42,9 +44,9 @@ def run_suite(
         FsbenchError: Anything that its reader can mend; what was finished is kept.
     """
     make_folder(order.out)
-    worker = Worker(order, _report)
+    worker = Worker(order)
     if order.options.deterministic:
-        _report(cost_of_determinism(worker.device))
+        _LOG.info(cost_of_determinism(worker.device))
     if fresh:
         worker.forget()
     _write_suite(order)
@@ -74,10 +76,10 @@ def _write_suite(order: Order) -> None:
     try:
         before = read_suite_order(order.out)
     except RecordError as error:
-        _report(f"{error} It is written anew.")
+        _LOG.warning(f"{error} It is written anew.")
         before = None
     if before is not None and before != current:
-        _report(f"The suite in {order.out / SUITE_FILE} is another than {current.name} is now; it is replaced.")
+        _LOG.warning(f"The suite in {order.out / SUITE_FILE} is another than {current.name} is now; it is replaced.")
     if before != current:
         write_suite_order(order.out, current)
 
@@ -91,7 +93,3 @@ def _order_of(suite: Suite) -> SuiteOrder:
         shots=tuple(suite.episodes.shots),
         suite=suite.model_dump(mode="json"),
     )
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

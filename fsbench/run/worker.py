@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,6 @@ class Worker:
 
     Args:
         order: What is asked.
-        report: Called with a line now and then while the sources are prepared.
 
     Attributes:
         order: What is asked.
@@ -72,15 +71,13 @@ class Worker:
         FsbenchError: Anything that its reader can mend.
     """
 
-    def __init__(self, order: Order, report: Callable[[str], None]) -> None:
+    def __init__(self, order: Order) -> None:
         suite, options = order.suite, order.options
         self.order, self.device = order, pick_device(order.device)
         tune_process(deterministic=options.deterministic)
         self._precision = pick_precision(options.precision, self.device, deterministic=options.deterministic)
         self._methods = load_methods(suite, selected_rows(suite, options))
-        self._columns = open_columns(
-            suite, options, data_root=order.data_root, episode_file=order.episode_file, report=report
-        )
+        self._columns = open_columns(suite, options, data_root=order.data_root, episode_file=order.episode_file)
         self.plan = make_plan(suite, options, self._methods, self._columns.packs, self._columns.episode_sets)
         self._store = RecordStore(order.out / "records")
         self._environment = describe_environment(self.device)

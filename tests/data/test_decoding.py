@@ -37,11 +37,8 @@ def items(tmp_path: Path) -> list[FileImage]:
     return [FileImage(archive if number % 2 else folder, f"{number:03}.png") for number in range(COUNT)]
 
 
-def decode(items: list[FileImage], **options: Any) -> npt.NDArray[np.uint8]:
-    undecoded = Undecoded(items, 8, 3, **options)
-    target = np.zeros(undecoded.shape, dtype=np.uint8)
-    undecoded.decode_into(target)
-    return target
+def decode(items: list[FileImage]) -> npt.NDArray[np.uint8]:
+    return np.concatenate([decoded.images for _, decoded in Undecoded(items, 8, 3).decode()])
 
 
 def write(items: list[Any], folder: Path) -> Pack:
@@ -108,11 +105,25 @@ def test_a_process_that_was_killed(tmp_path: Path, in_other_processes: None) -> 
     assert not (tmp_path / "pack" / "pack.json").exists()
 
 
-def test_what_is_done_is_reported(items: list[FileImage], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("anywhere")
+def test_unreadable_images_are_left_out_and_named_by_their_numbers(items: list[FileImage]) -> None:
+    for number in (0, 70, 148):
+        (items[number].tree / items[number].file).write_bytes(b"no image")
+    found = list(Undecoded(items, 8, 3, skip_unreadable=True).decode())
+    images = np.concatenate([decoded.images for _, decoded in found])
+    assert images[:, 0, 4, 4].tolist() == [number for number in range(COUNT) if number not in (0, 70, 148)]
+    problems = {start + place: why for start, decoded in found for place, why in decoded.unreadable.items()}
+    assert list(problems) == [0, 70, 148]
+    assert "070.png cannot be decoded as an image" in problems[70]
+
+
+def test_what_is_done_is_logged(
+    items: list[FileImage], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0)
-    lines: list[str] = []
-    decode(items, report=lines.append)
-    assert lines == [f"{done} of 150 images decoded" for done in (64, 128, 150)]
+    caplog.set_level("INFO", "fsbench")
+    decode(items)
+    assert caplog.messages == [f"{done} of 150 images decoded" for done in (64, 128, 150)]
 
 
 def test_a_file_that_is_gone_is_named(items: list[FileImage]) -> None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsbench.cli.data import data
+from fsbench.cli.main import main
 from fsbench.data.duplicates import duplicates_across_splits
 from fsbench.data.pack import Prepared, write_pack
 
@@ -72,15 +72,17 @@ def test_prepare_reports_them(birds: Path) -> None:
     )
     command = ["prepare", "birds", "--from", str(birds), "--splits", str(splits), "--size", "8", "--fresh"]
     (birds / "bird01" / "d.png").write_bytes((birds / "bird00" / "a.png").read_bytes())
-    assert "duplicate" not in CliRunner().invoke(data, command).output
+    assert "duplicate" not in CliRunner().invoke(main, ["data", *command]).output
     for label in range(5, 9):
         (birds / f"bird{label:02}" / "d.png").write_bytes((birds / "bird00" / "a.png").read_bytes())
     (birds / "bird06" / "d.png").unlink()
     assert (
         "birds: 3 images have an exact duplicate in another split: bird05/d.png = bird00/a.png; "
-        "bird07/d.png = bird00/a.png; bird08/d.png = bird00/a.png\n" in CliRunner().invoke(data, command).output
+        "bird07/d.png = bird00/a.png; bird08/d.png = bird00/a.png\n"
+        in CliRunner().invoke(main, ["data", *command]).output
     )
     (birds / "bird06" / "d.png").write_bytes((birds / "bird00" / "a.png").read_bytes())
     assert (
-        "4 images have an exact duplicate in another split: bird05/d.png = " in CliRunner().invoke(data, command).output
+        "4 images have an exact duplicate in another split: bird05/d.png = "
+        in CliRunner().invoke(main, ["data", *command]).output
     )

@@ -9,26 +9,29 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from fsbench.cli.data import data
+from fsbench.cli.main import main
 from fsbench.data.places import data_root, own_packs, source_files
 from fsbench.data.prepare import ensure_pack, pack_folder, prepare_own, verify
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, OutputError, UsageError
 
 SLOWLY = """
-import sys, time
+import logging, sys, time
 from pathlib import Path
 from fsbench.data.prepare import prepare_own
 
 origin, log = map(Path, sys.argv[1:])
 
-def report(line):
+def write(record):
+    line = record.getMessage()
     with log.open("a") as file:
         file.write(line + "\\n")
     deadline = time.monotonic() + 30
     while line.startswith("reading") and "waiting" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
 
-prepare_own("birds", origin, size=8, report=report)
+logging.getLogger("fsbench").setLevel("INFO")
+logging.getLogger("fsbench").addFilter(lambda record: write(record) or True)
+prepare_own("birds", origin, size=8)
 """
 
 
@@ -166,7 +169,7 @@ def test_an_own_source_needs_a_name_of_its_own(birds: Path, name: str) -> None:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(data, list(map(str, arguments)))
+    return CliRunner().invoke(main, ["data", *map(str, arguments)])
 
 
 def test_the_commands_prepare_list_and_verify(characters: Path, birds: Path) -> None:

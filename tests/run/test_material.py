@@ -30,18 +30,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def opened(
-    tmp_path: Path, sources: str, options: Options = PLAIN, file: EpisodeFile | None = None
-) -> tuple[Columns, list[str]]:
-    said: list[str] = []
+def opened(tmp_path: Path, sources: str, options: Options = PLAIN, file: EpisodeFile | None = None) -> Columns:
     suite = load_suite(str(write_suite(tmp_path / "suite.toml", (SOURCES, sources))))
-    columns = open_columns(suite, options, data_root=tmp_path, episode_file=file, report=said.append)
-    return columns, said
+    return open_columns(suite, options, data_root=tmp_path, episode_file=file)
 
 
 def test_every_test_source_and_shot_is_a_column(tmp_path: Path, cache: Path) -> None:
     write_source(cache, name="other", seed=1)
-    columns, _ = opened(tmp_path, f'train = ["{SOURCE}", "other"]\ntest = ["other", "{SOURCE}"]')
+    columns = opened(tmp_path, f'train = ["{SOURCE}", "other"]\ntest = ["other", "{SOURCE}"]')
     assert [(source, found.protocol.shot) for source, found in columns.episode_sets] == [
         ("other", 1),
         ("other", 5),
@@ -51,18 +47,18 @@ def test_every_test_source_and_shot_is_a_column(tmp_path: Path, cache: Path) -> 
     assert columns.absent == {}
 
 
-def test_a_source_without_files_is_left_out_by_name(tmp_path: Path) -> None:
+def test_a_source_without_files_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = f'train = ["{SOURCE}", "fungi"]\ntest = ["{SOURCE}", "dtd"]\nabsent = "leave out"'
-    columns, said = opened(tmp_path, text)
+    columns = opened(tmp_path, text)
     assert columns.absent == dict.fromkeys(("fungi", "dtd"), "its files are not there")
     assert set(columns.packs) == {SOURCE}
-    assert [line.partition(" is left out: ")[0] for line in said if "left out" in line] == ["fungi", "dtd"]
+    assert [line.partition(" is left out: ")[0] for line in caplog.messages if "left out" in line] == ["fungi", "dtd"]
 
 
 def test_a_source_with_too_few_classes_is_left_out_with_the_reason(tmp_path: Path) -> None:
     text = f'train = "{SOURCE}"\ntest = ["{SOURCE}", "few"]\nabsent = "leave out"'
     write_few(tmp_path / "cache")
-    columns, _ = opened(tmp_path, text)
+    columns = opened(tmp_path, text)
     assert [source for source, _ in columns.episode_sets] == [SOURCE, SOURCE]
     assert "5-way episode needs 5 classes" in columns.absent["few"]
 
@@ -105,7 +101,7 @@ def test_a_file_of_episodes_must_be_of_the_protocol_of_the_run(tmp_path: Path, c
     sampler = Sampler(pack, protocol, suite.episodes.rules)
     file = EpisodeFile(SOURCE, pack.digest, protocol, sampler.version, sampler.draw())
     if variable:
-        columns, _ = opened(tmp_path, SOURCES, Options(variable=True, episodes=3), file)
+        columns = opened(tmp_path, SOURCES, Options(variable=True, episodes=3), file)
         [(source, found)] = columns.episode_sets
         assert (source, found.sampler, len(found.episodes)) == (SOURCE, "variable-1", 3)
         assert found.protocol == replace(protocol, episodes=3)

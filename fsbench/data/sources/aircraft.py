@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsbench.data.card import Card
-from fsbench.data.images import Box, Report
+from fsbench.data.images import Box
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source
 from fsbench.data.sources.originals import complete_listing, fetch, find_layout, read_lines
@@ -46,7 +46,7 @@ def original(card: Card, origin: Path) -> Listing | None:
         return complete_listing(card, tree, named, each=_EACH)
 
 
-def download(folder: Path, report: Report) -> None:
+def download(folder: Path) -> None:
     """Fetch and unpack the archive (2.6 GB) with torchvision.
 
     Raises:
@@ -54,7 +54,7 @@ def download(folder: Path, report: Report) -> None:
     """
     from torchvision.datasets import FGVCAircraft
 
-    fetch("aircraft", FGVCAircraft, folder, report)
+    fetch("aircraft", FGVCAircraft, folder)
 
 
 def _box(line: str) -> tuple[str, Box]:

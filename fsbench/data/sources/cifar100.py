@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsbench.data.card import Card
-from fsbench.data.images import Report
 from fsbench.data.listing import Listing
 from fsbench.data.pixels import PixelImage
 from fsbench.data.sources.listed import listed_source
@@ -45,7 +44,7 @@ def original(card: Card, origin: Path) -> Listing | None:
     return Listing(classes)
 
 
-def download(folder: Path, report: Report) -> None:
+def download(folder: Path) -> None:
     """Fetch and unpack the archive (169 MB) with torchvision, which checks its MD5.
 
     Raises:
@@ -53,7 +52,7 @@ def download(folder: Path, report: Report) -> None:
     """
     from torchvision.datasets import CIFAR100
 
-    fetch("CIFAR-100", CIFAR100, folder, report)
+    fetch("CIFAR-100", CIFAR100, folder)
 
 
 prepare = listed_source(original)

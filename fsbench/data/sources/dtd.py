@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsbench.data.card import Card
-from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source
 from fsbench.data.sources.originals import complete_listing, fetch, find_layout, read_lines
@@ -39,7 +38,7 @@ def original(card: Card, origin: Path) -> Listing | None:
         return complete_listing(card, tree, named, each=_EACH)
 
 
-def download(folder: Path, report: Report) -> None:
+def download(folder: Path) -> None:
     """Fetch and unpack the archive (600 MB) with torchvision, which checks its MD5.
 
     Raises:
@@ -47,7 +46,7 @@ def download(folder: Path, report: Report) -> None:
     """
     from torchvision.datasets import DTD
 
-    fetch("dtd", DTD, folder, report)
+    fetch("dtd", DTD, folder)
 
 
 def _image(line: str) -> tuple[str, str]:

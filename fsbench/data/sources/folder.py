@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
+from fsbench.data.images import RESAMPLING, decoder_versions
+from fsbench.data.listing import FileImage
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.errors import DataError, DataNotFoundError, UsageError
 from fsbench.files.atomic import sha256_json
@@ -23,7 +23,7 @@ from fsbench.files.tree import Tree, open_tree
 __all__ = ["SplitRule", "class_folders", "prepare", "read_rule"]
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".gif", ".webp")
-_EVERY = 2000  # images between two reports
+_LOG = logging.getLogger("fsbench")
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def read_rule(path: Path | None, fractions: tuple[float, float, float], seed: in
     return SplitRule(content, fractions, seed)
 
 
-def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unreadable: bool, report: Report) -> Prepared:
-    """Read all images, in the order of their names.
+def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unreadable: bool) -> Prepared:
+    """List all images, in the order of their names.
 
     Args:
         origin: The folder or zip.
@@ -122,54 +122,31 @@ def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unread
         size: Height and width of the images, pixels.
         channels: 1 (grey) or 3 (RGB).
         skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
-        report: Called with a line now and then.
 
     Raises:
         UsageError: The classes do not fit the split list or the fractions.
         DataNotFoundError: There is nothing at `origin`, or there are no class folders in it.
-        DataError: An image or the zip is unreadable, or a class is empty.
+        DataError: The zip is unreadable, or a class is empty.
     """
     with open_tree(origin) as tree:
         classes = class_folders(tree)
-        splits = rule.apply(list(classes))
-        files = [(label, file) for label, members in enumerate(classes.values()) for file in members]
-        report(f"reading {len(files):,} images of {len(classes):,} classes from {origin}")
-        images = np.empty((len(files), channels, size, size), dtype=np.uint8)
-        kept: list[tuple[int, str]] = []
-        skipped: list[str] = []
-        for count, (label, file) in enumerate(files, 1):
-            try:
-                images[len(kept)] = decode_image(tree.read(file), str(origin / file), size=size, channels=channels)
-            except DataError as error:
-                if not skip_unreadable:
-                    raise
-                report(f"skipped: {error}")
-                skipped.append(file)
-            else:
-                kept.append((label, file))
-            if count % _EVERY == 0:
-                report(f"{origin}: {count:,} of {len(files):,} images")
-    labels = np.array([label for label, _ in kept], dtype=np.int64)
-    for name, number in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True):
-        if number == 0:
-            raise DataError(f"{origin}: the class {name!r} has no readable image; take its folder away.")
-    if skipped:
-        report(f"{origin}: {len(skipped):,} unreadable images skipped of {len(files):,}")
-    return Prepared(
-        images=images[: len(kept)],
-        labels=labels,
-        names=[file for _, file in kept],
-        classes=list(classes),
-        splits=splits,
-        processing={
-            "size": size,
-            "channels": channels,
-            "resampling": RESAMPLING,
-            "split": rule.description,
-            "skipped": skipped,
-            "decoders": decoder_versions("libjpeg_turbo", "webp"),
-        },
-        partial=f"partial ({len(skipped)} unreadable images skipped)" if skipped else None,
+    splits = rule.apply(list(classes))
+    _LOG.info("reading %s images of %s classes from %s", f"{sum(map(len, classes.values())):,}", len(classes), origin)
+    processing = {
+        "size": size,
+        "channels": channels,
+        "resampling": RESAMPLING,
+        "split": rule.description,
+        "skipped": [],
+        "decoders": decoder_versions("libjpeg_turbo", "webp"),
+    }
+    return Prepared.of_items(
+        {name: [FileImage(origin, file) for file in files] for name, files in classes.items()},
+        splits,
+        processing,
+        size=size,
+        channels=channels,
+        skip_unreadable=skip_unreadable,
     )
 
 

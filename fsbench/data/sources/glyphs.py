@@ -11,6 +11,7 @@ and nothing but FreeType's version and the fonts is recorded of the way they wer
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ import numpy.typing as npt
 from PIL import features
 
 from fsbench.data.card import BySplit, Card, read_toml
-from fsbench.data.images import Report
 from fsbench.data.letters import Face, centre, load_faces
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.errors import DataError
@@ -29,6 +29,7 @@ __all__ = ["DRAWINGS", "draw_letter", "prepare", "read_letters"]
 
 DRAWINGS = 20  # of every letter
 
+_LOG = logging.getLogger("fsbench")
 _REVISION = 1  # of the drawings; whoever changes a pixel counts on
 _REGULAR = (0, 3)  # pixels that strokes gain on every side, at `fsbench.data.letters.EM`
 _BOLD = (-2, 1)
@@ -45,7 +46,7 @@ _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
 
-def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
     """Draw all letters.
 
     Classes have their letters' Unicode names.
@@ -55,7 +56,6 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
         variant: "scripts".
         size: Height and width of the images, pixels.
         origin: Not looked at.
-        report: Called with a line now and then.
 
     Raises:
         DataNotFoundError: matplotlib came without its fonts.
@@ -66,7 +66,7 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
     splits = {split: "".join(scripts[split].values()) for split in SPLITS}
     letters = "".join(splits.values())
     names = [unicodedata.name(letter) for letter in letters]
-    report(f"{card.name}: drawing {len(letters)} letters in {len(faces)} faces")
+    _LOG.info("%s: drawing %s letters in %s faces", card.name, len(letters), len(faces))
     ends = np.cumsum([len(members) for members in splits.values()]).tolist()
     return Prepared(
         images=np.concatenate([draw_letter(letter, faces, size) for letter in letters])[:, None],

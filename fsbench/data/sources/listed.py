@@ -6,17 +6,16 @@ folders named as in the split lists, even if only a part of the classes or image
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-import numpy as np
-
 from fsbench.data.card import BySplit, Card, read_toml
-from fsbench.data.decoding import Undecoded
-from fsbench.data.images import RESAMPLING, Report, decoder_versions
+from fsbench.data.images import RESAMPLING, decoder_versions
 from fsbench.data.listing import FileImage, ImageItem, Listing
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.folder import class_folders
@@ -26,8 +25,9 @@ from fsbench.files.tree import open_tree
 
 __all__ = ["Original", "Splits", "arrange", "listed_source", "read_lists"]
 
+_LOG = logging.getLogger("fsbench")
 Original: TypeAlias = Callable[[Card, Path], Listing | None]  # the authors' layout in a folder; None: it is not there
-_Prepare: TypeAlias = Callable[[Card, str, int, Path, Report], Prepared]
+_Prepare: TypeAlias = Callable[[Card, str, int, Path], Prepared]
 Splits: TypeAlias = Mapping[str, Sequence[str]]  # split to the names of its classes
 
 
@@ -39,7 +39,7 @@ def listed_source(original: Original, *, by_number: bool = False) -> _Prepare:
         by_number: Meta-Dataset's records call a class by the number that its name starts with.
     """
 
-    def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+    def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
         splits = read_lists(card.folder / "splits.toml")
         layouts: dict[str, Callable[[], Listing | None]] = {
             "TFRecords": lambda: _records(origin, splits, by_number),
@@ -49,8 +49,8 @@ def listed_source(original: Original, *, by_number: bool = False) -> _Prepare:
         for layout, read in layouts.items():
             listing = read()
             if listing is not None:
-                report(f"{card.name}: {layout} in {origin}")
-                return arrange(card, variant, size, listing, splits, report, layout=layout)
+                _LOG.info("%s: %s in %s", card.name, layout, origin)
+                return arrange(card, variant, size, listing, splits, layout=layout)
         raise card.not_found(card.files[0], (origin,))
 
     return prepare
@@ -65,9 +65,7 @@ def read_lists(path: Path) -> dict[str, list[str]]:
     return dict(read_toml(path, BySplit[list[str]]))
 
 
-def arrange(
-    card: Card, variant: str, size: int, listing: Listing, splits: Splits, report: Report, *, layout: str
-) -> Prepared:
+def arrange(card: Card, variant: str, size: int, listing: Listing, splits: Splits, *, layout: str) -> Prepared:
     """Compare a listing with what there must be, and say where every image goes.
 
     Classes are packed in the order of their names. What is missing of the source stands in `Prepared.partial`.
@@ -78,7 +76,6 @@ def arrange(
         size: Height and width of the images, pixels.
         listing: What is there.
         splits: The classes that there must be.
-        report: Called with a line now and then.
         layout: In what form the files are, for the pack.
 
     Raises:
@@ -92,22 +89,14 @@ def arrange(
             raise DataError(f"{card.name}: the class {name!r} is in no split; {hint}")
         if not items:
             raise DataError(f"{card.name}: the class {name!r} has no image; take its folder away, or mend it.")
-    classes = sorted(listing.classes)
-    kept = [_spaced(listing.classes[name], card.most) for name in classes]
-    counts = [len(items) for items in kept]
-    images = [item for items in kept for item in items]
-    label = {name: index for index, name in enumerate(classes)}
-    labels = np.repeat(np.arange(len(classes)), counts)
-    names = [item.name for item in images]
+    kept = {name: _spaced(listing.classes[name], card.most) for name in sorted(listing.classes)}
+    label = {name: index for index, name in enumerate(kept)}
     members = {split: [name for name in sorted(splits[split]) if name in label] for split in SPLITS}
     full = card.variant(variant).images if listing.promised is None else listing.promised
-    return Prepared(
-        images=Undecoded(images, size, card.channels, report),
-        labels=labels,
-        names=names,
-        classes=classes,
-        splits={split: [label[name] for name in members[split]] for split in SPLITS},
-        processing={
+    prepared = Prepared.of_items(
+        kept,
+        {split: [label[name] for name in members[split]] for split in SPLITS},
+        {
             "variant": variant,
             "layout": layout,
             "size": size,
@@ -115,10 +104,14 @@ def arrange(
             "resampling": RESAMPLING,
             "decoders": decoder_versions("libjpeg_turbo"),
         },
-        partial=None
-        if len(images) == full and len(classes) == len(known)
-        else _partial(dict(zip(classes, counts, strict=True)), members, len(known)),
-        tracks=_tracks(card.track, labels.tolist(), names),
+        size=size,
+        channels=card.channels,
+    )
+    whole = len(prepared.labels) == full and len(kept) == len(known)
+    return replace(
+        prepared,
+        partial=None if whole else _partial({name: len(items) for name, items in kept.items()}, members, len(known)),
+        tracks=_tracks(card.track, prepared.labels.tolist(), prepared.names),
         hierarchy=listing.hierarchy,
     )
 

@@ -11,12 +11,12 @@ images are found
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from fsbench.data.card import Card
-from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing, Reader
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.ilsvrc_2012 import train_images
@@ -25,12 +25,13 @@ from fsbench.errors import DataError
 
 __all__ = ["prepare"]
 
+_LOG = logging.getLogger("fsbench")
 _COLUMNS = ["filename", "label"]
 
 _Lines = Mapping[str, list[str]]  # class to the names of its images
 
 
-def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
     """Read the CSV files, find every image that they list, and make the classes of the split.
 
     Args:
@@ -38,7 +39,6 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
         variant: "ravi".
         size: Height and width of the images, pixels.
         origin: A folder with the three CSV files and the images.
-        report: Called with a line now and then.
 
     Raises:
         DataNotFoundError: A CSV file is not there, or no images are.
@@ -58,8 +58,8 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
         layout, classes = "ILSVRC 2012 train folder", _from_ilsvrc(origin, ilsvrc, lines)
     else:
         layout, classes = "images", _from_images(card, origin, lines)
-    report(f"{card.name}: {sum(map(len, lines.values())):,} images listed, {layout} in {origin}")
-    return arrange(card, variant, size, Listing(classes), splits, report, layout=layout)
+    _LOG.info("%s: %s images listed, %s in %s", card.name, f"{sum(map(len, lines.values())):,}", layout, origin)
+    return arrange(card, variant, size, Listing(classes), splits, layout=layout)
 
 
 def _read(path: Path) -> dict[str, list[str]]:

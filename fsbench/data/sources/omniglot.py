@@ -7,9 +7,11 @@ which is as Meta-Dataset has it and may also come from Meta-Dataset's records.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -18,8 +20,8 @@ import numpy.typing as npt
 from pydantic import StringConstraints
 
 from fsbench.data.card import BySplit, Card, read_toml
-from fsbench.data.images import RESAMPLING, Report, decode_image, decoder_versions
-from fsbench.data.listing import Hierarchy
+from fsbench.data.images import RESAMPLING, decoder_versions
+from fsbench.data.listing import FileImage, Hierarchy, Reader
 from fsbench.data.pack import SPLITS, Prepared
 from fsbench.data.sources.listed import arrange
 from fsbench.data.sources.originals import check_names, fetch
@@ -30,6 +32,7 @@ from fsbench.files.tree import Tree, open_tree
 __all__ = ["DRAWINGS", "Characters", "characters_of", "download", "prepare", "read_split"]
 
 DRAWINGS = 20  # of every character
+_LOG = logging.getLogger("fsbench")
 _PARTS = {"images_background": ("train", "val"), "images_evaluation": ("test",)}  # archive: its original splits
 _PLACES = ("", "python", "omniglot-py")  # beside each other, as in the authors' repository, as torchvision lays them
 _TURNS = {"vinyals": (0, 90, 180, 270)}  # degrees, counter-clockwise; of the other variants: none
@@ -39,8 +42,8 @@ _Numbers = Annotated[str, StringConstraints(pattern=r"^\d{1,4}(-\d{1,4})?( \d{1,
 Characters = Mapping[str, Mapping[int, list[str]]]  # alphabet, number of the character, names of its files
 
 
-def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
-    """Read both archives, decode every drawing once and make the classes of a variant.
+def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
+    """List the drawings of both archives and make the classes of a variant.
 
     Classes are named `Alphabet/character01`, or `Alphabet/character01/rot090` in the variant "vinyals". A rotation
     turns the resized drawing counter-clockwise, which is exact.
@@ -51,7 +54,6 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
         size: Height and width of the images, pixels.
         origin: A folder with `images_background` and `images_evaluation`, as zips or folders, in it, in its
             `python/` or in its `omniglot-py/`.
-        report: Called with a line now and then.
 
     Raises:
         DataNotFoundError: An archive is not there.
@@ -62,22 +64,21 @@ def prepare(card: Card, variant: str, size: int, origin: Path, report: Report) -
     if variant == _METADATASET and (records := records_listing(origin)) is not None:
         listing = records.renamed(lambda name: name.replace("-character", "/character"))
         members = {split: [name for names in _by_alphabet(splits[split]) for name in names] for split in SPLITS}
-        return arrange(card, variant, size, listing, members, report, layout="TFRecords")
-    drawings: dict[str, npt.NDArray[np.uint8]] = {}  # class name before rotation: [DRAWINGS, size, size]
-    names: dict[str, list[str]] = {}
+        return arrange(card, variant, size, listing, members, layout="TFRecords")
+    files: dict[str, list[FileImage]] = {}  # of every character
     for part, part_splits in _PARTS.items():
         expected = {alphabet: numbers for split in part_splits for alphabet, numbers in original[split].items()}
-        with open_tree(_find(card, part, origin)) as tree:
+        place = _find(card, part, origin)
+        with open_tree(place) as tree:
             found = characters_of(tree, expected)
-            report(f"{card.name}: reading {sum(map(len, found.values())):,} characters from {tree.path}")
-            for character, files in _each(found):
-                stacked = [decode_image(tree.read(f), f"{tree.path / f}", size=size, channels=1)[0] for f in files]
-                drawings[character] = np.stack(stacked) if variant == _METADATASET else 255 - np.stack(stacked)
-                names[character] = [f"{character}/{PurePosixPath(file).stem}" for file in files]
-    return _arrange(drawings, names, splits, variant, size)
+        _LOG.info("%s: reading %s characters from %s", card.name, f"{sum(map(len, found.values())):,}", place)
+        for alphabet, numbers in found.items():
+            for number, drawings in numbers.items():
+                files[_character(alphabet, number)] = [FileImage(place, file) for file in sorted(drawings)]
+    return _arrange(files, splits, variant, size)
 
 
-def download(folder: Path, report: Report) -> None:
+def download(folder: Path) -> None:
     """Fetch both archives with torchvision, which checks their MD5.
 
     Raises:
@@ -86,7 +87,7 @@ def download(folder: Path, report: Report) -> None:
     from torchvision.datasets import Omniglot
 
     for background in (True, False):
-        fetch("omniglot", partial(Omniglot, background=background), folder, report)
+        fetch("omniglot", partial(Omniglot, background=background), folder)
 
 
 def read_split(path: Path) -> dict[str, dict[str, list[int]]]:
@@ -131,32 +132,47 @@ def _find(card: Card, part: str, origin: Path) -> Path:
     raise card.not_found(f"{part}.zip", places)
 
 
-def _each(found: Characters) -> Iterator[tuple[str, list[str]]]:
-    for alphabet in sorted(found):
-        for number in sorted(found[alphabet]):
-            yield _character(alphabet, number), sorted(found[alphabet][number])
+@dataclass(frozen=True, kw_only=True)
+class _Drawing(FileImage):
+    """A drawing as an image of a class.
+
+    Attributes:
+        class_name: The class.
+        turn: Counter-clockwise, degrees.
+        ink: The pixels' value where there is ink, 0 or 255.
+    """
+
+    class_name: str
+    turn: int
+    ink: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.class_name}/{PurePosixPath(self.file).stem}"
+
+    def decode(self, reader: Reader, *, size: int, channels: int) -> npt.NDArray[np.uint8]:
+        upright = _decode(reader, FileImage(self.tree, self.file), size, channels)
+        return np.rot90(upright if self.ink == 0 else 255 - upright, self.turn // 90, axes=(1, 2))
+
+
+@lru_cache(DRAWINGS)  # the turns of a character follow each other
+def _decode(reader: Reader, image: FileImage, size: int, channels: int) -> npt.NDArray[np.uint8]:
+    return image.decode(reader, size=size, channels=channels)
 
 
 def _arrange(
-    drawings: Mapping[str, npt.NDArray[np.uint8]],
-    names: Mapping[str, list[str]],
-    splits: Mapping[str, Mapping[str, list[int]]],
-    variant: str,
-    size: int,
+    files: Mapping[str, list[FileImage]], splits: Mapping[str, Mapping[str, list[int]]], variant: str, size: int
 ) -> Prepared:
-    turns = _TURNS.get(variant, (0,))
+    turns, ink = _TURNS.get(variant, (0,)), 0 if variant == _METADATASET else 255
     suffix = {turn: f"/rot{turn:03}" if len(turns) > 1 else "" for turn in turns}
-    made = sorted((character + suffix[turn], character, turn) for character in drawings for turn in turns)
+    made = sorted((character + suffix[turn], character, turn) for character in files for turn in turns)
     label = {name: index for index, (name, _, _) in enumerate(made)}
-    images = np.empty((len(made), DRAWINGS, 1, size, size), dtype=np.uint8)
-    for index, (_, character, turn) in enumerate(made):
-        images[index, :, 0] = np.rot90(drawings[character], turn // 90, axes=(1, 2))
-    return Prepared(
-        images=images.reshape(-1, 1, size, size),
-        labels=np.repeat(np.arange(len(made)), DRAWINGS),
-        names=[f"{name}/{PurePosixPath(file).name}" for name, character, _ in made for file in names[character]],
-        classes=[name for name, _, _ in made],
-        splits={
+    prepared = Prepared.of_items(
+        {
+            name: [_Drawing(file.tree, file.file, class_name=name, turn=turn, ink=ink) for file in files[character]]
+            for name, character, turn in made
+        },
+        {
             split: sorted(
                 label[_character(alphabet, number) + suffix[turn]]
                 for alphabet, numbers in alphabets.items()
@@ -165,18 +181,20 @@ def _arrange(
             )
             for split, alphabets in splits.items()
         },
-        processing={
+        {
             "variant": variant,
             "size": size,
             "resampling": RESAMPLING,
-            "ink": 0 if variant == _METADATASET else 255,
+            "ink": ink,
             "rotations": list(turns),
             "decoders": decoder_versions(),
         },
-        hierarchy=Hierarchy("superclasses", {split: _by_alphabet(splits[split]) for split in SPLITS})
-        if variant == _METADATASET
-        else None,
+        size=size,
+        channels=1,
     )
+    if variant != _METADATASET:
+        return prepared
+    return replace(prepared, hierarchy=Hierarchy("superclasses", {s: _by_alphabet(splits[s]) for s in SPLITS}))
 
 
 def _by_alphabet(alphabets: Mapping[str, list[int]]) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tarfile
 import zlib
 from collections import Counter
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from fsbench.data.card import Card
-from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import read_lists
 from fsbench.errors import DataError
@@ -20,6 +20,7 @@ from fsbench.files.tree import Tree
 
 __all__ = ["check_names", "complete_listing", "fetch", "find_layout", "read_lines"]
 
+_LOG = logging.getLogger("fsbench")
 _Line = TypeVar("_Line")
 _Name = TypeVar("_Name", str, int)
 
@@ -106,19 +107,18 @@ def check_names(path: Path, what: str, expected: Collection[_Name], found: Colle
             )
 
 
-def fetch(source: str, dataset: Callable[..., object], folder: Path, report: Report) -> None:
+def fetch(source: str, dataset: Callable[..., object], folder: Path) -> None:
     """Download a source with torchvision.
 
     Args:
         source: Its name.
         dataset: The class of torchvision, called with `(folder, download=True)`.
         folder: Where the files go.
-        report: Told that it begins.
 
     Raises:
         DataError: The files cannot be fetched, or are not what was published.
     """
-    report(f"{source}: downloading into {folder}")
+    _LOG.info("%s: downloading into %s", source, folder)
     try:
         dataset(str(folder), download=True)
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:

@@ -1,7 +1,7 @@
 """Source modules: each turns the files of one source into arrays.
 
-A module has `prepare(card, variant, size, origin, report) -> Prepared` and, if its card says so,
-`download(folder, report)`. To add a source, add its card and a module of its name.
+A module has `prepare(card, variant, size, origin) -> Prepared` and, if its card says so,
+`download(folder)`. To add a source, add its card and a module of its name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from fsbench.data.card import Card
-from fsbench.data.images import Report
 from fsbench.data.pack import Prepared
 
 __all__ = ["SourceModule", "source_module"]
@@ -22,7 +21,7 @@ _OTHERWISE = {"cifar_fs": "cifar100", "fc100": "cifar100"}  # sources whose modu
 class SourceModule(Protocol):
     """What a source module offers."""
 
-    def prepare(self, card: Card, variant: str, size: int, origin: Path, report: Report) -> Prepared:
+    def prepare(self, card: Card, variant: str, size: int, origin: Path) -> Prepared:
         """Read the files in `origin` and make the arrays of a pack.
 
         Args:
@@ -30,14 +29,13 @@ class SourceModule(Protocol):
             variant: The name of one of its variants.
             size: Height and width of the images, pixels.
             origin: The folder of the files; an embedded source does not look at it.
-            report: Called with a line now and then.
 
         Raises:
             DataNotFoundError: The files are not there.
             DataError: They are damaged, or not what the card declares.
         """
 
-    def download(self, folder: Path, report: Report) -> None:
+    def download(self, folder: Path) -> None:
         """Fetch the files into `folder`; only of a source whose card says that it can be downloaded.
 
         Raises:

@@ -13,7 +13,6 @@ import numpy as np
 from scipy.io import loadmat
 
 from fsbench.data.card import Card
-from fsbench.data.images import Report
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source, read_lists
 from fsbench.data.sources.originals import complete_listing, fetch, find_layout
@@ -45,7 +44,7 @@ def original(card: Card, origin: Path) -> Listing | None:
         return complete_listing(card, tree, named)
 
 
-def download(folder: Path, report: Report) -> None:
+def download(folder: Path) -> None:
     """Fetch and unpack the archive (330 MB), and fetch the labels, with torchvision, which checks their MD5.
 
     Raises:
@@ -53,7 +52,7 @@ def download(folder: Path, report: Report) -> None:
     """
     from torchvision.datasets import Flowers102
 
-    fetch("vgg_flower", Flowers102, folder, report)
+    fetch("vgg_flower", Flowers102, folder)
 
 
 def _labels(tree: Tree) -> list[int]:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from fsbench.data.card import Card
-from fsbench.data.images import silent
 from fsbench.data.listing import Reader
 from fsbench.data.sources import cifar100
 from fsbench.data.sources.listed import read_lists
@@ -48,7 +47,7 @@ def card(request: pytest.FixtureRequest, tmp_path: Path) -> Card:
 @pytest.fixture
 def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake_torchvision(monkeypatch, FakeCIFAR100)
-    cifar100.download(tmp_path / "origin", silent)
+    cifar100.download(tmp_path / "origin")
     return tmp_path / "origin"
 
 
@@ -70,7 +69,7 @@ def test_training_and_test_images_are_joined_in_this_order(card: Card, origin: P
 
 
 def test_a_complete_source_is_prepared_with_its_splits(card: Card, origin: Path) -> None:
-    prepared = cifar100.prepare(card, card.variants[0].name, 32, origin, silent)
+    prepared = cifar100.prepare(card, card.variants[0].name, 32, origin)
     assert prepared.partial is None
     splits = {split: [prepared.classes[label] for label in labels] for split, labels in prepared.splits.items()}
     assert splits == SPLITS == read_lists(card.folder / "splits.toml")
@@ -83,7 +82,7 @@ def test_a_folder_without_the_authors_folder_has_none(card: Card, tmp_path: Path
 def test_a_class_that_no_split_has_is_named(tmp_path: Path, origin: Path) -> None:
     card = small_card("fc100", tmp_path / "card", {"train": ["apple"], "test": ["train"]}, images=14)
     with pytest.raises(DataError, match="the class 'maple_tree' is in no split"):
-        cifar100.prepare(card, "oreshkin", 32, origin, silent)
+        cifar100.prepare(card, "oreshkin", 32, origin)
 
 
 def test_files_that_were_not_published_are_refused_before_they_are_read(tmp_path: Path) -> None:
@@ -102,4 +101,4 @@ def test_a_failed_download_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     fake_torchvision(monkeypatch, fail)
     with pytest.raises(DataError, match=r"CIFAR-100 cannot be downloaded \(File not found or corrupted"):
-        cifar100.download(tmp_path, silent)
+        cifar100.download(tmp_path)

@@ -85,19 +85,21 @@ def test_an_unreadable_image_stops_with_its_name(birds: Path, cache: Path) -> No
     assert not list(cache.rglob("pack.json"))
 
 
-def test_unreadable_images_are_skipped_listed_and_counted_when_asked(birds: Path) -> None:
+def test_unreadable_images_are_skipped_listed_and_counted_when_asked(
+    birds: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (birds / "bird04" / "b.BMP").write_bytes(b"no image")
     whole = (birds / "bird07" / "c.jpg").read_bytes()
     (birds / "bird07" / "c.jpg").write_bytes(whole[: len(whole) - 40])
-    lines: list[str] = []
-    pack = prepare_own("birds", birds, size=8, skip_unreadable=True, report=lines.append)
+    pack = prepare_own("birds", birds, size=8, skip_unreadable=True)
     assert pack.counts.tolist() == [3, 3, 3, 3, 2, 3, 3, 2, 3, 3]
     assert pack.processing["skipped"] == ["bird04/b.BMP", "bird07/c.jpg"]
     assert pack.partial == "partial (2 unreadable images skipped)"
     assert "bird04/a.png" in pack.names
     assert "bird04/b.BMP" not in pack.names
-    assert [line for line in lines if line.startswith("skipped")] == [lines[1], lines[2]]
-    assert lines[-1].endswith("2 unreadable images skipped of 30")
+    skipped = [line.partition(" cannot be decoded")[0] for line in caplog.messages[:2]]
+    assert skipped == [f"skipped: {birds / file}" for file in pack.processing["skipped"]]
+    assert caplog.messages[2] == "2 unreadable images skipped of 30"
 
 
 def test_a_class_without_any_readable_image_is_named(birds: Path) -> None:

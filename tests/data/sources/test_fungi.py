@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from fsbench.data.card import Card
-from fsbench.data.images import silent
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.sources import fungi
 from fsbench.errors import DataError
@@ -74,7 +73,7 @@ def test_both_parts_are_joined_and_species_of_one_name_kept_apart(card: Card, or
 
 
 def test_a_complete_source_is_prepared_with_its_splits(card: Card, origin: Path) -> None:
-    prepared = fungi.prepare(card, "metadataset", 8, origin, silent)
+    prepared = fungi.prepare(card, "metadataset", 8, origin)
     assert prepared.partial is None
     splits = {split: [prepared.classes[label] for label in labels] for split, labels in prepared.splits.items()}
     assert splits == SPLITS

@@ -12,7 +12,6 @@ import pytest
 from PIL import features
 
 from fsbench.data.card import Card, load_card
-from fsbench.data.images import silent
 from fsbench.data.letters import load_faces
 from fsbench.data.pack import SPLITS, Prepared, write_pack
 from fsbench.data.sources.glyphs import DRAWINGS, draw_letter, prepare
@@ -29,7 +28,7 @@ def card() -> Card:
 
 @pytest.fixture(scope="module")
 def glyphs(card: Card) -> Prepared:
-    return prepare(card, card.variant().name, card.size, Path("nowhere"), silent)
+    return prepare(card, card.variant().name, card.size, Path("nowhere"))
 
 
 def test_counts_are_those_of_the_card(card: Card, glyphs: Prepared) -> None:

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from fsbench.data.card import Card
-from fsbench.data.images import silent
 from fsbench.data.listing import Hierarchy, Listing, Reader
 from fsbench.data.sources import ilsvrc_2012, tieredimagenet
 from fsbench.errors import DataError
@@ -60,7 +59,7 @@ def test_all_images_but_those_that_other_sources_have(card: Card, origin: Path) 
 
 
 def test_a_complete_source_is_prepared(card: Card, origin: Path) -> None:
-    prepared = ilsvrc_2012.prepare(card, "metadataset", 8, origin, silent)
+    prepared = ilsvrc_2012.prepare(card, "metadataset", 8, origin)
     assert prepared.partial is None
     assert len(prepared.images) == 15
 
@@ -87,7 +86,7 @@ def test_archives_that_are_not_yet_unpacked_are_no_train_folder(card: Card, tmp_
 
 def test_a_missing_class_makes_it_partial(card: Card, origin: Path) -> None:
     shutil.rmtree(origin / "train" / "n00000002")
-    prepared = ilsvrc_2012.prepare(card, "metadataset", 8, origin, silent)
+    prepared = ilsvrc_2012.prepare(card, "metadataset", 8, origin)
     assert prepared.partial == "partial (3 of 4 classes, 4 per class)"
 
 
@@ -95,7 +94,7 @@ def test_a_class_without_images_is_named(card: Card, origin: Path) -> None:
     for path in (origin / "train" / "n00000003").iterdir():
         path.unlink()
     with pytest.raises(DataError, match="the class 'n00000003' has no image"):
-        ilsvrc_2012.prepare(card, "metadataset", 8, origin, silent)
+        ilsvrc_2012.prepare(card, "metadataset", 8, origin)
 
 
 def test_a_truncated_image_is_named(card: Card, origin: Path) -> None:
@@ -150,7 +149,7 @@ def test_tieredimagenet_has_its_own_classes_with_all_their_images(origin: Path, 
     listing = tieredimagenet.original(card, origin)
     assert listing is not None
     assert {wnid: len(images) for wnid, images in listing.classes.items()} == {"n00000002": 4, "n00000004": 4}
-    assert tieredimagenet.prepare(card, "ren", 8, origin, silent).partial is None
+    assert tieredimagenet.prepare(card, "ren", 8, origin).partial is None
     assert tieredimagenet.original(card, tmp_path / "nowhere") is None
     for wnid in listing.classes:
         shutil.rmtree(origin / "train" / wnid)

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from tfrecord import TFRecordWriter
 
-from fsbench.cli.data import data
+from fsbench.cli.main import main
 from fsbench.data.card import load_card
-from fsbench.data.images import silent
 from fsbench.data.listing import FileImage, Listing
 from fsbench.data.pack import Pack, load_pack
 from fsbench.data.prepare import ensure_pack, verify
@@ -107,7 +106,7 @@ def prepare(name: str, origin: Path, size: int = 8) -> Pack:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(data, list(map(str, arguments)))
+    return CliRunner().invoke(main, ["data", *map(str, arguments)])
 
 
 def members(pack: Pack) -> dict[str, list[str]]:
@@ -299,7 +298,7 @@ def test_the_most_images_of_a_class_are_evenly_spaced(counts: list[int], most: i
     card = load_card("cu_birds").model_copy(update={"most": most})
     classes = {f"{label}": [FileImage(Path("x"), f"{n:03}.jpg") for n in range(c)] for label, c in enumerate(counts)}
     splits = {"train": list(classes), "val": [], "test": []}
-    prepared = arrange(card, "metadataset", 8, Listing(classes), splits, silent, layout="files")
+    prepared = arrange(card, "metadataset", 8, Listing(classes), splits, layout="files")
     for label, count in enumerate(counts):
         kept = [int(name[:3]) for name, at in zip(prepared.names, prepared.labels, strict=True) if at == label]
         gaps = np.diff([*kept, count])

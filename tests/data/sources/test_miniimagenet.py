@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fsbench.cli.data import data
+from fsbench.cli.main import main
 from fsbench.data.pack import Pack
 from fsbench.data.prepare import ensure_pack, verify
 from fsbench.errors import DataError, DataNotFoundError
@@ -86,7 +86,7 @@ def prepare(origin: Path) -> Pack:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(data, list(map(str, arguments)))
+    return CliRunner().invoke(main, ["data", *map(str, arguments)])
 
 
 def assert_right(pack: Pack) -> None:
@@ -328,7 +328,7 @@ def test_the_images_of_ilsvrc_are_counted_from_1(ilsvrc: Path) -> None:
 
 
 SLOWLY = """
-import sys, time
+import logging, sys, time
 from pathlib import Path
 from fsbench.data import card
 from fsbench.data.prepare import ensure_pack
@@ -336,14 +336,17 @@ from fsbench.data.prepare import ensure_pack
 cards, origin, log = map(Path, sys.argv[1:])
 card.cards_folder = lambda: cards
 
-def report(line):
+def write(record):
+    line = record.getMessage()
     with log.open("a") as file:
         file.write(line + "\\n")
     deadline = time.monotonic() + 30
     while "images listed" in line and "waiting" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
 
-ensure_pack("miniimagenet", origin=origin, size=8, report=report)
+logging.getLogger("fsbench").setLevel("INFO")
+logging.getLogger("fsbench").addFilter(lambda record: write(record) or True)
+ensure_pack("miniimagenet", origin=origin, size=8)
 """
 
 

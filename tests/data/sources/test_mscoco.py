@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from fsbench.data.card import Card
-from fsbench.data.images import silent
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.sources import mscoco
 from fsbench.errors import DataError, DataNotFoundError
@@ -90,7 +89,7 @@ def test_every_instance_is_an_image_crowds_and_repeated_boxes_too(card: Card, or
 
 
 def test_a_complete_source_is_prepared_with_its_splits(card: Card, origin: Path) -> None:
-    prepared = mscoco.prepare(card, "metadataset", 8, origin, silent)
+    prepared = mscoco.prepare(card, "metadataset", 8, origin)
     assert prepared.partial is None
     splits = {split: [prepared.classes[label] for label in labels] for split, labels in prepared.splits.items()}
     assert splits == {"train": [], **SPLITS}

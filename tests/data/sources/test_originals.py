@@ -19,7 +19,6 @@ from PIL import Image
 from scipy.io import savemat
 
 from fsbench.data.card import Card, load_card
-from fsbench.data.images import silent
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.pack import Prepared
 from fsbench.data.sources import vgg_flower
@@ -151,7 +150,7 @@ class Source:
         return listing
 
     def prepare(self) -> Prepared:
-        prepared = self.module.prepare(self.card, "metadataset", 8, self.origin, silent)
+        prepared = self.module.prepare(self.card, "metadataset", 8, self.origin)
         assert isinstance(prepared, Prepared)
         return prepared
 
@@ -417,7 +416,7 @@ def test_what_torchvision_downloads_is_found(source: Source, tmp_path: Path, mon
         shutil.copytree(source.root, Path(root) / place)
 
     fake_torchvision(monkeypatch, **{dataset: fetch})
-    source.module.download(tmp_path / "fetched", silent)
+    source.module.download(tmp_path / "fetched")
     assert names_of(source.read(tmp_path / "fetched")) == names_of(source.read())
 
 
@@ -428,7 +427,7 @@ def test_a_failed_download_says_why(source: Source, tmp_path: Path, monkeypatch:
 
     fake_torchvision(monkeypatch, **{DOWNLOADED[source.card.name][0]: fail})
     with pytest.raises(DataError, match=rf"{source.card.name} cannot be downloaded \(File not found or corrupted"):
-        source.module.download(tmp_path, silent)
+        source.module.download(tmp_path)
 
 
 @pytest.mark.parametrize("name", SPLITS)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from fsbench.data.card import Card
-from fsbench.data.images import silent
 from fsbench.data.listing import Listing, Reader
 from fsbench.data.sources import quickdraw
 from fsbench.errors import DataError
@@ -88,10 +87,10 @@ def test_a_browsers_names_give_the_same_drawings(card: Card, origin: Path) -> No
 
 def test_a_pack_has_so_many_of_every_category_evenly_spaced_and_is_partial(card: Card, origin: Path) -> None:
     few = card.model_copy(update={"most": 4})
-    prepared = quickdraw.prepare(few, "metadataset", 28, origin, silent)
+    prepared = quickdraw.prepare(few, "metadataset", 28, origin)
     assert list(prepared.names[-4:]) == ["t-shirt/0", "t-shirt/2", "t-shirt/5", "t-shirt/7"]
     assert prepared.partial == "partial (4 per class)"
-    assert quickdraw.prepare(card, "metadataset", 28, origin, silent).partial is None
+    assert quickdraw.prepare(card, "metadataset", 28, origin).partial is None
 
 
 def test_a_folder_without_bitmaps_has_none(card: Card, tmp_path: Path) -> None:
@@ -101,14 +100,14 @@ def test_a_folder_without_bitmaps_has_none(card: Card, tmp_path: Path) -> None:
 
 def test_a_missing_category_makes_it_partial(card: Card, origin: Path) -> None:
     (origin / "axe.npy").unlink()
-    prepared = quickdraw.prepare(card, "metadataset", 28, origin, silent)
+    prepared = quickdraw.prepare(card, "metadataset", 28, origin)
     assert prepared.partial == "partial (3 of 4 classes, 10 per class)"
 
 
 def test_a_category_that_no_split_has_is_named(card: Card, origin: Path) -> None:
     (origin / "axe.npy").rename(origin / "axes.npy")
     with pytest.raises(DataError, match="the class 'axes' is in no split; did you mean 'axe'"):
-        quickdraw.prepare(card, "metadataset", 28, origin, silent)
+        quickdraw.prepare(card, "metadataset", 28, origin)
 
 
 def header(old: bytes, new: bytes) -> Callable[[Path], object]:
@@ -140,7 +139,7 @@ def test_a_file_that_is_cut_damaged_or_something_else_is_named(
 def test_a_category_without_drawings_is_named(card: Card, origin: Path) -> None:
     np.save(origin / "cat.npy", np.zeros((0, 784), dtype=np.uint8))
     with pytest.raises(DataError, match="the class 'cat' has no image"):
-        quickdraw.prepare(card, "metadataset", 28, origin, silent)
+        quickdraw.prepare(card, "metadataset", 28, origin)
 
 
 def test_a_file_that_is_cut_after_it_was_listed_is_named(card: Card, origin: Path) -> None:
