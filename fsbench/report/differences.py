@@ -101,14 +101,16 @@ def differences_to_csv(table: Table) -> str:
 
 
 def _of_setting(table: Table, setting: str) -> Iterator[Family]:
-    places = [place for place, column in enumerate(table.columns) if column.setting == setting]
-    columns = tuple(table.columns[place] for place in places)
+    indices = [index for index, column in enumerate(table.columns) if column.setting == setting]
+    columns = tuple(table.columns[index] for index in indices)
     if len(columns) > 1:
         complete = table.complete(setting).items()
-        yield from _family(columns, {name: [cell.records for cell in cells] for name, cells in complete})
-    for place, column in zip(places, columns, strict=True):
-        cells = {row.name: row.cells[place] for row in table.rows if not row.transductive}
-        yield from _family((column,), {name: [cell.records] for name, cell in cells.items() if cell is not None})
+        yield from _family(columns, {name: [figure.records for figure in figures] for name, figures in complete})
+    for index, column in zip(indices, columns, strict=True):
+        figures = {line.name: line.figures[index] for line in table.lines if not line.transductive}
+        yield from _family(
+            (column,), {name: [figure.records] for name, figure in figures.items() if figure is not None}
+        )
 
 
 def _family(columns: tuple[Column, ...], methods: Mapping[str, Sequence[Sequence[Record]]]) -> Iterator[Family]:

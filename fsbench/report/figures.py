@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from fsbench.records import Record, RecordStore
-from fsbench.report.table import Cell, Row, Table
+from fsbench.report.table import Figure, Line, Table
 from fsbench.stats.friedman import MIN_SOURCES, Friedman, friedman
 from fsbench.stats.paired import episode_accuracies
 
@@ -45,7 +45,7 @@ class Dot:
         name: Of the row.
         mean: Percent.
         ci95: Half width, percent.
-        kind: "best" as `Cell.best`, otherwise "ranked", or "apart": transductive and not ranked.
+        kind: "best" as `Figure.best`, otherwise "ranked", or "apart": transductive and not ranked.
         trace: As `trace` says it.
     """
 
@@ -111,7 +111,7 @@ class Panel(Generic[_Mark]):
 def accuracy_panels(table: Table) -> list[Panel[Dot]]:
     """Every column's accuracies, the best average rank first and rows that have none last."""
     return [
-        Panel(_title(table, place), tuple(_dot(row, cell) for row, cell in _by_rank(table, place)))
+        Panel(_title(table, place), tuple(_dot(line, figure) for line, figure in _by_rank(table, place)))
         for place in range(len(table.columns))
     ]
 
@@ -119,7 +119,7 @@ def accuracy_panels(table: Table) -> list[Panel[Dot]]:
 def distribution_panels(table: Table) -> list[Panel[Histogram]]:
     """Every column's accuracies of single episodes, in the order of `accuracy_panels`."""
     return [
-        Panel(_title(table, place), tuple(_histogram(row.name, cell) for row, cell in _by_rank(table, place)))
+        Panel(_title(table, place), tuple(_histogram(line.name, figure) for line, figure in _by_rank(table, place)))
         for place in range(len(table.columns))
     ]
 
@@ -128,9 +128,9 @@ def training_panels(table: Table) -> list[Panel[Curve]]:
     """Every row's trainings, each once; rows that share theirs share a panel, and without a history there is none."""
     names: dict[tuple[str, ...], list[str]] = {}
     trainings = {record.identity.training: record for record in table.records if record.training.history}
-    for row in table.rows:
-        found = dict.fromkeys(record.identity.training for record in row.records)
-        names.setdefault(tuple(training for training in found if training in trainings), []).append(row.name)
+    for line in table.lines:
+        found = dict.fromkeys(record.identity.training for record in line.records)
+        names.setdefault(tuple(training for training in found if training in trainings), []).append(line.name)
     return [
         Panel(", ".join(found), tuple(_curve(trainings[training]) for training in shared))
         for shared, found in names.items()
@@ -145,7 +145,7 @@ def critical_differences(table: Table) -> dict[str, Friedman]:
     """
     found = {}
     for setting in table.settings:
-        means = {name: [cell.mean for cell in cells] for name, cells in table.complete(setting).items()}
+        means = {name: [figure.mean for figure in figures] for name, figures in table.complete(setting).items()}
         if len(means) > 1 and sum(column.setting == setting for column in table.columns) >= MIN_SOURCES:
             found[setting] = friedman(means)
     return found
@@ -164,13 +164,13 @@ def file_name(record: Record) -> str:
     return RecordStore(Path()).path(record.identity).name
 
 
-def trace(cell: Cell) -> str:
+def trace(figure: Figure) -> str:
     """Which records and which episodes a figure comes from, in words, and its interval over several training seeds."""
-    names, seeds = ", ".join(map(file_name, cell.records)), cell.over_seeds
-    words = f"record {names}; episode set {cell.records[0].identity.episode_set[:12]}"
+    names, seeds = ", ".join(map(file_name, figure.records)), figure.over_seeds
+    words = f"record {names}; episode set {figure.records[0].identity.episode_set[:12]}"
     if seeds is None:
         return words
-    return f"{words}; over {len(cell.records)} training seeds {seeds.mean:.2f} ± {seeds.half_width:.2f}"
+    return f"{words}; over {len(figure.records)} training seeds {seeds.mean:.2f} ± {seeds.half_width:.2f}"
 
 
 def _title(table: Table, place: int) -> str:
@@ -178,28 +178,28 @@ def _title(table: Table, place: int) -> str:
     return str(column) if table.by_source else column.setting
 
 
-def _by_rank(table: Table, place: int) -> list[tuple[Row, Cell]]:
-    """The rows that have a cell in a column."""
+def _by_rank(table: Table, place: int) -> list[tuple[Line, Figure]]:
+    """The lines that have a figure in a column."""
     setting = table.columns[place].setting
-    found = [(row, cell) for row in table.rows if (cell := row.cells[place]) is not None]
+    found = [(line, figure) for line in table.lines if (figure := line.figures[place]) is not None]
     return sorted(found, key=lambda pair: pair[0].setting_ranks.get(setting, math.inf))
 
 
-def _dot(row: Row, cell: Cell) -> Dot:
-    kind: _Kind = "apart" if cell.rank is None else "best" if cell.best else "ranked"
-    return Dot(row.name, cell.mean, cell.ci95, kind, trace(cell))
+def _dot(line: Line, figure: Figure) -> Dot:
+    kind: _Kind = "apart" if figure.rank is None else "best" if figure.best else "ranked"
+    return Dot(line.name, figure.mean, figure.ci95, kind, trace(figure))
 
 
-def _histogram(name: str, cell: Cell) -> Histogram:
+def _histogram(name: str, figure: Figure) -> Histogram:
     """With equally many queries an edge for every possible accuracy, or every second, and so on."""
-    accuracies = episode_accuracies(cell.records)
-    totals = sorted({asked for record in cell.records for asked in record.total})
+    accuracies = episode_accuracies(figure.records)
+    totals = sorted({total for record in figure.records for total in record.total})
     width = 100 * math.ceil(totals[0] / _BINS) / totals[0] if len(totals) == 1 else _MIXED_WIDTH
     bins = np.ceil(np.round(accuracies / width, 9)).clip(min=1).astype(int) - 1
     counts = np.bincount(bins)[bins.min() :]
     edges = (min(100.0, width * (int(bins.min()) + place)) for place in range(len(counts) + 1))
     shares = tuple((counts / len(accuracies)).tolist())
-    return Histogram(name, tuple(edges), shares, cell.percentile(_HARD), cell.percentile(50), trace(cell))
+    return Histogram(name, tuple(edges), shares, figure.percentile(_HARD), figure.percentile(50), trace(figure))
 
 
 def _curve(record: Record) -> Curve:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from fsbench.records import Record
 from fsbench.report.table import Column, Table
 
-__all__ = ["PARTIAL_MARK", "REDUCED_MARK", "Note", "footnote", "listed", "partial", "reduced", "span"]
+__all__ = ["PARTIAL_MARK", "REDUCED_MARK", "Note", "footnote", "listed", "partial", "reduced", "signed", "span"]
 
 REDUCED_MARK: Final = "§"  # † and ‡ are those of published results
 PARTIAL_MARK: Final = "¶"
@@ -80,6 +80,11 @@ def span(values: Iterable[int]) -> str:
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,}–{found[-1]:,}"
 
 
+def signed(points: float) -> str:
+    """A difference with its sign."""
+    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
+
+
 def _accuracy() -> Note:
     return Note(
         "Accuracy",
@@ -106,7 +111,7 @@ def _line(table: Table) -> str:
 
 def _ranks(table: Table) -> Note:
     one, place = _line(table), "row" if table.by_source else "column"
-    ranked = listed(row.name for row in table.rows if not row.transductive)
+    ranked = listed(line.name for line in table.lines if not line.transductive)
     several = table.by_source and len(table.settings) > 1
     scope = " of a table, and in the last table over those of all" if several else ""
     rules = {
@@ -145,14 +150,14 @@ def _inductive(table: Table) -> Note:
     return Note(
         "Inductive",
         "the answer to a query does not depend on the episode's other queries."
-        + (exception if any(row.transductive for row in table.rows) else f" So it is {everywhere}."),
+        + (exception if any(line.transductive for line in table.lines) else f" So it is {everywhere}."),
     )
 
 
 def _backbones(table: Table) -> Note:
     records: dict[str, list[Record]] = {}
-    for row in table.rows:
-        records.setdefault(row.backbone, []).extend(row.records)
+    for line in table.lines:
+        records.setdefault(line.backbone, []).extend(line.records)
     text = "; ".join(f"{backbone}, {_sizes(found)} trained parameters" for backbone, found in records.items())
     return Note("Backbone", f"{text} with the method's own.")
 
@@ -166,9 +171,9 @@ def _sizes(records: Sequence[Record]) -> str:
 def _train_sources(table: Table) -> Iterator[Note]:
     """One note for every set of several sources that models were trained on."""
     methods: dict[tuple[str, ...], list[str]] = {}
-    for row in table.rows:
-        for record in row.records:
-            methods.setdefault(tuple(record.identity.train_sources), []).append(row.name)
+    for line in table.lines:
+        for record in line.records:
+            methods.setdefault(tuple(record.identity.train_sources), []).append(line.name)
     for sources, names in methods.items():
         if len(sources) > 1:
             whose = f" ({listed(names)})" if len(methods) > 1 else ""
@@ -189,7 +194,7 @@ def _incomplete(table: Table) -> Iterator[Note]:
 
 
 def _starts(table: Table) -> Iterator[Note]:
-    names = {record.identity.row: row.name for row in table.rows for record in row.records}
+    names = {record.identity.row: line.name for line in table.lines for record in line.records}
     methods: dict[str, list[str]] = {}
     for record in table.records:
         if (start := record.identity.initialised_from) is not None:
@@ -232,23 +237,21 @@ def _variable(table: Table) -> Iterator[Note]:
 
 
 def _left_out(table: Table) -> Iterator[Note]:
-    for source, reason in table.absent.items():
+    for source, reason in table.left_out.items():
         yield Note("Left out", f"{source}: {reason}")
 
 
 def _missing(table: Table) -> Iterator[Note]:
     holes = [
-        f"{row.name} on {column}"
-        for row in table.rows
-        for column, cell in zip(table.columns, row.cells, strict=True)
-        if cell is None
+        f"{line.name} on {column}"
+        for line in table.lines
+        for column, figure in zip(table.columns, line.figures, strict=True)
+        if figure is None
     ]
     if holes:
         yield Note(
             "Missing", f"no finished record of {'; '.join(holes)}. A {_line(table)} with a gap has no average rank."
         )
-    for reason in table.missing:
-        yield Note("Missing", reason)
 
 
 def _made_with(table: Table) -> Note:

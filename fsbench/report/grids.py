@@ -11,18 +11,23 @@ import numpy.typing as npt
 from fsbench.records import Record
 from fsbench.report.differences import ALL_SOURCES, Family, Pair
 from fsbench.report.figures import file_name, trace
-from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, listed
+from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, listed, signed
+from fsbench.report.layout import AVERAGE_RANK, Accuracy, LeftOut, Mark, Name, Rank, lay_out, method_name
+from fsbench.report.layout import Entry as LayoutEntry
 from fsbench.report.published import beside
-from fsbench.report.table import Cell, Column, Row, Table
+from fsbench.report.table import Column, Figure, Table
 from fsbench.stats.intervals import class_mean_ci
 
-__all__ = ["Classes", "Entry", "Grid", "Grids", "Line", "matrix"]
+__all__ = ["Classes", "Entry", "Grid", "Grids", "matrix"]
 
 Classes: TypeAlias = Mapping[Column, Sequence[npt.ArrayLike] | str]
 
 _NOTHING: Final = "–"
-_REDUCED: Final = f"\N{NO-BREAK SPACE}{REDUCED_MARK}"
-_PARTIAL: Final = f"\N{NO-BREAK SPACE}{PARTIAL_MARK}"
+_SIGNS: Final[Mapping[Mark, str]] = {
+    "reduced": f"\N{NO-BREAK SPACE}{REDUCED_MARK}",
+    "partial": f"\N{NO-BREAK SPACE}{PARTIAL_MARK}",
+    "transductive": "",
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,6 @@ class Entry:
     ident: str = ""
 
 
-Line: TypeAlias = tuple[Entry, ...]
-
 _SELF: Final = Entry("", sort=0.0)
 
 
@@ -63,8 +66,8 @@ class Grid:
 
     title: str
     heads: tuple[str, ...]
-    lines: tuple[Line, ...]
-    foot: tuple[Line, ...] = ()
+    lines: tuple[tuple[Entry, ...], ...]
+    foot: tuple[tuple[Entry, ...], ...] = ()
 
 
 class Grids:
@@ -78,30 +81,23 @@ class Grids:
 
     def __init__(self, table: Table, ident: str, classes: Classes) -> None:
         self._table, self._ident, self._classes = table, ident, classes
-        self._backbones = len({row.backbone for row in table.rows}) > 1  # otherwise the page says it once
-        self._heads = ("Method", "Backbone") if self._backbones else ("Method",)
 
     def accuracies(self) -> Iterator[Grid]:
-        """One source: all in one grid. Several: a source a line for every way and shot, then the average ranks."""
-        table = self._table
-        if not table.by_source:
-            yield self._compact()
-            return
-        for setting in table.settings:
-            yield self._by_source(setting)
-        if len(table.settings) > 1:
-            lines = ((*self._who(row), _rank(row.average_rank, 2)) for row in table.rows)
-            yield Grid("Average rank over all ways and shots", (*self._heads, "average rank"), tuple(lines))
+        """The layouts of the table: with several sources one for every way and shot, then the average ranks."""
+        for layout in lay_out(self._table, ranks=True, page=True):
+            heads = tuple(_name(head) for head in layout.heads)
+            lines, foot = (tuple(map(self._entries, part)) for part in (layout.lines, layout.foot))
+            yield Grid(self._title(layout.title), heads, lines, foot)
 
     def published(self) -> Grid | None:
         """Published results beside ours, if there are any."""
         lines = tuple(
             (
-                _name(match.row),
+                Entry(_name(method_name(match.line)), kind="name"),
                 Entry(str(match.column), kind="text"),
-                replace(self._figure(match.row, match.column, match.cell), mark=""),
+                replace(self._accuracy(Accuracy(match.line, match.column, match.figure)), mark=""),
                 Entry(match.published.figure, sort=float(match.published.mean)),
-                Entry(_signed(match.difference), sort=match.difference),
+                Entry(signed(match.difference), sort=match.difference),
                 Entry({True: "yes", False: "no", None: _NOTHING}[match.inside], kind="text"),
                 Entry(f"{match.published.method}, {match.published.backbone}", kind="text"),
                 Entry("yes" if match.published.transductive else "no", kind="text"),
@@ -120,18 +116,18 @@ class Grids:
         """Every record, which the figures of the other grids lead to, with the intervals over seeds and classes."""
         lines = tuple(
             (
-                Entry(row.name, kind="name", ident=self._id(record)),
+                Entry(line.name, kind="name", ident=self._id(record)),
                 Entry(str(column), kind="text"),
                 _count(record.identity.train_seed),
                 Entry(f"{record.mean:.2f}", f"± {record.ci95:.2f}", sort=record.mean),
-                *self._over_seeds(cell),
+                *self._over_seeds(figure),
                 *self._over_classes(record, column),
                 *_facts(record),
             )
-            for row in self._table.rows
-            for column, cell in zip(self._table.columns, row.cells, strict=True)
-            if cell is not None
-            for record in cell.records
+            for line in self._table.lines
+            for column, figure in zip(self._table.columns, line.figures, strict=True)
+            if figure is not None
+            for record in figure.records
         )
         seeds = ("Over seeds",) if self._table.several_seeds else ()
         accuracy = ("Seed", "Accuracy", *seeds, *(("Over classes",) if self.classes_known else ()))
@@ -144,64 +140,48 @@ class Grids:
         """Whether the records of a column can have an interval over classes."""
         return any(not isinstance(found, str) for found in self._classes.values())
 
-    def _over_seeds(self, cell: Cell) -> Iterator[Entry]:
+    def _over_seeds(self, figure: Figure) -> Iterator[Entry]:
         if self._table.several_seeds:
-            found = cell.over_seeds
+            found = figure.over_seeds
             yield (
                 Entry(_NOTHING, title="one training seed")
                 if found is None
-                else Entry(f"{found.mean:.2f}", f"± {found.half_width:.2f} ({cell.spread:.2f})", sort=found.mean)
+                else Entry(f"{found.mean:.2f}", f"± {found.half_width:.2f} ({figure.spread:.2f})", sort=found.mean)
             )
 
     def _over_classes(self, record: Record, column: Column) -> Iterator[Entry]:
         if self.classes_known:
             yield _over_classes(record, self._classes[column])
 
-    def _compact(self) -> Grid:
-        table = self._table
-        titles = [title for column in table.columns for title in (column.setting, "rank")]
-        lines = []
-        for row in table.rows:
-            figures = [
-                entry
-                for column, cell in zip(table.columns, row.cells, strict=True)
-                for entry in (self._figure(row, column, cell), _rank(None if cell is None else cell.rank, 1))
-            ]
-            lines.append((*self._who(row), *figures, _rank(row.average_rank, 2)))
-        return Grid(
-            f"Accuracy on {listed(table.sources)}, percent", (*self._heads, *titles, "average rank"), tuple(lines)
-        )
+    def _title(self, title: str) -> str:
+        if title == AVERAGE_RANK:
+            return "Average rank over all ways and shots"
+        return f"Accuracy, {title}, percent" if title else f"Accuracy on {listed(self._table.sources)}, percent"
 
-    def _by_source(self, setting: str) -> Grid:
-        table = self._table
-        heads = (f"{_marked(row)}, {row.backbone}" if self._backbones else _marked(row) for row in table.rows)
-        lines = []
-        for place, column in enumerate(table.columns):
-            if column.setting == setting:
-                name = Entry(f"{column.source}{_PARTIAL}" if column.partial else column.source, kind="name")
-                lines.append((name, *(self._figure(row, column, row.cells[place], ranks=True) for row in table.rows)))
-        for source, reason in table.absent.items():
-            missing = self._nothing(f"{source} was left out: {reason}")
-            lines.append((Entry(source, kind="name"), *(missing for _ in table.rows)))
-        averages = (_rank(row.setting_ranks.get(setting), 2) for row in table.rows)
-        foot = (Entry("average rank", kind="name"), *averages)
-        return Grid(f"Accuracy, {setting}, percent", ("Test source", *heads), tuple(lines), (foot,))
+    def _entries(self, line: Sequence[LayoutEntry]) -> tuple[Entry, ...]:
+        return tuple(self._entry(entry, first=index == 0) for index, entry in enumerate(line))
 
-    def _who(self, row: Row) -> Line:
-        return (_name(row), Entry(row.backbone, kind="text")) if self._backbones else (_name(row),)
+    def _entry(self, entry: LayoutEntry, *, first: bool) -> Entry:
+        if isinstance(entry, Name):
+            return Entry(_name(entry), kind="name" if first else "text")
+        if isinstance(entry, Rank):
+            return Entry(str(entry) or _NOTHING, sort=entry.value)
+        if isinstance(entry, LeftOut):
+            return self._nothing(f"{entry.source} was left out: {entry.reason}")
+        return self._accuracy(entry)
 
-    def _figure(self, row: Row, column: Column, cell: Cell | None, *, ranks: bool = False) -> Entry:
-        if cell is None:
-            return self._nothing(f"no finished record of {row.name} on {column}")
-        spread = "" if cell.spread is None else f" ({cell.spread:.2f})"
+    def _accuracy(self, entry: Accuracy) -> Entry:
+        if (figure := entry.figure) is None:
+            return self._nothing(f"no finished record of {entry.line.name} on {entry.column}")
+        spread = "" if figure.spread is None else f" ({figure.spread:.2f})"
         return Entry(
-            f"{cell.mean:.2f}",
-            f"± {cell.ci95:.2f}{spread}",
-            f"rank {cell.rank:.1f}" if ranks and cell.rank is not None else "",
-            sort=cell.mean,
-            mark="best" if cell.best else "",
-            title=trace(cell),
-            leads=self._id(cell.records[0]),
+            f"{figure.mean:.2f}",
+            f"± {figure.ci95:.2f}{spread}",
+            f"rank {figure.rank:.1f}" if entry.with_rank and figure.rank is not None else "",
+            sort=figure.mean,
+            mark="best" if figure.best else "",
+            title=trace(figure),
+            leads=self._id(figure.records[0]),
         )
 
     def _nothing(self, reason: str) -> Entry:
@@ -236,7 +216,7 @@ def matrix(family: Family) -> Grid:
 
 def _difference(pair: Pair) -> Entry:
     return Entry(
-        _signed(pair.difference),
+        signed(pair.difference),
         below=f"± {pair.ci95:.2f}",
         sort=pair.difference,
         mark=("ahead" if pair.difference > 0 else "behind") if pair.significant else "",
@@ -257,22 +237,10 @@ def _facts(record: Record) -> Iterator[Entry]:
     yield Entry(file_name(record), kind="code")
 
 
-def _name(row: Row) -> Entry:
-    return Entry(_marked(row), kind="name")
-
-
-def _marked(row: Row) -> str:
-    return f"{row.name}{_REDUCED}" if row.reduced else row.name
-
-
-def _signed(points: float) -> str:
-    """A difference with its sign."""
-    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
+def _name(name: Name) -> str:
+    backbone = f", {name.backbone}" if name.backbone else ""
+    return name.text + "".join(_SIGNS[mark] for mark in name.marks) + backbone
 
 
 def _count(number: int) -> Entry:
     return Entry(f"{number:,}", sort=number)
-
-
-def _rank(rank: float | None, decimals: int) -> Entry:
-    return Entry(_NOTHING if rank is None else f"{rank:.{decimals}f}", sort=rank)

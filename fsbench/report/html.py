@@ -60,7 +60,7 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes
         "facts": _facts(table),
         "reduced": reduced(table),
         "partial": partial(table),
-        "transductive": any(row.transductive for row in table.rows),
+        "transductive": any(line.transductive for line in table.lines),
         "several_seeds": table.several_seeds,
         "accuracies": list(grids.accuracies()),
         "dots": [(panel.title, svg.accuracy_svg(panel)) for panel in accuracy_panels(table)],
@@ -88,18 +88,18 @@ def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], li
         found = [family for family in families if family.setting == setting]
         first = next((family for family in found if len(family.columns) == number), None)
         compared = {name for family in found for name in family.methods}
-        gaps = [row.name for row in table.rows if first and row.name in compared - {*first.methods}]
+        gaps = [line.name for line in table.lines if first and line.name in compared - {*first.methods}]
         others = [matrix(family) for family in found if family is not first]
         yield setting, None if first is None else matrix(first), gaps, others
 
 
 def _facts(table: Table) -> list[str]:
-    methods, sources = len(table.rows), len({column.source for column in table.columns})
+    methods, sources = len(table.lines), len({column.source for column in table.columns})
     return [
         f"{methods} method{'s' * (methods > 1)} on {sources} test source{'s' * (sources > 1)}",
         listed(table.settings),
         f"{span(column.episodes for column in table.columns)} episodes a figure",
-        listed(row.backbone for row in table.rows),
+        listed(line.backbone for line in table.lines),
     ]
 
 

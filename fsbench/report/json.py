@@ -9,7 +9,7 @@ from typing import Any, Final
 from fsbench.compare import Comparison, Finding
 from fsbench.report.differences import Family, differences
 from fsbench.report.footnote import footnote, partial, reduced
-from fsbench.report.table import Cell, Row, Table
+from fsbench.report.table import Figure, Line, Table
 
 __all__ = ["COMPARISON_SCHEMA", "TABLE_SCHEMA", "comparison_to_json", "to_json"]
 
@@ -33,10 +33,9 @@ def to_json(table: Table) -> str:
             "reduced": reduced(table),
             "partial": partial(table),
             "columns": [asdict(column) | {"setting": column.setting} for column in table.columns],
-            "rows": [_row(table, row) for row in table.rows],
+            "rows": [_line(table, line) for line in table.lines],
             "differences": [_family(family) for family in differences(table)],
-            "missing": table.missing,
-            "absent": dict(table.absent),
+            "absent": dict(table.left_out),
             "notes": [note._asdict() for note in footnote(table)],
         }
     )
@@ -55,32 +54,30 @@ def comparison_to_json(comparison: Comparison) -> str:
     )
 
 
-def _row(table: Table, row: Row) -> dict[str, Any]:
-    cells = zip(table.columns, row.cells, strict=True)
+def _line(table: Table, line: Line) -> dict[str, Any]:
+    figures = zip(table.columns, line.figures, strict=True)
     return {
-        "name": row.name,
-        "backbone": row.backbone,
-        "transductive": row.transductive,
-        "reduced": row.reduced,
-        "average_rank": row.average_rank,
-        "setting_ranks": dict(row.setting_ranks),
-        "cells": [
-            None if cell is None else _cell(cell) | {"episode_set": column.episode_set} for column, cell in cells
-        ],
+        "name": line.name,
+        "backbone": line.backbone,
+        "transductive": line.transductive,
+        "reduced": line.reduced,
+        "average_rank": line.average_rank,
+        "setting_ranks": dict(line.setting_ranks),
+        "cells": [figure and _figure(figure) | {"episode_set": column.episode_set} for column, figure in figures],
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    over_seeds = cell.over_seeds
+def _figure(figure: Figure) -> dict[str, Any]:
+    over_seeds = figure.over_seeds
     return {
-        "mean": cell.mean,
-        "ci95": cell.ci95,
-        "rank": cell.rank,
-        "best": cell.best,
-        "spread": cell.spread,
+        "mean": figure.mean,
+        "ci95": figure.ci95,
+        "rank": figure.rank,
+        "best": figure.best,
+        "spread": figure.spread,
         "over_seeds": over_seeds and {name: _steady(value) for name, value in over_seeds._asdict().items()},
-        "train_seeds": [record.identity.train_seed for record in cell.records],
-        "records": [record.cell for record in cell.records],
+        "train_seeds": [record.identity.train_seed for record in figure.records],
+        "records": [record.cell for record in figure.records],
     }
 
 

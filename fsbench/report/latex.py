@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from fsbench.report.footnote import footnote, partial, reduced
-from fsbench.report.table import Cell, Row, Table
+from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
+from fsbench.report.table import Figure, Table
 
 __all__ = ["to_latex"]
 
 _NOTHING: Final = "--"
-_MARKS: Final = {"reduced": r"\S", "partial": r"\P", "transductive": r"\dagger"}
-_SPREAD: Final = "the standard deviation between training seeds, where there are several; "
+_WITH_SPREAD: Final = r"r@{\,}l"  # two columns: the figure, and the spread between training seeds
+_MARKS: Final[Mapping[Mark, str]] = {"reduced": r"\S", "partial": r"\P", "transductive": r"\dagger"}
 
 # What TeX or a font takes for something else; at the start of a line of a tabular, [ and * belong to the \\ before it.
 _SIGNS: Final = {
@@ -39,38 +40,19 @@ _SIGNS: Final = {
 }
 
 
-class _Column(NamedTuple):
-    """A column of a tabular; where its kind is that of two, its entries hold the & between them."""
-
-    kind: str
-    title: str
-    entries: Sequence[str]
-
-
-class _Tabular(NamedTuple):
-    title: str
-    text: str
-    unit: str = r"accuracy in percent, mean $\pm$ 95\,\% confidence interval"
-
-
-def to_latex(table: Table, *, ranks: bool = False, float_: bool = False) -> str:
+def to_latex(table: Table) -> str:
     """Write a table, what its marks mean, and what its figures are; only `booktabs` is needed.
 
-    The layout is that of `fsbench.report.markdown.to_markdown`. Decimals stand below each other, being equally many
-    and aligned right. Letters other than Latin ones are written as they are, for LuaLaTeX or XeLaTeX.
-
-    Args:
-        table: What to write.
-        ranks: With several test sources, also the rank behind every figure; with one they always stand there.
-        float_: Put every tabular into a `table` with caption and label, the notes into the last one.
+    The layout is that of `fsbench.report.layout`. Decimals stand below each other, being equally many and aligned
+    right. Letters other than Latin ones are written as they are, for LuaLaTeX or XeLaTeX.
     """
-    tabulars = list(_by_source(table, ranks) if table.by_source else _compact(table))
-    notes = _notes(table, ranks)
+    digits = max(len(f"{figure.ci95:.2f}") - 3 for line in table.lines for figure in line.figures if figure is not None)
     parts = [r"% needs \usepackage{booktabs}, and nothing else"]
-    for place, tabular in enumerate(tabulars, start=1):
-        below = notes if place == len(tabulars) else ""
-        parts += _floating(table, tabular, below) if float_ else _running(tabular, below)
-    return "\n".join(filter(None, parts)) + "\n"
+    for layout in lay_out(table):
+        if layout.title:
+            parts.append(rf"\noindent\textbf{{{layout.title.capitalize()}}}\par\smallskip")
+        parts += [r"\noindent", _tabular(layout, digits), r"\par\medskip"]
+    return "\n".join([*parts, _notes(table)]) + "\n"
 
 
 def _escape(text: str) -> str:
@@ -79,139 +61,76 @@ def _escape(text: str) -> str:
     return re.sub("-(?=-)", "-{}", "".join(_SIGNS.get(sign, sign) for sign in signs))  # two would become a dash
 
 
-def _running(tabular: _Tabular, notes: str) -> Iterator[str]:
-    if tabular.title:
-        yield rf"\noindent\textbf{{{tabular.title.capitalize()}}}\par\smallskip"
-    yield from (r"\noindent", tabular.text, r"\par\medskip", notes)
-
-
-def _floating(table: Table, tabular: _Tabular, notes: str) -> Iterator[str]:
-    caption = ", ".join(filter(None, (_escape(table.suite), tabular.title, tabular.unit)))
-    label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.suite} {tabular.title}").strip("-").lower()
-    yield from (r"\begin{table}", r"\centering")
-    yield rf"\caption{{{caption}}}"
-    yield rf"\label{{tab:{label}}}"
-    yield from (tabular.text, r"\par\medskip" if notes else "", notes, r"\end{table}")
-
-
-def _compact(table: Table) -> Iterator[_Tabular]:
-    """One source: all columns in one tabular."""
-    one_way = len({column.way for column in table.columns}) == 1
-    columns = _heads(table)
-    for place, column in enumerate(table.columns):
-        title = f"{column.shot}-shot" if one_way and column.way is not None else column.setting
-        cells = [row.cells[place] for row in table.rows]
-        columns.append(_figures(title, cells, _interval_digits(table), ranks=False))
-        columns.append(_Column("r", "rank", [_rank(cell.rank if cell else None, 1) for cell in cells]))
-    yield _Tabular("", _tabular([*columns, _average_ranks(table)]))
-
-
-def _by_source(table: Table, ranks: bool) -> Iterator[_Tabular]:
-    """Several sources: a tabular for every way and shot, and one of average ranks."""
-    several_backbones = len({row.backbone for row in table.rows}) > 1
-    for setting in table.settings:
-        places = [place for place, column in enumerate(table.columns) if column.setting == setting]
-        measured = (table.columns[place] for place in places)
-        names = [_escape(column.source) + _superscript(partial=bool(column.partial)) for column in measured]
-        columns = [_Column("l", "Test source", [*names, *map(_escape, table.absent), "average rank"])]
-        for row in table.rows:
-            title = f"{_name(row)}, {_escape(row.backbone)}" if several_backbones else _name(row)
-            figures = _figures(title, [row.cells[place] for place in places], _interval_digits(table), ranks)
-            split = " &" if figures.kind != "r" else ""
-            average = _rank(row.setting_ranks.get(setting), 2)
-            below = [_NOTHING + split for _ in table.absent] + [average + split]
-            columns.append(figures._replace(entries=[*figures.entries, *below]))
-        yield _Tabular(setting, _tabular(columns, foot=1))
-    if len(table.settings) > 1:
-        yield _Tabular("average rank", _tabular([*_heads(table), _average_ranks(table)]), unit="")
-
-
-def _heads(table: Table) -> list[_Column]:
-    return [
-        _Column("l", "Method", [_name(row) for row in table.rows]),
-        _Column("l", "Backbone", [_escape(row.backbone) for row in table.rows]),
-    ]
-
-
-def _average_ranks(table: Table) -> _Column:
-    return _Column("r", "average rank", [_rank(row.average_rank, 2) for row in table.rows])
-
-
-def _name(row: Row) -> str:
-    return _escape(row.name) + _superscript(reduced=row.reduced, transductive=row.transductive)
-
-
-def _superscript(**marks: bool) -> str:
-    shown = "".join(_MARKS[name] for name, holds in marks.items() if holds)
-    return f"$^{{{shown}}}$" if shown else ""
-
-
-def _figures(title: str, cells: Sequence[Cell | None], digits: int, ranks: bool) -> _Column:
-    """Mean and interval, bold if best; where there are any, spread and rank in a column of their own beside them."""
-    brackets = [_bracket(cell, ranks) for cell in cells]
-    figures = [_figure(cell, digits) for cell in cells]
-    if not any(brackets):
-        return _Column("r", title, figures)
-    return _Column(
-        r"r@{\,}l", title, [f"{figure} & {bracket}" for figure, bracket in zip(figures, brackets, strict=True)]
-    )
-
-
-def _figure(cell: Cell | None, digits: int) -> str:
-    if cell is None:
-        return _NOTHING
-    half_width = f"{cell.ci95:.2f}"
-    padding = "0" * (digits - half_width.index("."))
-    phantom = rf"\phantom{{{padding}}}" if padding else ""
-    figure = rf"{cell.mean:.2f} \pm {phantom}{half_width}"
-    return rf"$\mathbf{{{figure}}}$" if cell.best else f"${figure}$"
-
-
-def _bracket(cell: Cell | None, ranks: bool) -> str:
-    if cell is None:
-        return ""
-    inside = [] if cell.spread is None else [f"{cell.spread:.2f}"]
-    if ranks:
-        inside.append(_rank(cell.rank, 1))
-    return f"({'; '.join(inside)})" if inside else ""
-
-
-def _rank(rank: float | None, decimals: int) -> str:
-    return _NOTHING if rank is None else f"{rank:.{decimals}f}"
-
-
-def _interval_digits(table: Table) -> int:
-    """The most digits that a half width of the table has before its point."""
-    return max(len(f"{cell.ci95:.2f}") - 3 for row in table.rows for cell in row.cells if cell is not None)
-
-
-def _tabular(columns: Sequence[_Column], *, foot: int = 0) -> str:
-    """A booktabs tabular; its last `foot` lines stand apart from the others."""
-    heads = [_head(column) for column in columns]
-    lines = [rf"{' & '.join(line)} \\" for line in zip(*(column.entries for column in columns), strict=True)]
-    body = [*lines[: len(lines) - foot], *([r"\midrule", *lines[-foot:]] if foot else [])]
+def _tabular(layout: Layout, digits: int) -> str:
+    """A booktabs tabular; its foot stands apart from the lines."""
+    kinds = [_kind(entries) for entries in layout.columns]
+    heads = [_head(head, kind) for head, kind in zip(layout.heads, kinds, strict=True)]
+    lines, foot = ([_line(line, kinds, digits) for line in part] for part in (layout.lines, layout.foot))
     return "\n".join(
         [
-            rf"\begin{{tabular}}{{@{{}}{''.join(column.kind for column in columns)}@{{}}}}",
+            rf"\begin{{tabular}}{{@{{}}{''.join(kinds)}@{{}}}}",
             r"\toprule",
             rf"{' & '.join(heads)} \\",
             r"\midrule",
-            *body,
+            *lines,
+            *([r"\midrule", *foot] if foot else []),
             r"\bottomrule",
             r"\end{tabular}",
         ]
     )
 
 
-def _head(column: _Column) -> str:
-    spans = len(re.findall("[lr]", column.kind))
-    return column.title if column.kind == "l" else rf"\multicolumn{{{spans}}}{{c}}{{{column.title}}}"
+def _kind(entries: Iterable[Entry]) -> str:
+    """Names are aligned left and numbers right; where there are any, spreads have a column of their own."""
+    figures = [entry.figure for entry in entries if isinstance(entry, Accuracy)]
+    if any(figure is not None and figure.spread is not None for figure in figures):
+        return _WITH_SPREAD
+    return "r" if figures or all(isinstance(entry, Rank) for entry in entries) else "l"
 
 
-def _notes(table: Table, ranks: bool) -> str:
+def _head(head: Name, kind: str) -> str:
+    return _entry(head, 0) if kind == "l" else rf"\multicolumn{{{len(kind.split('@'))}}}{{c}}{{{_entry(head, 0)}}}"
+
+
+def _line(line: Iterable[Entry], kinds: Iterable[str], digits: int) -> str:
+    texts = (
+        f"{_entry(entry, digits)} &{_spread(entry)}" if kind == _WITH_SPREAD else _entry(entry, digits)
+        for entry, kind in zip(line, kinds, strict=True)
+    )
+    return rf"{' & '.join(texts)} \\"
+
+
+def _entry(entry: Entry, digits: int) -> str:
+    """An entry; half widths are padded to so many digits before the point."""
+    if isinstance(entry, Name):
+        backbone = f", {_escape(entry.backbone)}" if entry.backbone else ""
+        return _escape(entry.text) + _superscript(*entry.marks) + backbone
+    if isinstance(entry, Accuracy) and entry.figure is not None:
+        return _figure(entry.figure, digits)
+    return (str(entry) if isinstance(entry, Rank) else "") or _NOTHING
+
+
+def _figure(figure: Figure, digits: int) -> str:
+    half_width = f"{figure.ci95:.2f}"
+    padding = "0" * (digits - half_width.index("."))
+    phantom = rf"\phantom{{{padding}}}" if padding else ""
+    text = rf"{figure.mean:.2f} \pm {phantom}{half_width}"
+    return rf"$\mathbf{{{text}}}$" if figure.best else f"${text}$"
+
+
+def _spread(entry: Entry) -> str:
+    figure = entry.figure if isinstance(entry, Accuracy) else None
+    return "" if figure is None or figure.spread is None else f" ({figure.spread:.2f})"
+
+
+def _superscript(*marks: Mark) -> str:
+    return f"$^{{{''.join(_MARKS[mark] for mark in marks)}}}$" if marks else ""
+
+
+def _notes(table: Table) -> str:
     """What the marks mean and what the figures are, each a paragraph in small type."""
     points = [
-        *_legend(table, ranks),
+        *_legend(table),
         *(rf"\textbf{{{_escape(note.term)}:}} {_escape(note.text)}" for note in footnote(table)),
     ]
     return "\n".join(
@@ -219,12 +138,10 @@ def _notes(table: Table, ranks: bool) -> str:
     )
 
 
-def _legend(table: Table, ranks: bool) -> Iterator[str]:
+def _legend(table: Table) -> Iterator[str]:
     if stamp := reduced(table):
-        yield f"{_superscript(reduced=True)} reduced training {_escape(stamp)}"
+        yield f"{_superscript('reduced')} reduced training {_escape(stamp)}"
     if stamp := partial(table):
-        yield f"{_superscript(partial=True)} partial images: {_escape(stamp)}"
-    if any(row.transductive for row in table.rows):
-        yield f"{_superscript(transductive=True)} transductive: not ranked, never bold"
-    if ranks and table.by_source:
-        yield f"in brackets: {_SPREAD if table.several_seeds else ''}the rank"
+        yield f"{_superscript('partial')} partial images: {_escape(stamp)}"
+    if any(line.transductive for line in table.lines):
+        yield f"{_superscript('transductive')} transductive: not ranked, never bold"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fsbench.published.results import Reported, load_reported
-from fsbench.report.table import Cell, Column, Row, Table
+from fsbench.report.table import Column, Figure, Line, Table
 
 __all__ = ["PUBLISHED_AS", "Match", "beside"]
 
@@ -33,15 +33,15 @@ PUBLISHED_AS = {
 class Match:
     """A cell of ours and a published figure of the same method, sources, way and shot."""
 
-    row: Row
+    line: Line
     column: Column
-    cell: Cell
+    figure: Figure
     published: Reported
 
     @property
     def difference(self) -> float:
         """Ours minus the published mean, percentage points."""
-        return round(self.cell.mean - float(self.published.mean), 6)
+        return round(self.figure.mean - float(self.published.mean), 6)
 
     @property
     def inside(self) -> bool | None:
@@ -59,11 +59,11 @@ def beside(table: Table) -> tuple[Match, ...]:
     """
     measured = [list(_measured(column)) for column in table.columns]
     return tuple(
-        Match(row, column, cell, published)
-        for row in table.rows
-        for column, cell, results in zip(table.columns, row.cells, measured, strict=True)
-        if cell is not None
-        for published in _nearest(row, [found for found in results if _belongs(found, row, cell, table)])
+        Match(line, column, figure, published)
+        for line in table.lines
+        for column, figure, results in zip(table.columns, line.figures, measured, strict=True)
+        if figure is not None
+        for published in _nearest(line, [found for found in results if _belongs(found, line, figure, table)])
     )
 
 
@@ -75,20 +75,20 @@ def _measured(column: Column) -> Iterator[Reported]:
             yield result
 
 
-def _belongs(result: Reported, row: Row, cell: Cell, table: Table) -> bool:
+def _belongs(result: Reported, line: Line, figure: Figure, table: Table) -> bool:
     """Whether a result is of the row's method and training sources, and of no other row rather than of this one."""
-    if result.method not in _names(row) or {*result.train_sources} != {*cell.records[0].identity.train_sources}:
+    if result.method not in _names(line) or {*result.train_sources} != {*figure.records[0].identity.train_sources}:
         return False
-    kinds = {other.transductive for other in table.rows if _names(other) == _names(row)}
-    return row.transductive == result.transductive or result.transductive not in kinds
+    kinds = {other.transductive for other in table.lines if _names(other) == _names(line)}
+    return line.transductive == result.transductive or result.transductive not in kinds
 
 
-def _names(row: Row) -> tuple[str, ...]:
-    return PUBLISHED_AS.get(row.records[0].identity.method, ())
+def _names(line: Line) -> tuple[str, ...]:
+    return PUBLISHED_AS.get(line.records[0].identity.method, ())
 
 
-def _nearest(row: Row, results: list[Reported]) -> list[Reported]:
-    alike = [result for result in results if _kind(result.backbone) == _kind(row.backbone)]
+def _nearest(line: Line, results: list[Reported]) -> list[Reported]:
+    alike = [result for result in results if _kind(result.backbone) == _kind(line.backbone)]
     return alike or results
 
 

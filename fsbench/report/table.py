@@ -17,7 +17,7 @@ from fsbench.records import Record
 from fsbench.stats.intervals import Interval, average_ranks, mean_ci, metadataset_ranks
 from fsbench.stats.paired import episode_accuracies, paired_ranks
 
-__all__ = ["Cell", "Column", "RankRule", "Row", "Table", "build_table", "measure"]
+__all__ = ["Column", "Figure", "Line", "RankRule", "Table", "build_table", "measure"]
 
 RankRule: TypeAlias = Literal["metadataset", "paired"]
 
@@ -54,7 +54,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Figure:
     """One number of the table, and the records that it comes from.
 
     Attributes:
@@ -89,14 +89,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A method as the suite runs it.
+class Line:
+    """A row of the suite with all its figures.
 
     Attributes:
         name: Unique within the table; ends with "(transductive)" where the row is.
         backbone: Its name, e.g. "Conv4-64".
         transductive: Whether a query's answer may depend on the other queries.
-        cells: One a column of the table; None where there is no record.
+        figures: One a column of the table; None where there is no record.
         average_rank: Mean of the ranks over all columns; None when the row is not ranked in all of them.
         setting_ranks: The same over the columns of one setting, for every setting where the row has it.
     """
@@ -104,14 +104,14 @@ class Row:
     name: str
     backbone: str
     transductive: bool
-    cells: tuple[Cell | None, ...]
+    figures: tuple[Figure | None, ...]
     average_rank: float | None
     setting_ranks: Mapping[str, float]
 
     @property
     def records(self) -> tuple[Record, ...]:
         """All records of the row, by column and training seed."""
-        return tuple(record for cell in self.cells if cell is not None for record in cell.records)
+        return tuple(record for figure in self.figures if figure is not None for record in figure.records)
 
     @property
     def reduced(self) -> bool:
@@ -126,43 +126,42 @@ class Table:
     Attributes:
         suite: Its name.
         columns: By shot, then way, then source in the order given; those of variable way and shot last.
-        rows: In the order given.
-        missing: Why cells are missing, a sentence each.
-        absent: The sources of the suite that were left out and measured in no column, and why.
+        lines: In the order given.
+        left_out: The sources of the suite that were left out and measured in no column, and why.
         ranks: The rule of the ranks: Meta-Dataset's, or the same with paired tests.
     """
 
     suite: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    missing: tuple[str, ...]
-    absent: Mapping[str, str]
+    lines: tuple[Line, ...]
+    left_out: Mapping[str, str]
     ranks: RankRule
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The test sources: those with columns, then those left out."""
-        return tuple(dict.fromkeys([*(column.source for column in self.columns), *self.absent]))
+        return tuple(dict.fromkeys([*(column.source for column in self.columns), *self.left_out]))
 
     @property
     def settings(self) -> tuple[str, ...]:
         """The ways and shots, in words, in the order of the columns."""
         return tuple(dict.fromkeys(column.setting for column in self.columns))
 
-    def complete(self, setting: str | None = None) -> dict[str, tuple[Cell, ...]]:
-        """The inductive rows without a gap, by name, with their cells: what may be compared over sources.
+    def complete(self, setting: str | None = None) -> dict[str, tuple[Figure, ...]]:
+        """The inductive rows without a gap, by name, with their figures: what may be compared over sources.
 
         Args:
             setting: Only its columns count; None: all columns.
         """
-        places = [place for place, column in enumerate(self.columns) if setting in (None, column.setting)]
-        cells = {row.name: tuple(row.cells[place] for place in places) for row in self.rows if not row.transductive}
-        return {name: tuple(filter(None, found)) for name, found in cells.items() if None not in found}
+        indices = [index for index, column in enumerate(self.columns) if setting in (None, column.setting)]
+        inductive = (line for line in self.lines if not line.transductive)
+        figures = {line.name: tuple(line.figures[index] for index in indices) for line in inductive}
+        return {name: tuple(filter(None, row)) for name, row in figures.items() if None not in row}
 
     @property
     def several_seeds(self) -> bool:
         """Whether any of its figures is a mean over several training seeds."""
-        return any(cell is not None and cell.spread is not None for row in self.rows for cell in row.cells)
+        return any(figure is not None and figure.spread is not None for line in self.lines for figure in line.figures)
 
     @property
     def by_source(self) -> bool:
@@ -172,10 +171,10 @@ class Table:
     @property
     def records(self) -> tuple[Record, ...]:
         """All records, by row, column and training seed."""
-        return tuple(record for row in self.rows for record in row.records)
+        return tuple(record for line in self.lines for record in line.records)
 
 
-def build_table(records: Sequence[Record], *, missing: Sequence[str] = (), ranks: RankRule = "metadataset") -> Table:
+def build_table(records: Sequence[Record], *, ranks: RankRule = "metadataset") -> Table:
     """Arrange records of one suite as a table.
 
     Rows and sources keep the order in which they first appear; nothing else depends on the order of the
@@ -184,7 +183,6 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = (), ranks
 
     Args:
         records: At least one.
-        missing: Why planned cells have no record, a sentence each.
         ranks: "metadataset" for `metadataset_ranks`, "paired" for `fsbench.stats.paired.paired_ranks`.
 
     Raises:
@@ -199,19 +197,18 @@ def build_table(records: Sequence[Record], *, missing: Sequence[str] = (), ranks
     rows: dict[str, dict[Column, list[Record]]] = {}
     for record in records:
         identity = record.identity
-        variable, place = identity.way is None, sources.index(identity.source)
-        address = (variable, identity.shot or 0, identity.way or 0, place)
-        own = _column(record)
-        column = columns.setdefault(address, own)
-        if own != column:
-            raise _not_alike(record, own, column)
+        order = (identity.way is None, identity.shot or 0, identity.way or 0, sources.index(identity.source))
+        measured = _column(record)
+        column = columns.setdefault(order, measured)
+        if measured != column:
+            raise _not_alike(record, measured, column)
         rows.setdefault(identity.row, {}).setdefault(column, []).append(record)
     for by_column in rows.values():
         _check_row(by_column)
-        for found in by_column.values():
-            found.sort(key=lambda record: record.identity.train_seed)
-    ordered = tuple(columns[address] for address in sorted(columns))
-    return Table(suites[0], ordered, _rows(rows, ordered, ranks), tuple(missing), _absent(records, sources), ranks)
+        for by_seed in by_column.values():
+            by_seed.sort(key=lambda record: record.identity.train_seed)
+    ordered = tuple(columns[order] for order in sorted(columns))
+    return Table(suites[0], ordered, _lines(rows, ordered, ranks), _left_out(records, sources), ranks)
 
 
 def measure(records: Sequence[Record]) -> Interval:
@@ -223,12 +220,12 @@ def measure(records: Sequence[Record]) -> Interval:
     return Interval(round(mean, _DECIMALS), round(half_width, _DECIMALS))
 
 
-def _rows(
+def _lines(
     records: Mapping[str, Mapping[Column, Sequence[Record]]], columns: Sequence[Column], rule: RankRule
-) -> tuple[Row, ...]:
+) -> tuple[Line, ...]:
     """Measure and rank. The records come by the key of their row, then by column, sorted by training seed."""
     first = {row: next(iter(by_column.values()))[0] for row, by_column in records.items()}
-    intervals = {row: {c: measure(found) for c, found in by_column.items()} for row, by_column in records.items()}
+    intervals = {row: {c: measure(seeds) for c, seeds in by_column.items()} for row, by_column in records.items()}
     paired, ranks = {}, {}
     for column in columns:
         ranked = [row for row in records if column in records[row] and not first[row].identity.transductive]
@@ -237,45 +234,45 @@ def _rows(
         ci95 = {row: intervals[row][column].half_width for row in ranked}
         ranks[column] = metadataset_ranks(means, ci95) if rule == "metadataset" else paired[column]
 
-    def cell(row: str, column: Column) -> Cell | None:
+    def figure(row: str, column: Column) -> Figure | None:
         if column not in intervals[row]:
             return None
-        found = tuple(records[row][column])
-        return Cell(
+        by_seed = tuple(records[row][column])
+        return Figure(
             mean=intervals[row][column].mean,
             ci95=intervals[row][column].half_width,
             rank=ranks[column].get(row),
             best=row in paired[column] and paired[column][row] == min(paired[column].values()),
-            spread=_spread(found) if len(found) > 1 else None,
-            records=found,
+            spread=_spread(by_seed) if len(by_seed) > 1 else None,
+            records=by_seed,
         )
 
     names = _names(first)
-    averages = average_ranks({str(column): found for column, found in ranks.items()})
+    averages = average_ranks({str(column): by_row for column, by_row in ranks.items()})
     by_setting = {
-        setting: average_ranks({str(column): found for column, found in ranks.items() if column.setting == setting})
+        setting: average_ranks({str(column): by_row for column, by_row in ranks.items() if column.setting == setting})
         for setting in dict.fromkeys(column.setting for column in columns)
     }
     return tuple(
-        Row(
+        Line(
             name=names[row],
             backbone=record.backbone_label,
             transductive=record.identity.transductive,
-            cells=tuple(cell(row, column) for column in columns),
+            figures=tuple(figure(row, column) for column in columns),
             average_rank=averages.get(row),
-            setting_ranks={setting: found[row] for setting, found in by_setting.items() if row in found},
+            setting_ranks={setting: by_row[row] for setting, by_row in by_setting.items() if row in by_row},
         )
         for row, record in first.items()
     )
 
 
-def _absent(records: Sequence[Record], measured: Sequence[str]) -> dict[str, str]:
+def _left_out(records: Sequence[Record], measured: Sequence[str]) -> dict[str, str]:
     """Why sources were left out that no record measures, every reason once."""
     reasons: dict[str, list[str]] = {}
     for name, reason in (item for record in records for item in record.absent.items()):
         if name not in measured:
             reasons.setdefault(name, []).append(reason)
-    return {name: "; ".join(dict.fromkeys(found)) for name, found in reasons.items()}
+    return {name: "; ".join(dict.fromkeys(several)) for name, several in reasons.items()}
 
 
 def _spread(records: Sequence[Record]) -> float:
@@ -314,22 +311,22 @@ def _column(record: Record) -> Column:
     )
 
 
-def _not_alike(record: Record, own: Column, column: Column) -> RecordError:
+def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:
     """That a record was not measured on what its column measures."""
-    name = next(field.name for field in fields(Column) if getattr(own, field.name) != getattr(column, field.name))
+    name = next(field.name for field in fields(Column) if getattr(measured, field.name) != getattr(column, field.name))
     return RecordError(
-        f"{record.label} on {column} has {name} {getattr(own, name)!r} where others have {getattr(column, name)!r}, "
-        "so they cannot be compared; run with --fresh, or into another folder."
+        f"{record.label} on {column} has {name} {getattr(measured, name)!r} where others have "
+        f"{getattr(column, name)!r}, so they cannot be compared; run with --fresh, or into another folder."
     )
 
 
 def _check_row(by_column: Mapping[Column, Sequence[Record]]) -> None:
     """Refuse a row that is more than one method, and a cell that is there twice."""
-    kinds = {(record.identity.method, record.identity.transductive) for found in by_column.values() for record in found}
+    kinds = {(r.identity.method, r.identity.transductive) for by_seed in by_column.values() for r in by_seed}
     label = next(iter(by_column.values()))[0].label
     if len(kinds) > 1:
         raise RecordError(f"the row {label} holds records of different methods; run with --fresh.")
-    for column, found in by_column.items():
-        seed, times = Counter(record.identity.train_seed for record in found).most_common(1)[0]
+    for column, by_seed in by_column.items():
+        seed, times = Counter(record.identity.train_seed for record in by_seed).most_common(1)[0]
         if times > 1:
             raise RecordError(f"{label} on {column} has {times} records with training seed {seed}; keep one of them.")

@@ -70,7 +70,6 @@ def records_in(folder: Path) -> list[Record]:
 def write_reports(
     records: Sequence[Record],
     out: Path,
-    missing: Sequence[str] = (),
     *,
     rule: RankRule = "metadataset",
     ranks: bool = False,
@@ -84,7 +83,6 @@ def write_reports(
     Args:
         records: What was measured, of one suite.
         out: The folder; it is created.
-        missing: Why planned cells have no record, a sentence each.
         rule: Of the ranks, as in `build_table`.
         ranks: For `table.md`, as in `to_markdown`.
 
@@ -95,8 +93,8 @@ def write_reports(
         RecordError: The records do not belong into one table.
         OutputError: The folder cannot be written.
     """
-    table = build_table(records, missing=missing, ranks=rule)
-    averages = ([row.name, _number(row.average_rank)] for row in table.rows if row.average_rank is not None)
+    table = build_table(records, ranks=rule)
+    averages = ([line.name, _number(line.average_rank)] for line in table.lines if line.average_rank is not None)
     write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
     write_atomic(out / "table.csv", _csv(TABLE_COLUMNS, _table_lines(table)))
     write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, averages))
@@ -108,13 +106,13 @@ def _place(name: str, order: Sequence[str]) -> int:
 
 
 def _table_lines(table: Table) -> Iterator[list[object]]:
-    places = ((row, cell, record) for row in table.rows for cell in row.cells if cell for record in cell.records)
-    for row, cell, record in places:
+    measured = ((line, figure) for line in table.lines for figure in line.figures if figure)
+    for line, figure, record in ((*pair, record) for pair in measured for record in pair[1].records):
         identity = record.identity
         yield [
             identity.suite,
-            row.name,
-            row.backbone,
+            line.name,
+            line.backbone,
             "+".join(identity.train_sources),
             identity.source,
             identity.way,
@@ -123,8 +121,8 @@ def _table_lines(table: Table) -> Iterator[list[object]]:
             identity.episodes,
             _number(record.mean),
             _number(record.ci95),
-            "" if cell.rank is None else _number(cell.rank),
-            str(row.transductive).lower(),
+            "" if figure.rank is None else _number(figure.rank),
+            str(line.transductive).lower(),
             identity.train_seed,
             identity.episode_set,
         ]

@@ -103,7 +103,7 @@ def test_on_a_column_the_bold_figures_are_those_not_significantly_behind_the_bes
     table = build_table(_records())
     for place, column in enumerate(table.columns):
         (family,) = (family for family in differences(table) if family.columns == (column,))
-        cells = {row.name: cell for row in table.rows if (cell := row.cells[place]) and row.name in family.methods}
+        cells = {row.name: cell for row in table.lines if (cell := row.figures[place]) and row.name in family.methods}
         leader = max(cells, key=lambda name: cells[name].mean)
         apart = {name for pair in family.pairs if pair.significant and leader in pair[:2] for name in pair[:2]}
         assert {name for name, cell in cells.items() if cell.best} == {leader, *cells.keys() - apart}

@@ -109,18 +109,18 @@ def test_every_figure_stands_there_and_leads_to_its_record(make: Callable[[], li
     page = _page(table)
     idents = [element.attributes["id"] for element in page.elements if "id" in element.attributes]
     assert len(idents) == len(set(idents))
-    lines = {line.attributes["id"]: line for line in page.all("th") if "id" in line.attributes}
-    figures = [link for link in page.within("table-1-accuracy", "a") if "±" in link.text]
-    cells = [(row, cell) for row in table.rows for cell in row.cells if cell is not None]
-    for row, cell in cells:
-        expected = f"{cell.mean:.2f} ± {cell.ci95:.2f}"
-        for record in cell.records:
-            (link,) = [link for link in figures if file_name(record) in link.attributes["title"]]
+    records = {head.attributes["id"]: head for head in page.all("th") if "id" in head.attributes}
+    links = [link for link in page.within("table-1-accuracy", "a") if "±" in link.text]
+    figures = [(line, figure) for line in table.lines for figure in line.figures if figure is not None]
+    for line, figure in figures:
+        expected = f"{figure.mean:.2f} ± {figure.ci95:.2f}"
+        for record in figure.records:
+            (link,) = [link for link in links if file_name(record) in link.attributes["title"]]
             assert link.text.startswith(expected)
             assert f"episode set {record.identity.episode_set[:12]}" in link.attributes["title"]
-            assert lines[f"table-1-{record.cell[:12]}"].text == row.name
-        assert link.attributes["href"] == f"#table-1-{cell.records[0].cell[:12]}"
-    assert len(figures) == len(cells)
+            assert records[f"table-1-{record.cell[:12]}"].text == line.name
+        assert link.attributes["href"] == f"#table-1-{figure.records[0].cell[:12]}"
+    assert len(links) == len(figures)
     assert {link.attributes["href"][1:] for link in page.all("a")} <= set(idents)
 
 
@@ -140,7 +140,7 @@ def test_the_records_are_listed_with_training_episodes_and_file() -> None:
 def test_several_training_seeds_have_their_interval_on_hover_and_in_the_records() -> None:
     table = build_table(_one_source())
     page = _page(table)
-    (cell, _) = next(row for row in table.rows if row.name == "ProtoNet").cells
+    (cell, _) = next(line for line in table.lines if line.name == "ProtoNet").figures
     assert cell is not None
     assert cell.over_seeds is not None
     assert cell.spread is not None
@@ -220,15 +220,13 @@ def test_who_is_not_compared_over_the_sources_is_said() -> None:
 
 
 def test_a_missing_cell_is_a_dash_with_its_reason() -> None:
-    page = _page(build_table(_several_sources(), missing=["RelationNet on fungi: the loss became NaN."]))
+    page = _page(build_table(_several_sources()))
     dashes = [link for link in page.within("table-1-accuracy", "a") if link.text == "–"]
     assert [link.attributes["title"] for link in dashes] == [
         "no finished record of RelationNet on fungi 5-way 1-shot",
         *["traffic_sign was left out: its files are not there."] * 4,
     ]
     assert {link.attributes["href"] for link in dashes} == {"#table-1-protocol"}
-    notes = [note.text for note in page.within("table-1-protocol", "dd")]
-    assert "RelationNet on fungi: the loss became NaN." in notes
     (foot,) = page.all("tfoot")
     assert foot.text.split()[-1] == "–"  # a row with a gap has no average rank
 
@@ -355,7 +353,7 @@ def test_names_are_shown_literally(name: str) -> None:
         for source in (name, "other")
         for label in (name, f"other {name}")
     ]
-    table = build_table([record.model_copy(update={"backbone_label": name}) for record in records], missing=[name])
+    table = build_table([record.model_copy(update={"backbone_label": name}) for record in records])
     page = Page(to_html({name: table}))
     plain = _page(
         build_table(

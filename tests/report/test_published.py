@@ -81,14 +81,14 @@ def test_the_same_kind_of_backbone_comes_before_others(backbone: str, names: set
 def test_transductive_results_stand_beside_the_transductive_row_where_there_is_one() -> None:
     inductive = make_record("RelationNet", method="relation")
     transductive = make_record("RelationNet", method="relation-transductive", transductive=True)
-    assert [match.row.transductive for match in _matches(inductive)] == [False]
+    assert [match.line.transductive for match in _matches(inductive)] == [False]
     both = _matches(inductive, transductive)
-    assert [(match.row.name, match.published.marks) for match in both] == [("RelationNet (transductive)", "†‡")]
+    assert [(match.line.name, match.published.marks) for match in both] == [("RelationNet (transductive)", "†‡")]
     closer = [
         make_record(record.label, source="miniimagenet", method=record.identity.method, transductive=transductive)
         for record, transductive in ((inductive, False), (transductive, True))
     ]
-    assert [(match.row.transductive, match.published.transductive) for match in _matches(*closer)] == [
+    assert [(match.line.transductive, match.published.transductive) for match in _matches(*closer)] == [
         (False, False),
         (True, True),
         (True, True),
@@ -111,16 +111,16 @@ def test_they_come_by_row_column_and_file() -> None:
         for label, method in (("k-NN", "knn"), ("ProtoNet", "proto"))
         for shot in (1, 5)
     ]
-    found = [(match.row.name, match.column.shot) for match in _matches(*records)]
+    found = [(match.line.name, match.column.shot) for match in _matches(*records)]
     assert found == sorted(found, key=lambda place: (place[0] == "ProtoNet", place[1]))
-    proto = [match.published for match in _matches(*records) if match.row.name == "ProtoNet"]
+    proto = [match.published for match in _matches(*records) if match.line.name == "ProtoNet"]
     order = [result for result in load_reported("miniimagenet") if result in proto]
     assert sorted(order, key=lambda result: result.shot or 0) == proto
 
 
 def test_a_gap_has_nothing_beside_it() -> None:
     records = [_proto(), _proto(shot=5), make_record("MatchingNet", method="matching")]
-    assert {(match.row.name, match.column.shot) for match in _matches(*records)} == {
+    assert {(match.line.name, match.column.shot) for match in _matches(*records)} == {
         ("ProtoNet", 1),
         ("ProtoNet", 5),
         ("MatchingNet", 1),

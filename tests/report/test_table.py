@@ -14,7 +14,7 @@ from scipy.stats import scoreatpercentile
 from fsbench.errors import RecordError
 from fsbench.records import Record
 from fsbench.report.footnote import footnote
-from fsbench.report.table import Cell, RankRule, Row, Table, build_table
+from fsbench.report.table import Figure, Line, RankRule, Table, build_table
 from fsbench.stats.intervals import mean_ci
 from fsbench.stats.paired import pairwise_differences
 from helpers.factories import make_record
@@ -23,14 +23,14 @@ RULES: tuple[RankRule, ...] = ("metadataset", "paired")
 LOW, MIDDLE, HIGH = (40, 42, 41, 43), (60, 66, 63, 69), (62, 68, 65, 69)
 
 
-def _row(table: Table, name: str) -> Row:
-    return next(row for row in table.rows if row.name == name)
+def _line(table: Table, name: str) -> Line:
+    return next(line for line in table.lines if line.name == name)
 
 
-def _cell(table: Table, name: str, column: int = 0) -> Cell:
-    cell = _row(table, name).cells[column]
-    assert cell is not None
-    return cell
+def _figure(table: Table, name: str, column: int = 0) -> Figure:
+    figure = _line(table, name).figures[column]
+    assert figure is not None
+    return figure
 
 
 def _suite(seeds: int = 1) -> list[Record]:
@@ -46,7 +46,7 @@ def _suite(seeds: int = 1) -> list[Record]:
 
 def test_rows_and_sources_keep_their_order_and_columns_go_by_shot() -> None:
     table = build_table([*_suite(), make_record("k-NN", LOW, shot=1, way=20), make_record("k-NN", LOW, shot=10)])
-    assert [row.name for row in table.rows] == ["k-NN", "ProtoNet", "fo-MAML"]
+    assert [line.name for line in table.lines] == ["k-NN", "ProtoNet", "fo-MAML"]
     assert [str(column) for column in table.columns] == [
         "omniglot 5-way 1-shot",
         "birds 5-way 1-shot",
@@ -58,17 +58,17 @@ def test_rows_and_sources_keep_their_order_and_columns_go_by_shot() -> None:
 
 
 def test_a_cell_is_the_mean_over_episodes_in_percent() -> None:
-    cell = _cell(build_table([make_record("ProtoNet", (60, 75, 45, 30))]), "ProtoNet")
+    figure = _figure(build_table([make_record("ProtoNet", (60, 75, 45, 30))]), "ProtoNet")
     expected = mean_ci([80, 100, 60, 40])
-    assert (cell.mean, cell.ci95) == pytest.approx(expected, abs=1e-6)
-    assert cell.spread is None
+    assert (figure.mean, figure.ci95) == pytest.approx(expected, abs=1e-6)
+    assert figure.spread is None
 
 
 def test_ranks_ties_and_the_best() -> None:
     table = build_table(_suite())
-    assert [_cell(table, name).rank for name in ("k-NN", "ProtoNet", "fo-MAML")] == [3, 1.5, 1.5]
-    assert [_cell(table, name).best for name in ("k-NN", "ProtoNet", "fo-MAML")] == [False, True, True]
-    assert [row.average_rank for row in table.rows] == [3, 1.5, 1.5]
+    assert [_figure(table, name).rank for name in ("k-NN", "ProtoNet", "fo-MAML")] == [3, 1.5, 1.5]
+    assert [_figure(table, name).best for name in ("k-NN", "ProtoNet", "fo-MAML")] == [False, True, True]
+    assert [line.average_rank for line in table.lines] == [3, 1.5, 1.5]
 
 
 def _uneven() -> list[Record]:
@@ -81,12 +81,12 @@ def _uneven() -> list[Record]:
 def test_bold_is_paired_and_the_ranks_are_by_the_rule_asked_for() -> None:
     tables = {rule: build_table(_uneven(), ranks=rule) for rule in RULES}
     names = ("k-NN", "MatchingNet", "ProtoNet")
-    ranks = {rule: [_cell(table, name).rank for name in names] for rule, table in tables.items()}
+    ranks = {rule: [_figure(table, name).rank for name in names] for rule, table in tables.items()}
     assert ranks == {"metadataset": [2, 2, 2], "paired": [3, 1.5, 1.5]}
     for rule, table in tables.items():
         assert table.ranks == rule
-        assert [_cell(table, name).best for name in names] == [False, True, True]
-        assert [row.average_rank for row in table.rows] == ranks[rule]
+        assert [_figure(table, name).best for name in names] == [False, True, True]
+        assert [line.average_rank for line in table.lines] == ranks[rule]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -101,43 +101,43 @@ def test_the_footnote_says_the_rule_of_the_ranks_and_of_bold(rule: RankRule) -> 
 
 def test_a_transductive_row_is_named_so_and_takes_no_part_in_the_ranks() -> None:
     table = build_table([*_suite(), *(make_record("fo-MAML", (74, 75, 74, 75), shot=1, transductive=True),)])
-    cell = _cell(table, "fo-MAML (transductive)")
-    assert (cell.rank, cell.best, _row(table, "fo-MAML (transductive)").average_rank) == (None, False, None)
-    assert _cell(table, "fo-MAML").rank == 1.5
+    figure = _figure(table, "fo-MAML (transductive)")
+    assert (figure.rank, figure.best, _line(table, "fo-MAML (transductive)").average_rank) == (None, False, None)
+    assert _figure(table, "fo-MAML").rank == 1.5
 
 
 def test_a_label_that_already_says_transductive_is_kept() -> None:
     table = build_table([make_record("fo-MAML (transductive)", transductive=True)])
-    assert [row.name for row in table.rows] == ["fo-MAML (transductive)"]
+    assert [line.name for line in table.lines] == ["fo-MAML (transductive)"]
 
 
 def test_rows_that_share_a_label_are_told_apart_by_their_keys() -> None:
     table = build_table([make_record("ProtoNet", LOW, row="proto-a"), make_record("ProtoNet", HIGH, row="proto-b")])
-    assert [row.name for row in table.rows] == ["ProtoNet [proto-a]", "ProtoNet [proto-b]"]
+    assert [line.name for line in table.lines] == ["ProtoNet [proto-a]", "ProtoNet [proto-b]"]
 
 
 def test_training_seeds_are_averaged_episode_by_episode() -> None:
     records = [make_record("ProtoNet", correct, train_seed=seed) for seed, correct in ((0, (75, 45)), (1, (45, 60)))]
-    cell = _cell(build_table(records), "ProtoNet")
-    assert (cell.mean, cell.ci95) == pytest.approx(mean_ci([80, 70]), abs=1e-6)
-    assert cell.spread == pytest.approx(10 / 2**0.5, abs=1e-6)  # means 80 and 70
-    assert [record.identity.train_seed for record in cell.records] == [0, 1]
+    figure = _figure(build_table(records), "ProtoNet")
+    assert (figure.mean, figure.ci95) == pytest.approx(mean_ci([80, 70]), abs=1e-6)
+    assert figure.spread == pytest.approx(10 / 2**0.5, abs=1e-6)  # means 80 and 70
+    assert [record.identity.train_seed for record in figure.records] == [0, 1]
 
 
 def test_several_training_seeds_have_an_interval_over_seeds() -> None:
     records = [make_record("ProtoNet", [n, n], train_seed=seed) for seed, n in enumerate((60, 66, 63))]
-    several, one = (_cell(build_table(found), "ProtoNet") for found in (records, records[:1]))
+    several, one = (_figure(build_table(found), "ProtoNet") for found in (records, records[:1]))
     assert several.over_seeds == pytest.approx(mean_ci([80, 88, 84]))
     assert one.over_seeds is None
 
 
 def test_the_hard_episodes_are_the_low_percentiles() -> None:
     correct = [3 * n // 4 * 3 for n in range(1, 34)]
-    cell = _cell(build_table([make_record("ProtoNet", correct)]), "ProtoNet")
+    figure = _figure(build_table([make_record("ProtoNet", correct)]), "ProtoNet")
     expected = [scoreatpercentile([n / 0.75 for n in correct], percent) for percent in (5, 10)]
-    assert [cell.percentile(percent) for percent in (5, 10)] == pytest.approx(expected)
+    assert [figure.percentile(percent) for percent in (5, 10)] == pytest.approx(expected)
     seeds = [make_record("ProtoNet", own, train_seed=seed) for seed, own in enumerate([(0, 75), (75, 0)])]
-    assert _cell(build_table(seeds), "ProtoNet").percentile(5) == 50
+    assert _figure(build_table(seeds), "ProtoNet").percentile(5) == 50
 
 
 def test_only_inductive_rows_without_a_gap_are_compared_over_sources() -> None:
@@ -146,18 +146,19 @@ def test_only_inductive_rows_without_a_gap_are_compared_over_sources() -> None:
     assert list(table.complete()) == ["k-NN", "fo-MAML"]
     one_shot = table.complete("5-way 1-shot")
     assert list(one_shot) == ["k-NN", "ProtoNet", "fo-MAML"]
-    places = {cell.records[0].identity.source: cell.records[0].identity.shot for cell in one_shot["k-NN"]}
+    places = {figure.records[0].identity.source: figure.records[0].identity.shot for figure in one_shot["k-NN"]}
     assert places == {"omniglot": 1, "birds": 1}
-    found = pairwise_differences({name: [cell.records for cell in cells] for name, cells in one_shot.items()})
-    assert found["k-NN", "ProtoNet"].mean == pytest.approx(_cell(table, "k-NN").mean - _cell(table, "ProtoNet").mean)
+    found = pairwise_differences({name: [figure.records for figure in figures] for name, figures in one_shot.items()})
+    assert found["k-NN", "ProtoNet"].mean == pytest.approx(
+        _figure(table, "k-NN").mean - _figure(table, "ProtoNet").mean
+    )
 
 
 def test_a_gap_is_empty_and_costs_the_row_its_average() -> None:
     records = [r for r in _suite() if (r.label, r.identity.source, r.identity.shot) != ("ProtoNet", "birds", 5)]
-    table = build_table(records, missing=["ProtoNet on birds: training diverged."])
-    assert [cell is None for cell in _row(table, "ProtoNet").cells] == [False, False, False, True]
-    assert [row.average_rank for row in table.rows] == [pytest.approx(11 / 4), None, pytest.approx(5.5 / 4)]
-    assert table.missing == ("ProtoNet on birds: training diverged.",)
+    table = build_table(records)
+    assert [figure is None for figure in _line(table, "ProtoNet").figures] == [False, False, False, True]
+    assert [line.average_rank for line in table.lines] == [pytest.approx(11 / 4), None, pytest.approx(5.5 / 4)]
 
 
 def test_the_variable_protocol_has_columns_of_its_own_after_the_others() -> None:
@@ -171,7 +172,7 @@ def test_the_variable_protocol_has_columns_of_its_own_after_the_others() -> None
 def test_every_setting_has_its_average_rank() -> None:
     records = [r for r in _suite() if (r.label, r.identity.source, r.identity.shot) != ("ProtoNet", "birds", 5)]
     table = build_table([*records, make_record("fo-MAML", HIGH, transductive=True)])
-    ranks = {row.name: row.setting_ranks for row in table.rows}
+    ranks = {line.name: line.setting_ranks for line in table.lines}
     assert ranks == {
         "k-NN": {"5-way 1-shot": 3, "5-way 5-shot": 2.5},
         "ProtoNet": {"5-way 1-shot": 1.5},
@@ -187,7 +188,7 @@ def test_a_source_left_out_by_some_counts_only_if_none_measures_it() -> None:
         make_record("ProtoNet", absent={"fungi": "no list."}),
     ]
     table = build_table(records)
-    assert table.absent == {"fungi": "no images.; no list."}
+    assert table.left_out == {"fungi": "no images.; no list."}
     assert table.sources == ("omniglot", "birds", "fungi")
 
 
@@ -214,10 +215,12 @@ def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
     table = build_table(records)
     assert {column.shot for column in table.columns[:2]} == {1}
     assert sorted(table.columns, key=str) == sorted(expected.columns, key=str)
-    for row in expected.rows:
-        other = _row(table, row.name)
-        assert other.average_rank == row.average_rank
-        assert dict(zip(table.columns, other.cells, strict=True)) == dict(zip(expected.columns, row.cells, strict=True))
+    for line in expected.lines:
+        other = _line(table, line.name)
+        assert other.average_rank == line.average_rank
+        assert dict(zip(table.columns, other.figures, strict=True)) == dict(
+            zip(expected.columns, line.figures, strict=True)
+        )
 
 
 @pytest.mark.parametrize(
@@ -247,4 +250,4 @@ def test_records_that_do_not_belong_side_by_side_are_refused(records: Sequence[R
 
 @pytest.mark.parametrize(("facts", "reduced"), [({}, False), ({"fraction": 0.1}, True)])
 def test_a_row_knows_that_its_training_was_reduced(facts: dict[str, Any], reduced: bool) -> None:
-    assert build_table([make_record(**facts)]).rows[0].reduced is reduced
+    assert build_table([make_record(**facts)]).lines[0].reduced is reduced
