@@ -139,6 +139,7 @@ class Record(StrictModel):
     status: Literal["complete"] = "complete"
     label: str  # the row's name in tables, e.g. "ProtoNet"
     backbone_label: str  # e.g. "Conv4-64"
+    deviates: str | None = None  # in what the row deviates from the training of its paper, as its suite says
     identity: CellIdentity
     features: int | None = None  # numbers that the backbone makes of an image
     absent: dict[str, str] = Field(default_factory=dict)  # sources of the suite that were left out, and why

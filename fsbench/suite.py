@@ -206,6 +206,7 @@ class Row(StrictModel):
     label: str | None = None  # in tables; none: the method's own
     params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
     training: TrainingSpec | str  # or the name of the row whose training it shares
+    deviates: Annotated[str, Field(min_length=1, max_length=300)] | None = None  # from the paper's training, in a line
     start: str | None = None  # the row whose trained backbone it starts from; none: random weights
     backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from fsbench.cli.main import main
 from fsbench.methods.registry import METHODS
+from fsbench.provenance import SUITE_FILE
 from fsbench.report.write import records_in
 from fsbench.suite import load_suite
 
@@ -25,6 +26,7 @@ def test_there_are_results() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_tables_follow_from_the_records(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "records", tmp_path / "records")
+    shutil.copy(folder / SUITE_FILE, tmp_path)
     result = CliRunner().invoke(main, ["table", str(tmp_path)])
     assert (result.exit_code, result.exception) == (0, None)
     for name in ("table.md", "table.csv", "ranks.csv"):

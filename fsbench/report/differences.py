@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from fsbench.records import Record
+from fsbench.report.csv import to_csv
+from fsbench.report.footnote import steady
 from fsbench.report.table import Column, Table
 from fsbench.stats.paired import SIGNIFICANCE, mean_difference, pairwise_differences
 
@@ -91,13 +91,17 @@ def differences_to_csv(table: Table) -> str:
 
     Over the sources of a way and shot `test_source` is `ALL_SOURCES`; way and shot are empty where they vary.
     """
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(DIFFERENCE_COLUMNS)
-    for family in differences(table):
-        place = (family.source or ALL_SOURCES, family.columns[0].way, family.columns[0].shot)
-        lines.writerows((*pair[:2], *place, *pair[2:6], str(pair.significant).lower()) for pair in family.pairs)
-    return text.getvalue()
+    lines = (
+        (*pair[:2], *_place(family), *pair[2:6], str(pair.significant).lower())
+        for family in differences(table)
+        for pair in family.pairs
+    )
+    return to_csv(DIFFERENCE_COLUMNS, lines)
+
+
+def _place(family: Family) -> tuple[str, int | None, int | None]:
+    """What stands in the columns of source, way and shot."""
+    return family.source or ALL_SOURCES, family.columns[0].way, family.columns[0].shot
 
 
 def _of_setting(table: Table, setting: str) -> Iterator[Family]:
@@ -121,15 +125,10 @@ def _family(columns: tuple[Column, ...], methods: Mapping[str, Sequence[Sequence
                 other,
                 difference=round(found.mean, 6) + 0.0,  # not −0.0
                 ci95=round(found.half_width, 6),
-                p=_steady(mean_difference(zip(methods[method], methods[other], strict=True)).p_value),
-                p_holm=_steady(found.p_value),
+                p=steady(mean_difference(zip(methods[method], methods[other], strict=True)).p_value, 6),
+                p_holm=steady(found.p_value, 6),
                 significant=found.p_value <= SIGNIFICANCE,
             )
             for (method, other), found in pairwise_differences(methods).items()
         )
         yield Family(columns, tuple(methods), pairs)
-
-
-def _steady(p_value: float) -> float:
-    """A p value without the digits in which library versions differ."""
-    return float(f"{p_value:.6g}")

@@ -11,10 +11,23 @@ from typing import Final, NamedTuple
 from fsbench.records import Record
 from fsbench.report.table import Column, Table
 
-__all__ = ["PARTIAL_MARK", "REDUCED_MARK", "Note", "footnote", "listed", "partial", "reduced", "signed", "span"]
+__all__ = [
+    "DEVIATES_MARK",
+    "PARTIAL_MARK",
+    "REDUCED_MARK",
+    "Note",
+    "footnote",
+    "listed",
+    "partial",
+    "reduced",
+    "signed",
+    "span",
+    "steady",
+]
 
 REDUCED_MARK: Final = "§"  # † and ‡ are those of published results
 PARTIAL_MARK: Final = "¶"
+DEVIATES_MARK: Final = "‖"
 
 _TRACKS = {
     "apart": "support and query of a class never share a track (the frames of one object)",
@@ -45,6 +58,7 @@ def footnote(table: Table) -> list[Note]:
         *_train_sources(table),
         *_incomplete(table),
         *_starts(table),
+        *_deviations(table),
         *_episodes(table),
         *_variable(table),
         *_left_out(table),
@@ -83,6 +97,11 @@ def span(values: Iterable[int]) -> str:
 def signed(points: float) -> str:
     """A difference with its sign."""
     return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def steady(value: float, digits: int = 9) -> float:
+    """A figure without the digits in which library versions differ."""
+    return float(f"{value:.{digits}g}")
 
 
 def _accuracy() -> Note:
@@ -194,13 +213,41 @@ def _incomplete(table: Table) -> Iterator[Note]:
 
 
 def _starts(table: Table) -> Iterator[Note]:
+    """Where trainings started from, and how good their models were before any step of their own."""
     names = {record.identity.row: line.name for line in table.lines for record in line.records}
-    methods: dict[str, list[str]] = {}
+    starting: dict[str, dict[str, list[Record]]] = {}
     for record in table.records:
         if (start := record.identity.initialised_from) is not None:
-            methods.setdefault(names.get(start, start), []).append(names[record.identity.row])
-    for start, found in methods.items():
-        yield Note("Initialisation", f"the training of {listed(found)} starts from the backbone of {start}.")
+            by_row = starting.setdefault(names.get(start, start), {})
+            by_row.setdefault(names[record.identity.row], []).append(record)
+    for start, by_row in starting.items():
+        before = [f"{name} {looks}" for name, records in by_row.items() if (looks := _before(records))]
+        text = f"the training of {listed(by_row)} starts from the backbone of {start}."
+        if before:
+            text += (
+                f" Before its own training, on the validation episodes: {'; '.join(before)}. "
+                f"{_line(table).capitalize()}s that start from one classifier share much of their accuracy: what a "
+                "method adds is the difference from where its training began."
+            )
+        yield Note("Initialisation", text)
+
+
+def _before(records: Iterable[Record]) -> str:
+    """The validation accuracies of trainings at step 0, where they looked: at every training shot, once a training."""
+    trainings = {record.identity.training: record for record in records}.values()
+    looks = [
+        (record.identity.train_shot, look.accuracy)
+        for record in trainings
+        for look in record.training.history
+        if look.step == 0
+    ]
+    return ", ".join(f"{accuracy:.2f} %" + (f" at {shot}-shot" if shot else "") for shot, accuracy in looks)
+
+
+def _deviations(table: Table) -> Iterator[Note]:
+    for line in table.lines:
+        if line.deviates:
+            yield Note("Deviation", f"{DEVIATES_MARK} {line.name}, from the training of its paper: {line.deviates}")
 
 
 def _episodes(table: Table) -> Iterator[Note]:

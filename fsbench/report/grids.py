@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fsbench.records import Record
 from fsbench.report.differences import ALL_SOURCES, Family, Pair
 from fsbench.report.figures import file_name, trace
-from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, listed, signed
+from fsbench.report.footnote import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, listed, signed
 from fsbench.report.layout import AVERAGE_RANK, Accuracy, LeftOut, Mark, Name, Rank, lay_out, method_name
 from fsbench.report.layout import Entry as LayoutEntry
 from fsbench.report.published import beside
@@ -26,6 +26,7 @@ _NOTHING: Final = "–"
 _SIGNS: Final[Mapping[Mark, str]] = {
     "reduced": f"\N{NO-BREAK SPACE}{REDUCED_MARK}",
     "partial": f"\N{NO-BREAK SPACE}{PARTIAL_MARK}",
+    "deviates": f"\N{NO-BREAK SPACE}{DEVIATES_MARK}",
     "transductive": "",
 }
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fsbench.compare import Comparison, Finding
 from fsbench.report.differences import Family, differences
-from fsbench.report.footnote import footnote, partial, reduced
+from fsbench.report.footnote import footnote, partial, reduced, steady
 from fsbench.report.table import Figure, Line, Table
 
 __all__ = ["COMPARISON_SCHEMA", "TABLE_SCHEMA", "comparison_to_json", "to_json"]
@@ -75,7 +75,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
         "rank": figure.rank,
         "best": figure.best,
         "spread": figure.spread,
-        "over_seeds": over_seeds and {name: _steady(value) for name, value in over_seeds._asdict().items()},
+        "over_seeds": over_seeds and {name: steady(value) for name, value in over_seeds._asdict().items()},
         "train_seeds": [record.identity.train_seed for record in figure.records],
         "records": [record.cell for record in figure.records],
     }
@@ -94,17 +94,12 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "reason": finding.reason,
         "cell": finding.place and finding.place._asdict(),
-        "base": finding.base and _steady(finding.base),
-        "new": finding.new and _steady(finding.new),
-        "difference": difference and {name: _steady(value) for name, value in difference._asdict().items()},
+        "base": finding.base and steady(finding.base),
+        "new": finding.new and steady(finding.new),
+        "difference": difference and {name: steady(value) for name, value in difference._asdict().items()},
         "over": finding.over,
         "records": {"base": base, "new": new},
     }
-
-
-def _steady(value: float) -> float:
-    """A figure without the digits in which library versions differ."""
-    return float(f"{value:.9g}")
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -14,7 +14,12 @@ __all__ = ["to_latex"]
 
 _NOTHING: Final = "--"
 _WITH_SPREAD: Final = r"r@{\,}l"  # two columns: the figure, and the spread between training seeds
-_MARKS: Final[Mapping[Mark, str]] = {"reduced": r"\S", "partial": r"\P", "transductive": r"\dagger"}
+_MARKS: Final[Mapping[Mark, str]] = {
+    "reduced": r"\S",
+    "partial": r"\P",
+    "deviates": r"\Vert",
+    "transductive": r"\dagger",
+}
 
 # What TeX or a font takes for something else; at the start of a line of a tabular, [ and * belong to the \\ before it.
 _SIGNS: Final = {
@@ -36,6 +41,7 @@ _SIGNS: Final = {
     "²": "$^2$",
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
+    "‖": r"$\Vert$",
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
 }
 

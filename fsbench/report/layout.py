@@ -16,7 +16,7 @@ __all__ = ["AVERAGE_RANK", "Accuracy", "Entry", "Layout", "LeftOut", "Mark", "Na
 
 AVERAGE_RANK: Final = "average rank"
 
-Mark: TypeAlias = Literal["reduced", "partial", "transductive"]
+Mark: TypeAlias = Literal["reduced", "partial", "deviates", "transductive"]
 
 
 class Name(NamedTuple):
@@ -144,7 +144,11 @@ def _method_heads(with_backbone: bool) -> Iterator[Name]:
 
 def method_name(line: Line, backbone: str = "") -> Name:
     """The name of a line with its marks."""
-    marks: dict[Mark, bool] = {"reduced": line.reduced, "transductive": line.transductive}
+    marks: dict[Mark, bool] = {
+        "reduced": line.reduced,
+        "deviates": bool(line.deviates),
+        "transductive": line.transductive,
+    }
     return Name(line.name, tuple(mark for mark, holds in marks.items() if holds), backbone)
 
 

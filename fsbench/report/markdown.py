@@ -7,7 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fsbench.published.results import MARKS
 from fsbench.records import Record
-from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, signed, span
+from fsbench.report.footnote import (
+    DEVIATES_MARK,
+    PARTIAL_MARK,
+    REDUCED_MARK,
+    footnote,
+    listed,
+    partial,
+    reduced,
+    signed,
+    span,
+)
 from fsbench.report.layout import Accuracy, Entry, Layout, Name, Rank, lay_out, method_name
 from fsbench.report.published import Match, beside
 from fsbench.report.table import Figure, Table
@@ -16,7 +26,12 @@ __all__ = ["escape", "pipe_table", "to_markdown"]
 
 _NOTHING = "–"
 _INSIDE = {True: "yes", False: "no", None: _NOTHING}
-_SIGNS = {"reduced": f" {REDUCED_MARK}", "partial": f" {PARTIAL_MARK}", "transductive": ""}
+_SIGNS = {
+    "reduced": f" {REDUCED_MARK}",
+    "partial": f" {PARTIAL_MARK}",
+    "deviates": f" {DEVIATES_MARK}",
+    "transductive": "",
+}
 
 _Titled = tuple[str, Iterable[str]]  # a title and the texts below it
 

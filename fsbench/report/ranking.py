@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fsbench.errors import UsageError
 
 __all__ = ["Ranking", "rank_file"]
 
-_NEEDED = ("test_source", "method", "mean", "ci95")
+_NEEDED: Final = ("test_source", "method", "mean", "ci95")
+_LARGEST: Final = 1e9  # no accuracy, and its square is a number
 
-
-_LARGEST = 1e9  # no accuracy, and its square is a number
-
-
-_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+_Text = Annotated[str, Field(min_length=1)]
+_Number = Annotated[float, Field(gt=-_LARGEST, lt=_LARGEST)]
+_Truth = Annotated[bool, BeforeValidator(lambda text: text.strip() or False)]
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,23 @@ class Ranking:
     left_out: Sequence[str]
 
 
-@dataclass(frozen=True)
-class _Line:
-    """What one line of the file says."""
+class _Line(BaseModel):
+    """What one line of the file says; other columns do not matter."""
 
-    number: int
-    source: str
-    way: str
-    shot: str
-    method: str
-    mean: float
-    ci95: float
-    transductive: bool
-    train_seed: str
+    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
+
+    number: int  # of the line, the head's being 1
+    test_source: _Text
+    method: _Text
+    mean: _Number
+    ci95: Annotated[_Number, Field(ge=0)]
+    way: str = ""
+    shot: str = ""
+    transductive: _Truth = False
+    train_seed: str = ""
+
+
+_LINES: Final = TypeAdapter(list[_Line])
 
 
 def rank_file(path: Path) -> Ranking:
@@ -68,7 +73,7 @@ def rank_file(path: Path) -> Ranking:
     columns: dict[str, dict[str, _Line]] = {}
     for line in ranked:
         settings = (f"{line.way}-way" if line.way else "", f"{line.shot}-shot" if line.shot else "")
-        name = " ".join(filter(None, (line.source, *settings))) if several else line.source
+        name = " ".join(filter(None, (line.test_source, *settings))) if several else line.test_source
         _refuse_second(path, name, columns.setdefault(name, {}).setdefault(line.method, line), line)
     _refuse_gap(path, columns)
     ranks = {
@@ -85,55 +90,35 @@ def rank_file(path: Path) -> Ranking:
 def _read(path: Path) -> list[_Line]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
+            reader = csv.DictReader(file, skipinitialspace=True, restkey="beyond the last", restval="")
+            heads = reader.fieldnames or ()
             for column in _NEEDED:
-                if column not in (reader.fieldnames or ()):
-                    found = "".join(filter(str.isprintable, ", ".join(reader.fieldnames or ()))) or "none"
+                if column not in heads:
+                    printable = "".join(filter(str.isprintable, ", ".join(heads))) or "none"
                     raise UsageError(
-                        f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {found:.500}."
+                        f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {printable:.500}."
                     )
-            return [_line(path, reader.line_num, values) for values in reader]
+            lines = [{**values, "number": reader.line_num} for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read as CSV ({error}); it must be comma-separated UTF-8 text.") from error
-
-
-def _line(path: Path, number: int, values: Mapping[str, str | None]) -> _Line:
-    """One line, checked; the numbers count from 1, the header's line."""
-
-    def text(column: str) -> str:
-        return (values.get(column) or "").strip()
-
-    for column in _NEEDED:
-        if not text(column):
-            raise UsageError(f"{path}, line {number}: the column {column!r} is empty.")
-    if text("transductive").lower() not in _TRUTHS:
-        raise UsageError(
-            f"{path}, line {number}: transductive is {text('transductive')!r:.80}, neither true nor false."
-        )
-    ci95 = _number(path, number, "ci95", text("ci95"))
-    if ci95 < 0:
-        raise UsageError(f"{path}, line {number}: ci95 is {ci95}, and a half width cannot be negative.")
-    return _Line(
-        number=number,
-        source=text("test_source"),
-        way=text("way"),
-        shot=text("shot"),
-        method=text("method"),
-        mean=_number(path, number, "mean", text("mean")),
-        ci95=ci95,
-        transductive=_TRUTHS[text("transductive").lower()],
-        train_seed=text("train_seed"),
-    )
-
-
-def _number(path: Path, number: int, column: str, text: str) -> float:
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) < _LARGEST:
-        raise UsageError(f"{path}, line {number}: {column} is {text!r:.80}, not a number below {_LARGEST:.0e}.")
-    return value
+        return _LINES.validate_python(lines)
+    except ValidationError as error:
+        first = error.errors()[0]
+        index, column = first["loc"]
+        problem = _problem(str(column), first["input"], first["type"])
+        raise UsageError(f"{path}, line {lines[int(index)]['number']}: {problem}") from error
+
+
+def _problem(column: str, value: Any, error: str) -> str:
+    """What is wrong with a value, as a sentence."""
+    if not str(value).strip():
+        return f"the column {column!r} is empty."
+    if column == "transductive":
+        return f"transductive is {value!r:.80}, neither true nor false."
+    if error == "greater_than_equal":
+        return f"{column} is {value!r:.80}, and a half width cannot be negative."
+    return f"{column} is {value!r:.80}, not a number below {_LARGEST:.0e}."
 
 
 def _refuse_second(path: Path, name: str, first: _Line, line: _Line) -> None:

@@ -1,5 +1,9 @@
 """The figures of a report as small SVG drawings, coloured by the style sheet of the page that holds them.
 
+`fsbench.report.plots` draws the same panels for a paper by matplotlib. The page has drawings of its own because a
+drawing of matplotlib cannot do what the page promises: every mark names its figure and its record on hover, colours
+follow the reader's light or dark, text stays readable on a phone, and a drawing takes a third of the bytes.
+
 Every text enters through `Markup.format`, which escapes it.
 """
 

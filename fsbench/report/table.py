@@ -114,6 +114,11 @@ class Line:
         return tuple(record for figure in self.figures if figure is not None for record in figure.records)
 
     @property
+    def deviates(self) -> str | None:
+        """In what the training deviates from that of the method's paper, where its suite says so."""
+        return "; ".join(dict.fromkeys(record.deviates for record in self.records if record.deviates)) or None
+
+    @property
     def reduced(self) -> bool:
         """Whether a model of the row was trained for another length than the suite states."""
         return any(record.identity.training_fraction != 1 for record in self.records)

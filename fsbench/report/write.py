@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsbench.errors import RecordError, UsageError
 from fsbench.files.atomic import write_atomic
-from fsbench.methods.registry import METHODS
+from fsbench.provenance import read_suite_order
 from fsbench.records import Record, read_record, reading_many
+from fsbench.report.csv import to_csv
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import RankRule, Table, build_table
-from fsbench.suite import list_suites
 
 if TYPE_CHECKING:
     from fsbench.episodes.streams import Integers
-    from fsbench.records import Record
     from fsbench.report.episodes import Sheet
-    from fsbench.report.table import Column, Table
+    from fsbench.report.table import Column
 
 __all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_everything", "write_reports"]
 
@@ -46,25 +43,27 @@ RANK_COLUMNS = ("method", "average_rank")
 
 
 def records_in(folder: Path) -> list[Record]:
-    """All records in a folder, ordered: rows as in `fsbench methods`, sources as in a suite that comes with fsbench.
+    """All records in a folder, rows and sources ordered as in the suite of the run that lies beside it.
 
-    What is in neither comes after these, by name.
+    What the suite does not name comes after these, by row and source; so does all where an earlier version of
+    fsbench left no suite.
 
     Raises:
-        RecordError: There is none, or one is damaged.
+        RecordError: There is no record, or one or the suite is damaged.
     """
     with reading_many():
         records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     if not records:
         raise RecordError(f"there are no records in {folder}; run a suite with --out {folder.parent} first.")
-    methods = [info.name for info in METHODS]
-    sources = {suite.name: suite.sources.test for suite in list_suites()}
+    suite = read_suite_order(folder.parent)
+    rows = [] if suite is None else [row.row for row in suite.rows]
+    sources = () if suite is None else suite.sources
 
-    def place(record: Record) -> tuple[int, int]:
-        identity = record.identity
-        return _place(identity.method, methods), _place(identity.source, sources.get(identity.suite, []))
+    def order(record: Record) -> tuple[int, str, int, str]:
+        row, source = record.identity.row, record.identity.source
+        return _index(row, rows), row, _index(source, sources), source
 
-    return sorted(records, key=place)
+    return sorted(records, key=order)
 
 
 def write_reports(
@@ -96,12 +95,12 @@ def write_reports(
     table = build_table(records, ranks=rule)
     averages = ([line.name, _number(line.average_rank)] for line in table.lines if line.average_rank is not None)
     write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
-    write_atomic(out / "table.csv", _csv(TABLE_COLUMNS, _table_lines(table)))
-    write_atomic(out / "ranks.csv", _csv(RANK_COLUMNS, averages))
+    write_atomic(out / "table.csv", to_csv(TABLE_COLUMNS, _table_lines(table)))
+    write_atomic(out / "ranks.csv", to_csv(RANK_COLUMNS, averages))
     return table
 
 
-def _place(name: str, order: Sequence[str]) -> int:
+def _index(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 
@@ -132,12 +131,6 @@ def _number(value: float) -> str:
     return repr(round(value, 6))
 
 
-def _csv(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
-    return text.getvalue()
-
-
 def write_everything(folders: Sequence[Path], out: Path) -> None:
     """Write the report of one run or of several; what it holds depends on their records and the packs in the cache.
 
@@ -156,22 +149,21 @@ def write_everything(folders: Sequence[Path], out: Path) -> None:
     from fsbench.report.json import to_json
     from fsbench.report.latex import to_latex
     from fsbench.report.plots import plots
-    from fsbench.report.write import records_in, write_reports
 
     runs = _titled({folder: records_in(folder / "records") for folder in folders})
     tables: dict[str, Table] = {}
     sheets: dict[Column, tuple[Sheet, ...] | str] = {}
     classes: dict[Column, tuple[Integers, ...] | str] = {}
     for title, records in runs.items():
-        place = out / _file_name(title) if len(runs) > 1 else out
-        tables[title] = table = write_reports(records, place)
+        folder = out / _file_name(title) if len(runs) > 1 else out
+        tables[title] = table = write_reports(records, folder)
         sheets |= contact_sheets(table)
         classes |= episode_classes(table)
-        write_atomic(place / "table.tex", to_latex(table))
-        write_atomic(place / "table.json", to_json(table))
-        write_atomic(place / "differences.csv", differences_to_csv(table))
+        write_atomic(folder / "table.tex", to_latex(table))
+        write_atomic(folder / "table.json", to_json(table))
+        write_atomic(folder / "differences.csv", differences_to_csv(table))
         for name, content in plots(table).items():
-            write_atomic(place / "plots" / name, content)
+            write_atomic(folder / "plots" / name, content)
     write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes))
 
 

@@ -223,6 +223,7 @@ class Worker:
             cell=cell_id(cell.identity),
             label=cell.label,
             backbone_label=backbone_label(cell.training.backbone.name, cell.training.backbone.width),
+            deviates=self.order.suite.methods[cell.identity.row].deviates,
             identity=cell.identity,
             features=getattr(getattr(method, "backbone", None), "features", None),
             absent=dict(self._columns.absent),

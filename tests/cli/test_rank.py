@@ -114,8 +114,11 @@ def test_our_own_table_csv_gives_our_own_ranks_csv(
         ("test_source,method,mean,ci95\n", "no line to rank"),
         ("test_source,method,mean,ci95\nx,a,fifty,1\n", "line 2: mean is 'fifty', not a number"),
         ("test_source,method,mean,ci95\nx,a,50,1\nx,b,50,nan\n", "line 3: ci95 is 'nan', not a number"),
-        ("test_source,method,mean,ci95\nx,a,50,-1\n", "line 2: ci95 is -1.0, and a half width"),
+        ("test_source,method,mean,ci95\nx,a,50,-1\n", "line 2: ci95 is '-1', and a half width"),
         ("test_source,method,mean,ci95\nx,a,50\n", "line 2: the column 'ci95' is empty"),
+        ("test_source,method,mean,ci95\nx,a, ,1\n", "line 2: the column 'mean' is empty"),
+        ("test_source,method,mean,ci95\n\nx,a,1e9,1\n", "line 3: mean is '1e9', not a number below 1e\\+09"),
+        ("number,test_source,method,mean,ci95\nn,x,a,fifty,1,extra\n", "line 2: mean is 'fifty'"),
         ("test_source,method,mean,ci95\nx,,50,1\n", "line 2: the column 'method' is empty"),
         (
             "test_source,method,mean,ci95\nx,a,50,1\nx,a,51,1\n",

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fsbench.cli.report import report
+from fsbench.cli.table import table
 from fsbench.episodes.fixed import Protocol
 from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
@@ -19,8 +20,10 @@ from fsbench.errors import FsbenchError, OutputError, RecordError, UsageError
 from fsbench.records import RecordStore
 from fsbench.report.write import write_everything
 from fsbench.stats.intervals import class_mean_ci
+from helpers.commands import run
 from helpers.factories import make_record
 from helpers.small import write_small_pack
+from helpers.tiny import write_source, write_suite
 
 TABLES = ["differences.csv", "ranks.csv", "table.csv", "table.json", "table.md", "table.tex"]
 PLOTS = ["plots/accuracy.pdf"]
@@ -163,3 +166,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_it_is_a_command_that_asks_for_a_folder() -> None:
     assert isinstance(report, click.Command)
     assert "Missing argument 'DIR...'" in _report().output
+
+
+def test_one_set_of_records_has_one_order_whichever_command_prints_it(tmp_path: Path) -> None:
+    for name in ("zebra", "ape"):
+        write_source(tmp_path / "cache", name=name)
+    edits = (('train = "tiny"', 'train = "ape"'), ('test = ["tiny"]', 'test = ["zebra", "ape"]'))
+    suite, out = write_suite(tmp_path / "own.toml", *edits, rows=("proto", "finetune", "knn")), tmp_path / "out"
+    run(suite, out, "--shots", 1, "--episodes", 4)
+    printed = (out / "table.md").read_bytes()
+    lines = [line.split("|") for line in printed.decode().splitlines() if line.startswith("|")]
+    assert [head.strip() for head in lines[0][1:-1]] == ["Test source", "ProtoNet", "Finetune", "k-NN"]
+    assert [line[1].strip() for line in lines[2:4]] == ["zebra", "ape"]
+    assert CliRunner().invoke(table, [str(out)]).exit_code == 0
+    assert (out / "table.md").read_bytes() == printed
+    assert _report(out).exit_code == 0
+    assert (out / "report" / "table.md").read_bytes() == printed

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from fsbench.published.results import load_reported
-from fsbench.records import Record
+from fsbench.records import Record, Validation
 from fsbench.report import published
+from fsbench.report.html import to_html
+from fsbench.report.latex import to_latex
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import build_table
 from helpers.factories import make_record
@@ -284,6 +286,36 @@ def test_a_training_that_starts_from_another_rows_backbone_says_so() -> None:
     point = "- **Initialisation**: the training of ProtoNet starts from the backbone of {}."
     assert _line(to_markdown(build_table(rows)), "- **Initialisation**") == point.format("k-NN")
     assert _line(to_markdown(build_table(rows[1:])), "- **Initialisation**") == point.format("knn")
+
+
+def test_a_row_that_starts_elsewhere_says_how_good_it_was_before_its_own_training() -> None:
+    started = []
+    for shot, accuracy in ((1, 51.25), (5, 70.5)):
+        record = make_record("ProtoNet", shot=shot, initialised_from="knn")
+        history = [Validation(step=0, loss=0.0, accuracy=accuracy), *record.training.history]
+        started.append(record.model_copy(update={"training": record.training.model_copy(update={"history": history})}))
+    rows = [make_record("k-NN", row="knn"), make_record("k-NN", row="knn", shot=5)]
+    text = to_markdown(build_table([*rows, *started]))
+    assert _line(text, "- **Initialisation**").partition("starts from the backbone of k-NN. ")[2] == (
+        "Before its own training, on the validation episodes: ProtoNet 51.25 % at 1-shot, 70.50 % at 5-shot. "
+        "Rows that start from one classifier share much of their accuracy: what a method adds is the difference from "
+        "where its training began."
+    )
+
+
+def test_a_row_that_deviates_from_its_paper_is_marked_and_says_in_what() -> None:
+    record = make_record("ProtoNet").model_copy(update={"deviates": "cosine schedule, 1 % of the steps"})
+    table = build_table([make_record("k-NN"), record])
+    text = to_markdown(table)
+    assert "| ProtoNet ‖ " in text
+    assert "| k-NN  " in text
+    line = _line(text, "- **Deviation**")
+    assert line == "- **Deviation**: ‖ ProtoNet, from the training of its paper: cosine schedule, 1 % of the steps"
+    latex, page = to_latex(table), to_html({"t": table})
+    assert r"ProtoNet$^{\Vert}$ &" in latex
+    assert r"\textbf{Deviation:} $\Vert$ ProtoNet, from" in latex
+    assert "ProtoNet\N{NO-BREAK SPACE}‖" in page
+    assert line.partition(": ")[2] in page
 
 
 def test_reduced_training_is_stamped_under_the_title_and_on_its_rows() -> None:

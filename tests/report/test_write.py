@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsbench.errors import OutputError
+from fsbench.provenance import SuiteOrder, SuiteRow, write_suite_order
 from fsbench.records import Record, RecordStore
 from fsbench.report.markdown import to_markdown
 from fsbench.report.ranking import rank_file
 from fsbench.report.write import records_in, write_reports
-from fsbench.suite import load_suite
 from helpers.factories import make_record
 
 
@@ -115,17 +115,28 @@ def test_every_figure_of_table_csv_stands_in_table_md(
     assert {figure: times for figure, times in figures.items() if "±" in figure} == expected
 
 
-def test_sources_come_as_in_the_suite_and_others_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    suite = load_suite("omniglot")
-    sources = suite.sources.model_copy(update={"test": ["omniglot", "birds"]})
-    ordered = suite.model_copy(update={"sources": sources})
-    monkeypatch.setattr("fsbench.report.write.list_suites", lambda: [ordered])
-    store = RecordStore(tmp_path)
+def _written(folder: Path) -> list[tuple[str, str]]:
+    """Rows and sources of records that lie in a folder, written in another order than any that is asked for."""
+    store = RecordStore(folder / "records")
     for source in ("birds", "a-third", "omniglot"):
-        for method in ("proto", "knn"):
-            store.write(make_record(method, source=source, suite="omniglot"))
-    found = [(record.identity.method, record.identity.source) for record in records_in(tmp_path)]
-    assert found == [(method, source) for method in ("knn", "proto") for source in ("omniglot", "birds", "a-third")]
+        for row in ("proto", "another", "knn"):
+            store.write(make_record(row, source=source))
+    return [(record.identity.row, record.identity.source) for record in records_in(folder / "records")]
+
+
+def test_rows_and_sources_come_as_in_the_suite_of_the_run_and_others_by_name(tmp_path: Path) -> None:
+    rows = tuple(SuiteRow(row=row) for row in ("proto", "gone", "knn"))
+    order = SuiteOrder(name="tiny", title="", rows=rows, sources=("omniglot", "birds"), shots=(1,), suite={})
+    write_suite_order(tmp_path, order)
+    assert _written(tmp_path) == [
+        (row, source) for row in ("proto", "knn", "another") for source in ("omniglot", "birds", "a-third")
+    ]
+
+
+def test_without_the_suite_of_the_run_rows_and_sources_come_by_name(tmp_path: Path) -> None:
+    assert _written(tmp_path) == [
+        (row, source) for row in ("another", "knn", "proto") for source in ("a-third", "birds", "omniglot")
+    ]
 
 
 def test_it_returns_the_table_that_it_wrote(tmp_path: Path) -> None:
