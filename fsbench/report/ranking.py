@@ -105,9 +105,9 @@ def _read(path: Path) -> list[_Line]:
         return _LINES.validate_python(lines)
     except ValidationError as error:
         first = error.errors()[0]
-        index, column = first["loc"]
-        problem = _problem(str(column), first["input"], first["type"])
-        raise UsageError(f"{path}, line {lines[int(index)]['number']}: {problem}") from error
+        number = lines[int(first["loc"][0])]["number"]
+        problem = _problem(str(first["loc"][1]), first["input"], first["type"])
+        raise UsageError(f"{path}, line {number}: {problem}") from error
 
 
 def _problem(column: str, value: Any, error: str) -> str:
