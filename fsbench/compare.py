@@ -9,32 +9,38 @@ identical       every episode has the same count of correct answers
 pass            the lower end of the interval lies above −margin; called improved if the difference is positive and
                 significant
 regressed       the upper end lies below 0, the difference below −margin / 2, and it is significant
+suspect         the difference lies below −margin, and it may be noise
 inconclusive    otherwise: more episodes or training seeds would tell
 
-Significant is p < 0.05 after Holm's correction over all compared cells. A cell with one training seed is compared
-over episodes; the interval then does not cover the noise of another training. With several seeds it is compared over
-these: Student's t on the differences between the means of equal seeds, which does cover it.
+Significant is p < 0.05 after Holm's correction over all compared cells that are not identical. A cell with one
+training seed is compared over episodes; the interval then does not cover the noise of another training. With several
+seeds it is compared over the differences between the means of equal seeds, so the interval does cover it; the noise is
+learnt from all cells that are compared so (`fsbench.stats.seeds`).
 
-Exit codes: 0 nothing regressed; 1 a cell regressed, or with `strict` is inconclusive; 3 something is not comparable,
-or was written by a later version; 4 a cell of BASE is missing in NEW, a record is damaged, or there is none; 5 a cell
-is missing because the images of its source were. Of several the lowest wins: a drop that was shown outweighs what
-could not be looked at, and what nobody has explained outweighs what NEW itself gives a reason for.
+Exit codes: 0 nothing regressed; 1 a cell regressed; 3 something is not comparable, or was written by a later version;
+4 a cell of BASE is missing in NEW, a record is damaged, or there is none; 5 a cell is missing because the images of its
+source were; 6 a cell is suspect, or with `strict` inconclusive. Of several the lowest wins: a drop that was shown
+outweighs what could not be looked at, what nobody has explained outweighs what NEW itself gives a reason for, and what
+may be noise comes last.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
 from fsbench.records import CellIdentity, Record, read_record, reading_many
-from fsbench.stats.paired import SIGNIFICANCE, Difference, holm, paired_difference, student
+from fsbench.stats.paired import SIGNIFICANCE, Difference, holm, paired_difference
+from fsbench.stats.seeds import SeedMeans, seed_differences
 
-__all__ = ["EXIT_CODES", "Comparison", "Finding", "Place", "Verdict", "compare"]
+__all__ = ["EXIT_CODES", "Comparison", "Finding", "Place", "Verdict", "compare", "verdicts"]
+
+_K = TypeVar("_K", bound=Hashable)
 
 Verdict = Literal[
     "regressed",
@@ -42,6 +48,7 @@ Verdict = Literal[
     "missing",
     "damaged",
     "data missing",
+    "suspect",
     "inconclusive",
     "improved",
     "pass",
@@ -55,6 +62,7 @@ EXIT_CODES: Final[Mapping[Verdict, int]] = {  # the most serious first
     "missing": 4,
     "damaged": 4,
     "data missing": 5,
+    "suspect": 6,
     "inconclusive": 0,
     "improved": 0,
     "pass": 0,
@@ -90,7 +98,7 @@ class Finding:
         place: None for a file.
         base: Mean accuracy in BASE, percent, over episodes and training seeds; None where it is not compared.
         new: The same in NEW, over the seeds that BASE has.
-        difference: NEW minus BASE, percentage points; its p value is Holm's over all compared cells.
+        difference: NEW minus BASE, percentage points; its p value is Holm's.
         over: What the interval of the difference is taken over, e.g. "200 episodes" or "3 training seeds".
         records: Of BASE and of NEW, the ids of the compared records, by training seed.
     """
@@ -129,7 +137,8 @@ class Comparison:
 
     def code(self, finding: Finding) -> int:
         """The exit code that a finding asks for; 0 if it does not fail."""
-        return 1 if self.strict and finding.verdict == "inconclusive" else EXIT_CODES[finding.verdict]
+        strictly: Verdict = "suspect" if self.strict and finding.verdict == "inconclusive" else finding.verdict
+        return EXIT_CODES[strictly]
 
     @property
     def exit_code(self) -> int:
@@ -162,10 +171,19 @@ def compare(base: Path, new: Path, *, margin: float = 0.5, strict: bool = False)
         raise UsageError(f"a margin lies between 0 and 100 percentage points, and {margin:g} does not.")
     with reading_many():
         trusted, judged = _read(base, "BASE"), _read(new, "NEW")
-    found = {place: _measure(place, records, judged) for place, records in trusted.cells.items()}
-    p_values = {place: finding.difference.p_value for place, finding in found.items() if finding.difference}
-    for place, p_value in holm(p_values).items():
-        found[place] = _judge(found[place], p_value, margin)
+    found: dict[Place, Finding] = {}
+    seeds: dict[Place, SeedMeans] = {}
+    for place, records in trusted.cells.items():
+        found[place], means = _measure(place, records, judged)
+        if means:
+            seeds[place] = means
+    changed = {
+        place: finding.difference
+        for place, finding in found.items()
+        if finding.difference and finding.verdict != "identical"
+    }
+    for place, (verdict, difference) in verdicts(changed | seed_differences(seeds), margin).items():
+        found[place] = replace(found[place], verdict=verdict, difference=difference)
     added = [
         Finding(str(place), "added", "BASE has no record of it.", place)
         for place in judged.cells
@@ -207,32 +225,64 @@ def _seed(record: Record) -> int:
     return record.identity.train_seed
 
 
-def _measure(place: Place, base: Sequence[Record], judged: _Side) -> Finding:
-    """Compare a cell of BASE with that of NEW; the verdict is still without margin and p values."""
+def verdicts(differences: Mapping[_K, Difference], margin: float) -> dict[_K, tuple[Verdict, Difference]]:
+    """What the rule of this module says of cells in which something has changed.
+
+    Args:
+        differences: Cell to its difference, NEW minus BASE; all compared cells but the identical ones.
+        margin: Percentage points.
+
+    Returns:
+        Cell to its verdict, and the difference with the p value that Holm's correction gives it.
+    """
+    p_values = holm({cell: difference.p_value for cell, difference in differences.items()})
+    corrected = {cell: difference._replace(p_value=p_values[cell]) for cell, difference in differences.items()}
+    return {cell: (_judge(difference, margin), difference) for cell, difference in corrected.items()}
+
+
+def _judge(difference: Difference, margin: float) -> Verdict:
+    mean, half_width, p_value = difference
+    if mean - half_width > -margin:
+        return "improved" if mean > 0 and p_value < SIGNIFICANCE else "pass"
+    if mean + half_width < 0 and mean < -margin / 2 and p_value < SIGNIFICANCE:
+        return "regressed"
+    return "suspect" if mean < -margin else "inconclusive"
+
+
+def _measure(place: Place, base: Sequence[Record], judged: _Side) -> tuple[Finding, SeedMeans | None]:
+    """Compare a cell of BASE with that of NEW, without a verdict.
+
+    The difference is still missing where there are means of seeds, which are tested all together.
+    """
     seeds = [_seed(record) for record in base]
     every = judged.cells.get(place, [])
     new = [record for record in every if _seed(record) in seeds]
     left_out = judged.absent.get((place.suite, place.source))
     if not every and left_out:
-        return Finding(str(place), "data missing", f"NEW left {place.source} out: {left_out}", place)
+        return Finding(str(place), "data missing", f"NEW left {place.source} out: {left_out}", place), None
     if gone := sorted(set(seeds) - set(map(_seed, new))):
         which = f" with training seed {', '.join(map(str, gone))}" if every else ""
-        return Finding(str(place), "missing", f"NEW has no record of it{which}.", place)
+        return Finding(str(place), "missing", f"NEW has no record of it{which}.", place), None
     if reason := _twice("BASE", base) or _twice("NEW", new) or _unlike(base, new):
-        return Finding(str(place), "not comparable", reason, place)
+        return Finding(str(place), "not comparable", reason, place), None
     same = all((a.correct, a.total) == (b.correct, b.total) for a, b in zip(base, new, strict=True))
     several = len(seeds) > 1
-    return Finding(
+    finding = Finding(
         subject=str(place),
         verdict="identical" if same else "pass",
         reason=_changed(base, new),
         place=place,
         base=fmean(record.mean for record in base),
         new=fmean(record.mean for record in new),
-        difference=_over_seeds(base, new) if several else paired_difference(new, base),
+        difference=Difference(0.0, 0.0, 1.0) if same else None if several else paired_difference(new, base),
         over=f"{len(seeds)} training seeds" if several else f"{len(base[0].correct)} episodes",
         records=(tuple(record.cell for record in base), tuple(record.cell for record in new)),
     )
+    return finding, _seed_means(base, new) if several and not same else None
+
+
+def _seed_means(base: Sequence[Record], new: Sequence[Record]) -> SeedMeans:
+    return SeedMeans([record.mean for record in base], [record.mean for record in new], 100 / sum(base[0].total))
 
 
 def _twice(name: str, records: Sequence[Record]) -> str:
@@ -255,22 +305,3 @@ def _changed(base: Sequence[Record], new: Sequence[Record]) -> str:
     pairs = [(a.identity, b.identity) for a, b in zip(base, new, strict=True)]
     names = [name for name in CellIdentity.model_fields if any(getattr(a, name) != getattr(b, name) for a, b in pairs)]
     return f"other {', '.join(names)}" if names else ""
-
-
-def _over_seeds(base: Sequence[Record], new: Sequence[Record]) -> Difference:
-    """Student's t on the differences between the means of equal training seeds, of which there are several."""
-    return student([[b.mean - a.mean for a, b in zip(base, new, strict=True)]])
-
-
-def _judge(finding: Finding, p_value: float, margin: float) -> Finding:
-    """Give a compared cell its corrected p value, and unless it is identical its verdict."""
-    if finding.difference is None or finding.verdict == "identical":
-        return finding
-    mean, half_width, _ = finding.difference
-    significant = p_value < SIGNIFICANCE
-    verdict: Verdict = "inconclusive"
-    if mean - half_width > -margin:
-        verdict = "improved" if mean > 0 and significant else "pass"
-    elif mean + half_width < 0 and mean < -margin / 2 and significant:
-        verdict = "regressed"
-    return replace(finding, verdict=verdict, difference=Difference(mean, half_width, p_value))

@@ -54,10 +54,11 @@ def compare(
 
     A cell passes if the 95 % confidence interval of the paired difference NEW - BASE lies above -MARGIN. It has
     regressed if the interval lies below 0, the difference below -MARGIN/2, and it is significant after Holm's
-    correction over all cells. Otherwise it is inconclusive.
+    correction over all cells. Otherwise it is suspect if the difference lies below -MARGIN, and inconclusive if not.
 
     Exit codes: 0 no cell regressed, 1 a cell did, 2 usage, 3 a cell is not comparable, 4 a cell of BASE is missing or
-    a record damaged, 5 a cell is missing because its source's images were. Of several the lowest.
+    a record damaged, 5 a cell is missing because its source's images were, 6 a cell is suspect. Of several the
+    lowest. 70 is a fault of fsbench itself, which says nothing of the records.
     """
     from fsbench import compare as verdict
     from fsbench.report.comparison import to_summary, to_text

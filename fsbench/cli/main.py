@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import traceback
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -26,9 +29,16 @@ from fsbench.progress import printed_log
 
 __all__ = ["main"]
 
+_FAULT: Final = (
+    70  # EX_SOFTWARE of sysexits.h; Python's 1 is what `compare` says of a regression and `check` of a breach
+)
+
 
 class _Group(click.Group):
-    """A group whose commands end in one sentence when their reader can mend what went wrong, or has stopped them."""
+    """A group whose commands end in one sentence when their reader can mend what went wrong, or has stopped them.
+
+    What nobody expected ends with an exit code of its own.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         former = signal.signal(signal.SIGTERM, _interrupt)  # so that nothing half-written is left
@@ -40,6 +50,20 @@ class _Group(click.Group):
         except KeyboardInterrupt as stop:
             click.echo("\nInterrupted; what is finished is kept: run the same command again to go on.", err=True)
             ctx.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            # Nobody reads on, which click ends with 1; elsewhere that is a verdict.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(128 + signal.SIGPIPE)
+        except Exception:
+            traceback.print_exc()
+            click.echo(
+                f"\nThis is a fault of fsbench, and no verdict on anything (exit code {_FAULT}); please report it with "
+                "the lines above and the command.",
+                err=True,
+            )
+            ctx.exit(_FAULT)
         finally:
             signal.signal(signal.SIGTERM, former)
 

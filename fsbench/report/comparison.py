@@ -19,11 +19,19 @@ _QUIET = ("pass", "identical", "added")
 
 _LEGEND = (
     "The difference is paired, in percentage points, with its 95 % confidence interval, which lies above −{margin:g} "
-    "where a cell passes. Over episodes it does not cover the noise of another training; over training seeds it does."
+    "where a cell passes. Over episodes it does not cover the noise of another training; over training seeds it does, "
+    "and takes that noise from all cells."
 )
 
 
-_OPENINGS = {0: "No regression", 1: "Regression", 3: "Not comparable", 4: "Incomplete", 5: "Data missing"}
+_OPENINGS = {
+    0: "No regression",
+    1: "Regression",
+    3: "Not comparable",
+    4: "Incomplete",
+    5: "Data missing",
+    6: "Not settled",
+}
 
 
 def to_text(comparison: Comparison) -> str:
@@ -52,10 +60,7 @@ def to_summary(comparison: Comparison) -> str:
 def conclusion(comparison: Comparison) -> str:
     """How the comparison ends, in one sentence."""
     counts = Counter(finding.verdict for finding in comparison.findings)
-    opening = _OPENINGS[comparison.exit_code]
-    if comparison.exit_code == 1 and not counts["regressed"]:
-        opening = "Inconclusive"
-    return f"{opening}: {', '.join(f'{times} {verdict}' for verdict, times in counts.items())}."
+    return f"{_OPENINGS[comparison.exit_code]}: {', '.join(f'{times} {verdict}' for verdict, times in counts.items())}."
 
 
 def _line(finding: Finding) -> list[str]:

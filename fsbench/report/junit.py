@@ -7,19 +7,20 @@ from collections import Counter
 from typing import Final
 from xml.etree import ElementTree
 
-from fsbench.compare import Comparison, Finding, Verdict
+from fsbench.compare import EXIT_CODES, Comparison, Finding, Verdict
 
 __all__ = ["to_junit"]
 
+_FAILURES: Final = (EXIT_CODES["regressed"], EXIT_CODES["suspect"])
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_junit(comparison: Comparison) -> str:
     """Write a test case for every finding of a comparison.
 
-    What regressed is a failure, with `strict` also what is inconclusive; what could not be compared is an error;
-    what does not fail and yet is no pass (inconclusive, or not in BASE) is skipped. All of these say why. A test
-    case has the suite as its class.
+    What regressed or is suspect is a failure, with `strict` also what is inconclusive; what could not be compared is
+    an error; what does not fail and yet is no pass (inconclusive, or not in BASE) is skipped. All of these say why.
+    A test case has the suite as its class.
     """
     suite = ElementTree.Element("testsuite", {"name": "fsbench compare"})
     outcomes: Counter[str] = Counter()
@@ -44,7 +45,7 @@ def to_junit(comparison: Comparison) -> str:
 
 def _outcome(code: int, verdict: Verdict) -> str | None:
     if code:
-        return "failure" if code == 1 else "error"
+        return "failure" if code in _FAILURES else "error"
     return "skipped" if verdict in ("inconclusive", "added") else None
 
 

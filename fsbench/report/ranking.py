@@ -63,7 +63,7 @@ def rank_file(path: Path) -> Ranking:
     Raises:
         UsageError: The file is not such a table; the text names line, column and value.
     """
-    from fsbench.stats.intervals import average_ranks, metadataset_ranks
+    from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
     lines = _read(path)
     ranked = [line for line in lines if not line.transductive]

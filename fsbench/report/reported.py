@@ -39,7 +39,7 @@ def published_ranks(results: Iterable[Reported]) -> dict[str, dict[str, float]]:
     Args:
         results: With intervals, of one training, every method at most once on a test source.
     """
-    from fsbench.stats.intervals import metadataset_ranks
+    from fsbench.stats.ranks import metadataset_ranks
 
     sources: dict[str, list[Reported]] = {}
     for result in results:
@@ -113,7 +113,7 @@ def _by_setting(results: Iterable[Reported], references: Sequence[str]) -> str:
 
 def _half(results: Sequence[Reported], wanted: Iterable[Reported]) -> str:
     """A line for every test source and one of average ranks, a column for every method."""
-    from fsbench.stats.intervals import average_ranks
+    from fsbench.stats.ranks import average_ranks
 
     columns: dict[str, dict[str, str]] = {}
     heads: dict[str, str] = {}

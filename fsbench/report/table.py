@@ -14,8 +14,9 @@ import numpy as np
 
 from fsbench.errors import RecordError
 from fsbench.records import Record
-from fsbench.stats.intervals import Interval, average_ranks, mean_ci, metadataset_ranks
+from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
+from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
 __all__ = ["Column", "Figure", "Line", "RankRule", "Table", "build_table", "measure"]
 

@@ -15,7 +15,7 @@ from scipy.special import stdtr, stdtrit  # scipy.stats has the same, and takes 
 
 from fsbench.errors import RecordError
 from fsbench.records import Record
-from fsbench.stats.intervals import leader_ranks
+from fsbench.stats.ranks import leader_ranks
 
 __all__ = [
     "SIGNIFICANCE",
@@ -99,9 +99,12 @@ def student(columns: Sequence[npt.ArrayLike]) -> Difference:
             means of training seeds.
 
     Raises:
-        RecordError: There is no column, or one has fewer than two differences.
+        RecordError: There is no column, or one has fewer than two differences, or one that is not finite.
     """
-    (found,) = _students([np.asarray(column, dtype=np.float64)[np.newaxis] for column in columns])
+    samples = [np.asarray(column, dtype=np.float64) for column in columns]
+    if not all(np.isfinite(sample).all() for sample in samples):
+        raise RecordError("a test of differences needs finite differences, and one of these is NaN or infinite.")
+    (found,) = _students([sample[np.newaxis] for sample in samples])
     return found
 
 
@@ -164,7 +167,7 @@ def _pairwise(methods: Mapping[_K, Sequence[_Accuracies]]) -> dict[tuple[_K, _K]
 def paired_ranks(methods: Mapping[_K, Sequence[Record]]) -> dict[_K, float]:
     """Rank the methods of one column; 1 is best, and ties share a mean rank.
 
-    Meta-Dataset's rule (`fsbench.stats.intervals.metadataset_ranks`), but a method is tied with the leader if their
+    Meta-Dataset's rule (`fsbench.stats.ranks.metadataset_ranks`), but a method is tied with the leader if their
     paired difference is not significant: Holm's p over all pairs of the column above `SIGNIFICANCE`.
 
     Args:

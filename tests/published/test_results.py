@@ -14,7 +14,7 @@ from fsbench.data.card import list_cards
 from fsbench.errors import UsageError
 from fsbench.published.results import Reported, load_reported, read_reported, reported_suites
 from fsbench.report.reported import published_ranks
-from fsbench.stats.intervals import average_ranks
+from fsbench.stats.ranks import average_ranks
 from fsbench.suite import load_suite
 
 HEAD = "train_sources,test_source,method,backbone,way,shot,mean,ci95,episodes,transductive,other_protocol,source\n"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from fsbench import compare as verdict
 from fsbench.cli.compare import compare
+from fsbench.cli.main import main
 from fsbench.errors import UsageError
 from fsbench.records import Record
 from fsbench.report.comparison import conclusion, to_summary, to_text
@@ -18,6 +23,7 @@ from helpers.compared import changed, record, write, write_all_verdicts
 
 FOLDER = Path(__file__).parent
 SAME = record("ProtoNet")
+SUSPECT = record("ProtoNet", changed(-9, 7, 0))
 WORSE, UNSURE = record("ProtoNet", changed(-5, -3, -6)), record("ProtoNet", changed(-9, 8, 0))
 
 
@@ -55,7 +61,8 @@ def test_the_whole_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ([SAME], [WORSE], [], 1, "Regression: 1 regressed."),
         ([SAME], [WORSE], ["--margin", "20"], 0, "No regression: 1 pass."),
         ([SAME], [UNSURE], [], 0, "No regression: 1 inconclusive."),
-        ([SAME], [UNSURE], ["--strict"], 1, "Inconclusive: 1 inconclusive."),
+        ([SAME], [UNSURE], ["--strict"], 6, "Not settled: 1 inconclusive."),
+        ([SAME], [SUSPECT], [], 6, "Not settled: 1 suspect."),
         ([SAME], [record("ProtoNet", pack="other")], [], 3, "Not comparable: 1 not comparable."),
         ([SAME], [record("k-NN")], [], 4, "Incomplete: 1 missing, 1 added."),
         ([], [SAME], [], 4, "Incomplete: 1 missing, 1 added."),
@@ -123,3 +130,25 @@ def test_names_stay_on_their_line_and_are_shown_literally(tmp_path: Path) -> Non
     line = next(line for line in to_summary(comparison).splitlines() if line.startswith("| tiny"))
     assert line.startswith(r"| tiny: a\|b &lt;script&gt; \_x\_ \`c\` ")
     assert conclusion(comparison) in text
+
+
+def test_a_fault_of_fsbench_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(verdict, "compare", fail)
+    result = CliRunner().invoke(main, ["compare", str(tmp_path), str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (70, "")
+    assert "ZeroDivisionError: unforeseen" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("This is a fault of fsbench, and no verdict on anything")
+
+
+def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path) -> None:
+    base, new = _folders(tmp_path, [SAME], [SAME])
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run([sys.executable, "-m", "fsbench", "compare", base, new], stdout=writing, check=False)
+    finally:
+        os.close(writing)
+    assert ended.returncode == 128 + signal.SIGPIPE

@@ -76,6 +76,7 @@ def test_its_shape_and_counts(tmp_path: Path) -> None:
         ("missing", False, "error"),
         ("damaged", False, "error"),
         ("data missing", False, "error"),
+        ("suspect", False, "failure"),
         ("inconclusive", False, "skipped"),
         ("inconclusive", True, "failure"),
         ("added", False, "skipped"),

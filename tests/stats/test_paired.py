@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fsbench.errors import RecordError
 from fsbench.records import Record
-from fsbench.stats.intervals import mean_ci, metadataset_ranks
+from fsbench.stats.intervals import mean_ci
 from fsbench.stats.paired import (
     episode_accuracies,
     holm,
@@ -27,6 +27,7 @@ from fsbench.stats.paired import (
     pairwise_differences,
     student,
 )
+from fsbench.stats.ranks import metadataset_ranks
 from helpers.factories import make_record
 
 EPISODES = 100
@@ -245,3 +246,11 @@ def test_pairing_has_the_power_that_the_intervals_of_the_means_lack() -> None:
         intervals = mean_ci(better), mean_ci(worse)
         unpaired += intervals[0].mean - intervals[1].mean > math.hypot(*(i.half_width for i in intervals))
     assert paired / 300 > 0.9 > 0.6 > unpaired / 300
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_differences_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(RecordError, match="finite differences"):
+        student([[1.0, value, 2.0]])
+    with pytest.raises(RecordError, match="finite differences"):
+        student([[1.0, 2.0], [value, 2.0]])
