@@ -193,8 +193,9 @@ def test_a_time_is_that_of_one_step_one_image_and_one_episode(ahead: Outlook) ->
     speeds = MeasuredSpeeds(ahead, torch.device("cpu"), Clock(13.0))
     proto, fomaml = (trainings_of(ahead, row)[0] for row in ("proto", "fomaml"))
     assert speeds.step(proto) == 13.0
-    assert speeds.image("proto", {"temperature": 1.0}, proto.backbone) == 13.0 / 65  # 5 classes of 13 are the fewest with 64
-    assert speeds.episode("proto", {"temperature": 1.0}, proto.backbone, proto.validation) == 13.0 / 64
+    # 5 classes of 13 images are the fewest with 64
+    assert speeds.image("proto", proto.params, proto.backbone) == 13.0 / 65
+    assert speeds.episode("proto", proto.params, proto.backbone, proto.validation) == 13.0 / 64
     assert speeds.episode("fomaml", fomaml.params, fomaml.backbone, fomaml.validation) == 13.0
 
 
