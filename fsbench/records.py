@@ -101,7 +101,7 @@ class Validation(StrictModel):
     """One look at the validation episodes during a training."""
 
     step: int
-    loss: float  # mean training loss since the last look
+    loss: float | None  # mean training loss since the last look; None before the first step
     accuracy: float  # percent, on the validation episodes
 
 
@@ -113,7 +113,8 @@ class TrainingSummary(StrictModel):
     best_step: int  # the step whose weights were kept, chosen on validation episodes
     best_accuracy: float  # percent, validation
     stopped_early: bool
-    parameters: int  # trainable
+    parameters: int  # trained
+    frozen: int = 0  # parameters that were not trained
     history: list[Validation]
     precision: Literal["fp32", "bf16"] | None = None  # of the backbone in training; None: not said, which was fp32
 

@@ -142,7 +142,7 @@ def _constant_encoder(subject: Subject) -> str | None:
 )
 def _features_once(subject: Subject) -> str | None:
     model, tasks = subject.model(), draw_tasks()
-    if not isinstance(model, FeatureMethod) or model.transductive:
+    if not isinstance(model, FeatureMethod) or not model.embeds_once():
         raise NotApplicableError("it does not answer from features of single images.")
 
     def embedded(images: Tensor) -> Tensor:

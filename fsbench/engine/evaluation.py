@@ -74,7 +74,8 @@ def correct_counts(
     """
     method.eval()
     with torch.no_grad():
-        if isinstance(method, FeatureMethod) and not method.transductive:
+        if method.embeds_once():
+            assert isinstance(method, FeatureMethod)
             if features is None:
                 store = store.narrowed(asked_images(episodes))
                 features = embed_split(method, store)

@@ -40,6 +40,7 @@ class _Progress:
     step: int = 0
     best_step: int = 0
     best_accuracy: float = -1.0
+    seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def exhausted(self, schedule: Schedule) -> bool:
@@ -48,8 +49,12 @@ class _Progress:
         return self.step >= schedule.steps or (schedule.patience is not None and stale >= schedule.patience)
 
 
-def load_trained(path: Path, method: Method) -> TrainingSummary | None:
-    """Load the kept weights of a finished training into a method; None when there is no finished one.
+def load_trained(path: Path, method: Method) -> tuple[TrainingSummary, float] | None:
+    """Load the kept weights of a finished training into a method.
+
+    Returns:
+        What the records say of the training, and the seconds that it took, in all the runs that it was done in; None
+        when there is no finished one.
 
     Raises:
         RecordError: The checkpoint is damaged.
@@ -58,7 +63,7 @@ def load_trained(path: Path, method: Method) -> TrainingSummary | None:
     if found is None or "summary" not in found[1]:
         return None
     method.load_state_dict(found[0])
-    return TrainingSummary(**found[1]["summary"])
+    return TrainingSummary(**found[1]["summary"]), found[1]["seconds"]
 
 
 def train(
@@ -69,6 +74,7 @@ def train(
     path: Path,
     watcher: TrainingView,
     precision: Literal["fp32", "bf16"] = "fp32",
+    look_first: bool = False,
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.
 
@@ -83,6 +89,8 @@ def train(
         path: The checkpoint: gone on from if it is there, and rewritten.
         watcher: Told how it goes.
         precision: Of the backbone, in the steps and in the looks at the validation episodes.
+        look_first: Whether it looks at the validation episodes before the first step too, since the weights that it
+            starts from are trained: they are then kept if no later ones do better.
 
     Returns:
         What the records say of the training.
@@ -98,8 +106,13 @@ def train(
     progress, best = _resume(path, method, take_step.optimiser)
     losses: list[Tensor] = []
     reported = time.monotonic()
+    started = reported - progress.seconds
     data = training_data(schedule, stores, progress.step)
     with backbones_in(precision, method):
+        if look_first and progress.step == 0:
+            progress.best_accuracy = _accuracy(method, *validation)
+            progress.history.append({"step": 0, "loss": None, "accuracy": progress.best_accuracy})
+            best = {name: value.clone() for name, value in method.state_dict().items()}
         while not progress.exhausted(schedule):
             losses.append(take_step(next(data), progress.step))
             progress.step += 1
@@ -115,6 +128,7 @@ def train(
                     progress.best_step, progress.best_accuracy = progress.step, accuracy
                     best = {name: value.clone() for name, value in method.state_dict().items()}
                 _check_unchanged(stores, validation[0])
+                progress.seconds = time.monotonic() - started
                 _save(path, method, take_step.optimiser, best, progress)
                 losses = []
                 watcher(progress.step, loss, accuracy)
@@ -128,11 +142,12 @@ def train(
         best_step=progress.best_step,
         best_accuracy=progress.best_accuracy,
         stopped_early=progress.step < schedule.steps,
-        parameters=sum(weight.numel() for weight in method.parameters()),
+        parameters=sum(weight.numel() for weight in method.parameters() if weight.requires_grad),
+        frozen=sum(weight.numel() for weight in method.parameters() if not weight.requires_grad),
         history=[Validation(**look) for look in progress.history],
         precision=precision,
     )
-    save_checkpoint(path, best, {"summary": summary.model_dump()})
+    save_checkpoint(path, best, {"summary": summary.model_dump(), "seconds": progress.seconds})
     return summary
 
 

@@ -14,7 +14,7 @@ from fsbench.data.prepare import pack_folder
 from fsbench.episodes.fixed import Protocol
 from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
 from fsbench.errors import EpisodeError
-from fsbench.methods.base import FeatureMethod, Method
+from fsbench.methods.base import Method
 from fsbench.methods.models import load_methods
 from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, protocols_of, selected_rows
 from fsbench.suite import Suite
@@ -72,8 +72,7 @@ class Outlook:
 
     def embeds(self, method: str) -> bool:
         """Whether a method embeds the images of a source once, before it answers episodes."""
-        found = self.methods[method]
-        return issubclass(found, FeatureMethod) and not found.transductive
+        return self.methods[method].embeds_once()
 
 
 def look_ahead(suite: Suite, options: Options) -> Outlook:

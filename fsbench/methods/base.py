@@ -48,6 +48,11 @@ class Method(nn.Module, ABC):
     pools: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
 
+    @classmethod
+    def embeds_once(cls) -> bool:
+        """Whether it answers from features of single images, so that every image of a source is embedded once."""
+        return False
+
     @abstractmethod
     def loss(self, data: Any) -> Tensor:
         """Training objective, a scalar: mean over a batch of `Tasks`, or over a `Batch` of images."""
@@ -59,6 +64,11 @@ class Method(nn.Module, ABC):
 
 class FeatureMethod(Method):
     """A method whose answer needs only features of single images, so that every image is embedded once."""
+
+    @classmethod
+    def embeds_once(cls) -> bool:
+        """Whether it does: a transductive one looks at the queries of an episode together."""
+        return not cls.transductive
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:

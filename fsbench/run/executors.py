@@ -56,10 +56,10 @@ class Local:
     def carry_out(self, worker: Worker, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
         """As `Executor.carry_out`."""
         for training, of_sources in by_training(cells).values():
-            seconds = worker.train(training, progress)
-            for group in of_sources.values():
-                worker.evaluate(group, seconds, progress)
-                yield from group
+            worker.train(training, progress)
+            for source, missing in of_sources.items():
+                worker.evaluate(worker.cells(training.id, source), progress)
+                yield from missing
 
 
 class _Elsewhere(ABC):
@@ -108,18 +108,19 @@ class _ProcessPool:
         self._executor, self._order = executor, order
         self.slots: float = slots
 
-    def submit(self, job: Job) -> Future[float]:
+    def submit(self, job: Job) -> Future[None]:
         return self._executor.submit(do, self._order, Path.cwd(), job)
 
-    def wait(self, handles: Sequence[Future[float]]) -> tuple[Future[float], float]:
+    def wait(self, handles: Sequence[Future[None]]) -> Future[None]:
         done = wait(handles, return_when=FIRST_COMPLETED).done.pop()
         try:
-            return done, done.result()
+            done.result()
         except BrokenProcessPool as error:
             raise ExecutorError(
                 "a process was killed, perhaps for want of memory; what was finished is kept: run the same command "
                 "again, perhaps with fewer --workers."
             ) from error
+        return done
 
 
 class Ray(_Elsewhere):
@@ -156,11 +157,11 @@ class _RayPool:
     def submit(self, job: Job) -> Any:
         return self._function.remote(self._order, Path.cwd(), job)
 
-    def wait(self, handles: Sequence[Any]) -> tuple[Any, float]:
+    def wait(self, handles: Sequence[Any]) -> Any:
         ray = _import_ray()
         (done,), _ = ray.wait(list(handles), num_returns=1)
         try:
-            return done, ray.get(done)
+            ray.get(done)
         except ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, FsbenchError) else error from None
         except ray.exceptions.RayError as error:
@@ -168,6 +169,7 @@ class _RayPool:
                 f"a job was lost {_RETRIES + 1} times with its node ({type(error).__name__}); what was finished is "
                 "kept: look at `ray status`, then run the same command again."
             ) from error
+        return done
 
 
 def make_executor(name: str, *, workers: int | None, address: str | None) -> Executor:

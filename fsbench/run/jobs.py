@@ -29,12 +29,10 @@ class Job:
     Attributes:
         training: Its id.
         source: The test source, or None to train.
-        training_seconds: How long it was trained just now.
     """
 
     training: str
     source: str | None = None
-    training_seconds: float = 0.0
 
 
 class Pool(Protocol):
@@ -47,8 +45,8 @@ class Pool(Protocol):
     def submit(self, job: Job) -> Any:
         """Have `do` do a job; returns a handle."""
 
-    def wait(self, handles: Sequence[Any]) -> tuple[Any, float]:
-        """Wait until one of some jobs is done; returns its handle and what `do` returned."""
+    def wait(self, handles: Sequence[Any]) -> Any:
+        """Wait until one of some jobs is done; returns its handle."""
 
 
 def by_training(cells: Sequence[Cell]) -> dict[str, tuple[Training, dict[str, list[Cell]]]]:
@@ -77,12 +75,11 @@ def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
         while ready and len(running) < pool.slots:
             job = ready.popleft()
             running[pool.submit(job)] = job
-        handle, seconds = pool.wait(list(running))
-        job = running.pop(handle)
+        job = running.pop(pool.wait(list(running)))
         of_sources = groups[job.training][1]
         if job.source is None:
             untrained.remove(job.training)
-            ready.extendleft(Job(job.training, source, seconds) for source in reversed(of_sources))
+            ready.extendleft(Job(job.training, source) for source in reversed(of_sources))
         else:
             yield from of_sources[job.source]
 
@@ -91,8 +88,8 @@ _worker: Worker | None = None  # of this process, which does jobs of one order o
 
 
 @printed_log()
-def do(order: Order, folder: Path, job: Job) -> float:
-    """Do a job of an order that was given in a folder; returns the seconds that a training took.
+def do(order: Order, folder: Path, job: Job) -> None:
+    """Do a job of an order that was given in a folder.
 
     Raises:
         FsbenchError: Anything that its reader can mend; what was finished is kept.
@@ -106,8 +103,7 @@ def do(order: Order, folder: Path, job: Job) -> float:
                 f"the machine {platform.node()} does not see the folder {folder}; run in a folder that all nodes share."
             ) from error
         _worker = Worker(order)
-    cells = [cell for cell in _worker.plan if cell.training.id == job.training]
-    cells = [cell for cell in cells if job.source in (None, cell.identity.source)]
+    cells = _worker.cells(job.training, job.source)
     if not cells:
         raise ExecutorError(
             f"the machine {platform.node()} makes another plan of this run; give it the same fsbench, packs and "
@@ -115,6 +111,6 @@ def do(order: Order, folder: Path, job: Job) -> float:
         )
     with open_progress(len(cells), live=False) as progress:
         if job.source is None:
-            return _worker.train(cells[0].training, progress)
-        _worker.evaluate(cells, job.training_seconds, progress)
-        return 0.0
+            _worker.train(cells[0].training, progress)
+        else:
+            _worker.evaluate(cells, progress)

@@ -21,8 +21,8 @@ from fsbench.engine.training import load_trained, train
 from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.sampler import Sampler
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
-from fsbench.files.atomic import locked, remove, set_aside
-from fsbench.methods.base import FeatureMethod, Method
+from fsbench.files.atomic import canonical_json, locked, remove, set_aside
+from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
 from fsbench.methods.models import build_model, load_methods
 from fsbench.progress import Progress
 from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
@@ -33,6 +33,8 @@ from fsbench.stats.intervals import mean_ci
 from fsbench.suite import Suite
 
 __all__ = ["Order", "Worker"]
+
+_BY_BACKBONE = (MetricMethod.embed, ClassifierMethod.embed)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Worker:
             )
         )
 
+    def cells(self, training: str, source: str | None = None) -> list[Cell]:
+        """The cells of the plan that belong to a training, by its id, and to a test source, or to any."""
+        of_training = [cell for cell in self.plan if cell.training.id == training]
+        return [cell for cell in of_training if source in (None, cell.identity.source)]
+
     def forget(self) -> None:
         """Remove the records and checkpoints of the plan."""
         for cell in self.plan:
@@ -106,16 +113,13 @@ class Worker:
         except RecordError:
             return None
 
-    def train(self, training: Training, progress: Progress) -> float:
+    def train(self, training: Training, progress: Progress) -> None:
         """Train a model, unless it is trained; a training that was stopped goes on.
-
-        Returns:
-            The seconds that this took.
 
         Raises:
             FsbenchError: Anything that its reader can mend; the last saved state is kept.
         """
-        started, path = time.monotonic(), self._checkpoint(training)
+        path = self._checkpoint(training)
         with locked(path, functools.partial(_wait, progress)):
             method = self._build(training.method, training.params, training)
             try:
@@ -125,10 +129,14 @@ class Worker:
                 trained = False
             if not trained:
                 self._train(method, training, progress)
-        return time.monotonic() - started
 
-    def evaluate(self, cells: Sequence[Cell], training_seconds: float, progress: Progress) -> None:
+    def evaluate(self, cells: Sequence[Cell], progress: Progress) -> None:
         """Evaluate cells of one trained model on one test source, and write those records that are not there.
+
+        Args:
+            cells: All cells of the run that belong to this training and source. Those that have a record are not done
+                again, but decide with the others which images are embedded side by side, and so how sums are rounded.
+            progress: Told how it goes.
 
         Raises:
             FsbenchError: Anything that its reader can mend; what was finished is kept.
@@ -139,25 +147,27 @@ class Worker:
             missing = [cell for cell in cells if self._is_missing(cell, progress)]
             if not missing:  # another run has done it meanwhile
                 return
-            weights, summary = self._trained(training)
-            asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in missing])
-            store = self._images(source, missing[0].identity.split).narrowed(asked)
-            features: Tensor | None = None  # of all that is asked, for every cell that can do with them
+            weights, summary, seconds = self._trained(training)
+            asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in cells])
+            store = self._images(source, cells[0].identity.split).narrowed(asked)
+            features: dict[object, Tensor] = {}  # of all that is asked, for every cell that can do with them
             for cell in missing:
                 started = time.monotonic()
                 method, episodes = self._evaluated(cell, weights), cell.episode_set.episodes
-                if isinstance(method, FeatureMethod) and not method.transductive:
-                    if features is None:
-                        features = embed_split(method, store)
-                    correct = correct_counts(method, store, episodes, features)
-                else:
-                    correct = correct_counts(method, store, episodes)
+                embedded: Tensor | None = None
+                if method.embeds_once():
+                    assert isinstance(method, FeatureMethod)
+                    key = _embedding(method, cell)
+                    if key not in features:
+                        features[key] = embed_split(method, store)
+                    embedded = features[key]
+                correct = correct_counts(method, store, episodes, embedded)
                 record = self._record(
                     cell,
                     method,
                     correct=correct,
                     summary=summary,
-                    timings={"training": training_seconds, "evaluation": time.monotonic() - started},
+                    timings={"training": seconds, "evaluation": time.monotonic() - started},
                 )
                 store.pack.check_unchanged()
                 self._store.write(record)
@@ -186,15 +196,16 @@ class Worker:
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
         validation, path = (looked_at, episodes), self._checkpoint(training)
-        train(method, training.schedule, stores, validation, path, view, self._precision)
+        started = training.starts_from is not None
+        train(method, training.schedule, stores, validation, path, view, self._precision, look_first=started)
 
-    def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary]:
-        """The weights of a finished training, and its summary."""
+    def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
+        """The weights of a finished training, its summary, and the seconds that it took."""
         path, method = self._checkpoint(training), self._build(training.method, training.params, training)
-        summary = load_trained(path, method)
-        if summary is None:
+        found = load_trained(path, method)
+        if found is None:
             raise RecordError(f"the checkpoint {path} is gone; run again.")
-        return method.state_dict(), summary
+        return method.state_dict(), *found
 
     def _evaluated(self, cell: Cell, weights: Mapping[str, Tensor]) -> Method:
         """The method of a cell with the weights of its training."""
@@ -255,6 +266,16 @@ class Worker:
 
     def _checkpoint(self, training: Training) -> Path:
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"
+
+
+def _embedding(method: FeatureMethod, cell: Cell) -> object:
+    """What decides a method's features of an image beside its weights; methods with the same one share features.
+
+    The families embed by the backbone alone. An `embed` of a class's own may do anything with its hyper-parameters.
+    """
+    if isinstance(method, MetricMethod | ClassifierMethod) and type(method).embed in _BY_BACKBONE:
+        return type(method.backbone), method.backbone.shape, str(method.backbone)
+    return type(method), canonical_json(cell.identity.params)
 
 
 def _redo(path: Path, damage: RecordError, progress: Progress) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from fsbench.engine.checkpoints import load_checkpoint
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore
@@ -39,12 +43,14 @@ class Data:
         self.train, self.val = (ImageStore(self.pack, s, torch.device("cpu"), [0.5], [0.5]) for s in ("train", "val"))
         self.episodes: Episodes = draw_episodes(pool_of(self.pack, "val"), Protocol("val", 5, 1, 3, 20, 1))
 
-    def fit(self, method: Method, schedule: Schedule, path: Path, stop_at: int | None = None) -> TrainingSummary:
+    def fit(
+        self, method: Method, schedule: Schedule, path: Path, stop_at: int | None = None, **more: Any
+    ) -> TrainingSummary:
         def watch(step: int, loss: float, accuracy: float | None) -> None:
             if step == stop_at:
                 raise KeyboardInterrupt
 
-        return train(method, schedule, [self.train], (self.val, self.episodes), path, watch)
+        return train(method, schedule, [self.train], (self.val, self.episodes), path, watch, **more)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,10 @@ def test_a_stopped_training_ends_as_one_that_was_not(name: str, schedule: Schedu
             data.fit(build(name), schedule, parts, stop_at)
         assert load_trained(parts, build(name)) is None
     assert data.fit(build(name), schedule, parts) == expected
-    assert parts.read_bytes() == whole.read_bytes()
+    (tensors, header), (others, other) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+    assert header["summary"] == other["summary"]
     assert [look.step for look in expected.history] == [4, 8, 12]
 
 
@@ -73,7 +82,9 @@ def test_the_best_weights_on_validation_are_kept(data: Data, tmp_path: Path) -> 
     assert (summary.best_step, summary.best_accuracy) == (best.step, best.accuracy)
     assert len({look.accuracy for look in summary.history}) > 1
     for kept in (method, loaded := build("proto", seed=9)):
-        assert load_trained(path, loaded) == summary
+        found = load_trained(path, loaded)
+        assert found is not None
+        assert found[0] == summary
         asked = data.episodes.query_images.size
         assert 100 * correct_counts(kept, data.val, data.episodes).sum() / asked == pytest.approx(best.accuracy)
 
@@ -91,3 +102,40 @@ def test_a_loss_that_is_not_finite_is_an_error(data: Data, tmp_path: Path) -> No
         next(iter(method.parameters())).fill_(torch.nan)
     with pytest.raises(TrainingError, match="not finite at step 4"):
         data.fit(method, TASKS, tmp_path / "a.safetensors")
+
+
+def test_a_training_that_starts_from_another_keeps_its_weights_if_no_later_ones_do_better(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, path = build("proto"), tmp_path / "a.safetensors"
+    first = {name: value.clone() for name, value in method.state_dict().items()}
+    falling = iter([14, 13, 13, 12])
+    monkeypatch.setattr("fsbench.engine.training.correct_counts", lambda *_: np.full(20, next(falling)))
+    summary = data.fit(method, TASKS, path, look_first=True)
+    assert [look.step for look in summary.history] == [0, 4, 8, 12]
+    assert [look.loss is None for look in summary.history] == [True, False, False, False]
+    assert (summary.best_step, summary.best_accuracy) == (0, summary.history[0].accuracy)
+    assert all(torch.equal(first[name], value) for name, value in method.state_dict().items())
+
+
+def test_what_is_not_trained_is_counted_apart(data: Data, tmp_path: Path) -> None:
+    method = build("proto")
+    method.backbone.blocks[0].conv.weight.requires_grad_(False)
+    summary = data.fit(method, TASKS, tmp_path / "a.safetensors")
+    assert summary.frozen == method.backbone.blocks[0].conv.weight.numel()
+    assert summary.parameters + summary.frozen == sum(weight.numel() for weight in method.parameters())
+
+
+def test_the_time_of_a_training_that_was_stopped_is_that_of_all_its_parts(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0.0, 1.0)
+    monkeypatch.setattr("fsbench.engine.training.time.monotonic", lambda: next(clock))
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    data.fit(build("proto"), TASKS, whole)
+    with pytest.raises(KeyboardInterrupt):
+        data.fit(build("proto"), TASKS, parts, stop_at=5)
+    data.fit(build("proto"), TASKS, parts)
+    seconds = [found[1] for path in (whole, parts) if (found := load_trained(path, build("proto")))]
+    assert seconds[1] >= 10  # a reading of this clock a step
+    assert abs(seconds[0] - seconds[1]) < 6

@@ -1,0 +1,97 @@
+"""What rows share of their work, and that it changes no number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsbench.engine.evaluation import embed_split
+from fsbench.engine.store import ImageStore
+from fsbench.methods.base import FeatureMethod
+from fsbench.records import Record, read_record
+from helpers.commands import run
+from helpers.tiny import write_source, write_suite
+
+MINE = '''
+from fsbench.methods.proto import ProtoNet
+
+
+class OneFeature(ProtoNet):
+    """Shares ProtoNet's weights and looks at one feature only."""
+
+    label = "One feature"
+
+    def embed(self, images):
+        return super().embed(images)[:, :1]
+'''
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FSBENCH_CACHE", str(folder))
+        write_source(folder)
+        yield folder
+
+
+def records(out: Path) -> dict[tuple[str, int | None], Record]:
+    found = map(read_record, (out / "records").glob("*.json"))
+    return {(record.identity.row, record.identity.shot): record for record in found}
+
+
+def test_rows_of_one_training_that_embed_otherwise_do_not_share_features(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    mine = f'\n[methods.mine]\nmethod = "{tmp_path / "mine.py"}:OneFeature"\ntraining = "proto"\n'
+    text = write_suite(tmp_path / "s.toml", rows=("proto",)).read_text()
+    head, proto = text.split("\n[methods.proto]", 1)
+    texts = {"after": text + mine, "before": f"{head}{mine}\n[methods.proto]{proto}"}
+    found = {}
+    for name, words in {"after": (), "before": (), "alone": ("--methods", "mine")}.items():
+        suite = tmp_path / f"{name}.toml"
+        suite.write_text(texts.get(name, text + mine))
+        run(suite, tmp_path / name, "--shots", 1, *words)
+        found[name] = {row: list(record.correct) for (row, _), record in records(tmp_path / name).items()}
+    assert found["alone"]["mine"] == found["after"]["mine"] == found["before"]["mine"]
+    assert found["after"]["proto"] == found["before"]["proto"] != found["alone"]["mine"]
+
+
+def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum may be rounded otherwise in a batch of another size."""
+    embedded: list[list[int]] = []
+
+    def spying(method: FeatureMethod, store: ImageStore) -> torch.Tensor:
+        embedded.append(store.indices.tolist())
+        return embed_split(method, store)
+
+    monkeypatch.setattr("fsbench.run.worker.embed_split", spying)
+    suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "finetune")), tmp_path / "out"
+    run(suite, out, "--episodes", 2)
+    assert len(embedded) == 1  # for both rows and both shots
+    for path in out.glob("records/*5shot*"):
+        path.unlink()
+    run(suite, out, "--episodes", 2)
+    assert len(embedded) == 2
+    assert embedded[0] == embedded[1]
+
+
+def test_rows_that_share_a_training_record_its_time(tmp_path: Path) -> None:
+    suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "finetune")), tmp_path / "out"
+    run(suite, out, "--episodes", 2, "--methods", "knn")
+    run(suite, out, "--episodes", 2, "--methods", "finetune")
+    (seconds,) = {record.timings["training"] for record in records(out).values()}
+    assert seconds > 0
+
+
+def test_a_row_that_starts_from_another_records_where_it_started(tmp_path: Path) -> None:
+    suite = write_suite(
+        tmp_path / "s.toml", ('method = "proto"\n', 'method = "proto"\nstart = "knn"\n'), rows=("knn", "proto")
+    )
+    run(suite, tmp_path / "out", "--episodes", 2, "--shots", 1)
+    found = records(tmp_path / "out")
+    assert [look.step for look in found["proto", 1].training.history] == [0, 2, 4]
+    assert [look.step for look in found["knn", 1].training.history] == [2, 4]
+    assert found["proto", 1].training.history[0].loss is None
