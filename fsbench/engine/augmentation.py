@@ -63,7 +63,7 @@ def augment(images: Tensor, numbers: Floats, size: int, recipe: Literal[True, "c
     columns = _weights(left, across, width, size)
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     rows = _weights(upper, down, height, size)
-    images = rows.unsqueeze(1) @ (images @ columns.mT.unsqueeze(1))
+    images = _resampled(images, rows, columns)
     if recipe == "crop":
         return images
     factors = torch.from_numpy(1 + _JITTER * (2 * numbers[:, -3:] - 1)).to(images)[:, :, None, None, None]
@@ -103,9 +103,21 @@ def _weights(start: Tensor, length: Tensor, size: int, results: int) -> Tensor:
     scale = (length / results)[:, None, None]
     pixels = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5 - start[:, None, None]
     places = (torch.arange(results, device=start.device, dtype=start.dtype)[:, None] + 0.5) * scale
-    weights = (1 - (pixels - places).abs() / scale.clamp(min=1)).clamp(min=0)
-    weights = weights * ((pixels > 0) & (pixels < length[:, None, None]))
-    return weights / weights.sum(-1, keepdim=True)
+    weights = (pixels - places).abs_().div_(scale.clamp(min=1)).neg_().add_(1).clamp_(min=0)
+    weights *= (pixels > 0) & (pixels < length[:, None, None])
+    return weights.div_(weights.sum(-1, keepdim=True))
+
+
+def _resampled(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Images `[N, C, H, W]` times the weights of their rows and columns: `[N, C, results, results]`.
+
+    All channels of an image are in one product, which takes half the time of one for each.
+    """
+    number, channels, height, _ = images.shape
+    results = rows.shape[1]
+    narrow = torch.bmm(images.flatten(1, 2), columns.mT).view(number, channels, height, results)
+    small = torch.bmm(rows, narrow.transpose(1, 2).reshape(number, height, channels * results))
+    return small.view(number, results, channels, results).transpose(1, 2).contiguous()
 
 
 def _grey(images: Tensor) -> Tensor:
