@@ -67,7 +67,7 @@ def test_scenario(tmp_path: Path, base: list[Record], new: list[Record], verdict
 
 def test_another_schema_is_not_comparable_and_damage_is_incomplete(tmp_path: Path) -> None:
     for row, old, new, verdict, code in (
-        ("k-nn", '"schema_version":1', '"schema_version":2', "not comparable", 3),
+        ("k-nn", '"schema_version":2', '"schema_version":3', "not comparable", 3),
         ("k-nn", '"mean"', '"meen"', "damaged", 4),
     ):
         folder = tmp_path / verdict
