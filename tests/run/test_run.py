@@ -61,7 +61,8 @@ def test_a_damaged_suite_beside_the_records_is_written_anew(tmp_path: Path) -> N
 
 
 def test_a_suite_may_hold_rows_of_several_backbones(tmp_path: Path) -> None:
-    own = '\n[methods.wide]\nmethod = "proto"\nparams = { temperature = 1.0 }\n\n[methods.wide.backbone]\nname = "conv4"\nwidth = 4\n\n'
+    own = '\n[methods.wide]\nmethod = "proto"\nparams = { temperature = 1.0 }\n'
+    own += '\n[methods.wide.backbone]\nname = "conv4"\nwidth = 4\n\n'
     suite = write_suite(tmp_path / "s.toml", rows=("proto",))
     text = suite.read_text()
     suite.write_text(text + own + text[text.index("[methods.proto.training]") :].replace("proto", "wide"))

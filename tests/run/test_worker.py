@@ -45,7 +45,8 @@ def records(out: Path) -> dict[tuple[str, int | None], Record]:
 
 def test_rows_of_one_training_that_embed_otherwise_do_not_share_features(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
-    mine = f'\n[methods.mine]\nmethod = "{tmp_path / "mine.py"}:OneFeature"\ntraining = "proto"\nparams = {{ temperature = 1.0 }}\n'
+    mine = f'\n[methods.mine]\nmethod = "{tmp_path / "mine.py"}:OneFeature"\ntraining = "proto"\n'
+    mine += "params = { temperature = 1.0 }\n"
     text = write_suite(tmp_path / "s.toml", rows=("proto",)).read_text()
     head, proto = text.split("\n[methods.proto]", 1)
     texts = {"after": text + mine, "before": f"{head}{mine}\n[methods.proto]{proto}"}
