@@ -28,12 +28,17 @@ def data() -> None:
 
 
 @data.command("list")
-def list_() -> None:
+@click.option("--markdown", is_flag=True, help="A page about them instead: their files, licences and sizes.")
+def list_(markdown: bool) -> None:
     """List the sources, their variants and what is prepared."""
     from fsbench.data.card import list_cards
+    from fsbench.data.overview import sources_to_markdown
     from fsbench.data.places import own_packs
     from fsbench.data.prepare import pack_folder
 
+    if markdown:
+        click.echo(sources_to_markdown(list_cards()), nl=False)
+        return
     for card in list_cards():
         states = []
         for variant in card.variants:

@@ -1,11 +1,17 @@
 """Cards: what is declared about a source before anybody has its images.
 
-A card is the file `cards/<name>/card.toml`. Split lists lie beside it.
+A card is the file `cards/<name>/card.toml`, or in another package `card.toml` beside the module that the entry point
+`fsbench.sources` names. Split lists lie beside it.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import re
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -15,9 +21,21 @@ from fsbench.errors import DataError, DataNotFoundError, first_problem, unknown
 from fsbench.files.strict import StrictModel
 from fsbench.files.toml import parse_toml
 
-__all__ = ["BySplit", "Card", "SplitCounts", "Variant", "cards_folder", "list_cards", "load_card", "read_toml"]
+__all__ = [
+    "BySplit",
+    "Card",
+    "SplitCounts",
+    "Variant",
+    "cards_folder",
+    "list_cards",
+    "load_card",
+    "plugin_error",
+    "plugins",
+    "read_toml",
+]
 
 
+_LOG = logging.getLogger("fsbench")
 _Item = TypeVar("_Item")
 _Form = TypeVar("_Form", bound=BaseModel)
 
@@ -137,11 +155,27 @@ def load_card(name: str) -> Card:
         UsageError: There is no such source; the nearest name is suggested.
         DataError: The card is not valid.
     """
-    path = cards_folder() / name / "card.toml"
+    others = plugins()
+    if name in (names := _names()):
+        return _read_card(cards_folder() / name)
+    if name in others:
+        return _plugin_card(others[name])
+    raise unknown("source", name, [*names, *others])
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """The sources of installed packages by their names: the entry points of the group "fsbench.sources"."""
     names = _names()
-    if name not in names:
-        raise unknown("source", name, names)
-    return read_toml(path, Card, folder=path.parent)
+    return {point.name: point for point in entry_points(group="fsbench.sources") if point.name not in names}
+
+
+def plugin_error(point: EntryPoint, problem: object) -> DataError:
+    """The error for a source of an installed package that does not work."""
+    kind = f"{type(problem).__name__}: " if isinstance(problem, Exception) else ""
+    return DataError(
+        f"the source {point.name!r} of an installed package cannot be used from {point.value} ({kind}{problem}); "
+        "mend or uninstall it."
+    )
 
 
 def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
@@ -164,9 +198,39 @@ def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
 
 
 def list_cards() -> list[Card]:
-    """The cards of all sources, by name."""
-    return [load_card(name) for name in _names()]
+    """The cards of all sources, by name; one of an installed package that does not work is left out with a warning."""
+    cards = [_read_card(cards_folder() / name) for name in _names()]
+    for point in plugins().values():
+        try:
+            cards.append(_plugin_card(point))
+        except DataError as error:
+            _warn(str(error))
+    return sorted(cards, key=attrgetter("name"))
 
 
 def _names() -> list[str]:
     return sorted(path.parent.name for path in cards_folder().glob("*/card.toml"))
+
+
+def _read_card(folder: Path) -> Card:
+    return read_toml(folder / "card.toml", Card, folder=folder)
+
+
+def _plugin_card(point: EntryPoint) -> Card:
+    """The card beside the module of a source; the module itself is not imported."""
+    try:
+        spec = importlib.util.find_spec(point.module)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"there is no module {point.module}")
+        card = _read_card(Path(spec.origin).parent)
+        if card.name != point.name:
+            raise ValueError(f"its card says {card.name!r}")
+    except Exception as error:  # a package raises whatever comes up
+        raise plugin_error(point, error) from error
+    return card
+
+
+@cache
+def _warn(line: str) -> None:
+    """Say it once, however often the cards are listed."""
+    _LOG.warning(line)

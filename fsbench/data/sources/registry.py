@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 from typing import Protocol, cast
 
-from fsbench.data.card import Card
+from fsbench.data.card import Card, plugin_error, plugins
 from fsbench.data.pack import Prepared
 
 __all__ = ["SourceModule", "source_module"]
@@ -44,6 +44,19 @@ class SourceModule(Protocol):
 
 
 def source_module(card: Card) -> SourceModule:
-    """The module that prepares a source; imported now, so that only the one that is needed is."""
-    module = _OTHERWISE.get(card.name, card.name)
-    return cast(SourceModule, importlib.import_module(f"fsbench.data.sources.{module}"))
+    """The module that prepares a source; imported now, so that only the one that is needed is.
+
+    Raises:
+        DataError: It belongs to an installed package and does not work.
+    """
+    if (point := plugins().get(card.name)) is None:
+        module = _OTHERWISE.get(card.name, card.name)
+        return cast(SourceModule, importlib.import_module(f"fsbench.data.sources.{module}"))
+    try:
+        found = point.load()
+    except Exception as error:  # a package raises whatever comes up
+        raise plugin_error(point, error) from error
+    for needed in ("prepare", *(["download"] if card.download else [])):
+        if not callable(getattr(found, needed, None)):
+            raise plugin_error(point, f"it has no function {needed}")
+    return cast(SourceModule, found)

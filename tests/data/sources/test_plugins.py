@@ -1,0 +1,102 @@
+"""Sources of other packages, by entry point: the example of the documentation, and broken ones."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from fsbench.cli.main import main
+from fsbench.data import card
+from fsbench.data.card import list_cards, load_card
+from fsbench.errors import DataError
+
+PAGE = Path(__file__).parents[3] / "docs" / "add-a-source.md"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["data", *map(str, arguments)])
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of installed packages: that of the page."""
+    folder = tmp_path / "site"
+    files = dict(re.findall(r"^`([\w/.]+)` .*?^```\w+\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S))
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    install(folder, tomllib.loads(files["pyproject.toml"])["project"]["entry-points"]["fsbench.sources"])
+    monkeypatch.syspath_prepend(folder)
+    card._warn.cache_clear()
+    yield folder
+    sys.modules.pop("fsbench_butterflies", None)
+
+
+def install(folder: Path, sources: dict[str, str]) -> None:
+    place = folder / "fsbench_butterflies-1.0.dist-info"
+    place.mkdir(exist_ok=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: fsbench-butterflies\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in sources.items()]
+    (place / "entry_points.txt").write_text("\n".join(["[fsbench.sources]", *lines]))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for species in ("apollo", "brimstone", "comma", "peacock"):
+        for number in (1, 2):
+            path = tmp_path / "files" / "photos" / f"{species}_{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (90, 60), (number, 0, 0)).save(path)
+    return tmp_path / "files"
+
+
+def test_the_source_of_the_page_is_listed_prepared_and_verified(site: Path, photos: Path) -> None:
+    assert "butterflies      Butterflies      published (not prepared)" in run("list").output
+    done = run("prepare", "butterflies", "--from", photos)
+    assert "butterflies: 8 images, classes: 2 train, 1 val, 1 test; " in done.output
+    assert "partial" not in done.output
+    assert "intact" in run("verify", "butterflies").output
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        ({"moths": "no_such_package.moths"}, "the source 'moths' .* no_such_package"),
+        ({"moths": "fsbench_butterflies"}, "the source 'moths' .* its card says 'butterflies'"),
+        ({"moths": "json"}, "the source 'moths' .*card.toml"),
+    ],
+)
+def test_a_broken_one_is_named_in_one_sentence_and_hides_no_other(
+    site: Path, sources: dict[str, str], problem: str
+) -> None:
+    install(site, {**sources, "butterflies": "fsbench_butterflies"})
+    names = {card.name for card in list_cards()}
+    assert names >= {"butterflies", "omniglot", "glyphs"}
+    assert "moths" not in names
+    with pytest.raises(DataError, match=f"^{problem}.*; mend or uninstall it"):
+        load_card("moths")
+    listed = run("list")
+    assert listed.exit_code == 0
+    card._warn.cache_clear()
+    assert len(re.findall(r"the source 'moths'", run("list").output)) == 1
+
+
+@pytest.mark.parametrize("module", ["raise RuntimeError('no')", "prepare = 3"])
+def test_a_module_that_cannot_prepare_is_named(site: Path, photos: Path, module: str) -> None:
+    (site / "fsbench_butterflies" / "__init__.py").write_text(module)
+    done = run("prepare", "butterflies", "--from", photos)
+    assert done.exit_code == 2
+    assert "the source 'butterflies' of an installed package cannot be used from fsbench_butterflies" in done.output
+
+
+def test_a_name_that_fsbench_has_stays_fsbenchs(site: Path) -> None:
+    install(site, {"omniglot": "fsbench_butterflies"})
+    assert load_card("omniglot").title == "Omniglot"
