@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,6 @@ from fsbench.suite import Suite
 __all__ = ["Accuracy", "Embed", "evaluate_model"]
 
 Embed = Callable[[Tensor], Tensor]  # from images [N, C, H, W] to features [N, ...]
-
-_LOG = logging.getLogger("fsbench")
 
 
 @dataclass(frozen=True, eq=False)
