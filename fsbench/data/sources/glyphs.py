@@ -2,7 +2,7 @@
 
 A class is a letter, its images are twenty drawings of it: the faces that have the letter take turns, and every
 drawing has its own stroke thickness, rotation, shear, proportions, size and place. Which letters there are stands
-beside the card, in `scripts.toml`, so that every machine has the same classes; `fsbench.data.letters` chose them.
+beside the card, in `scripts.toml`, so that every machine has the same classes; `tools/choose_letters.py` chose them.
 
 The random numbers are Philox's raw stream, keyed by the letter. The arithmetic is what IEEE 754 rounds exactly: no
 sine, no library's resampling. So wherever FreeType renders the letters alike, the images are the same to the last bit,
@@ -47,7 +47,7 @@ _Integers = npt.NDArray[np.int64]
 
 
 def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
-    """Draw all letters.
+    """Draw all letters, here and now: a letter's twenty drawings are made together, and all of them are a few MB.
 
     Classes have their letters' Unicode names.
 
