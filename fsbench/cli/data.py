@@ -72,7 +72,11 @@ def prepare(
     size: int | None,
     download: bool,
     fresh: bool,
-    **own: Any,
+    splits: Path | None,
+    fractions: tuple[float, float, float] | None,
+    seed: int | None,
+    channels: str | None,
+    skip_unreadable: bool | None,
 ) -> None:
     """Prepare SOURCE: one from `fsbench data list`, "name:variant" for another variant of it, or one of your own.
 
@@ -81,18 +85,24 @@ def prepare(
     """
     from fsbench.data import prepare as preparation
     from fsbench.data.card import list_cards
+    from fsbench.data.sources.folder import OwnSource
     from fsbench.errors import UsageError
 
-    given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-    if "channels" in given:
-        given["channels"] = int(given["channels"])
+    own: dict[str, Any] = {
+        "splits": splits,
+        "fractions": fractions,
+        "seed": seed,
+        "channels": channels and int(channels),
+        "skip_unreadable": skip_unreadable,
+    }
+    given = {key: value for key, value in own.items() if value is not None}
     declared = source.partition(":")[0] in (card.name for card in list_cards())
     if origin is not None and not declared:
         if download:
             raise UsageError(f"--download fetches sources of `fsbench data list`, not {source!r}.")
         if size is not None:
             given["size"] = size
-        pack = preparation.prepare_own(source, origin, **given, fresh=fresh)
+        pack = preparation.prepare_own(source, origin, OwnSource(**given), fresh=fresh)
     elif given:
         option = "--" + next(iter(given)).replace("_", "-")
         raise UsageError(f"{option} is for sources of your own, which are prepared with --from; {source!r} is not.")

@@ -62,29 +62,13 @@ def ensure_pack(
     return _once(folder, card.name, make, fresh=fresh)
 
 
-def prepare_own(
-    name: str,
-    origin: Path,
-    *,
-    splits: Path | None = None,
-    fractions: tuple[float, float, float] = (0.64, 0.16, 0.2),
-    seed: int = 0,
-    size: int = 84,
-    channels: int = 3,
-    skip_unreadable: bool = False,
-    fresh: bool = False,
-) -> Pack:
+def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None, *, fresh: bool = False) -> Pack:
     """Make a source of the user's own from a folder or zip of class folders; `ensure_pack(name)` finds it later.
 
     Args:
         name: What to call it: letters, digits and underscores.
         origin: The folder or zip.
-        splits: A JSON or TOML file `{"train": [classes], "val": [...], "test": [...]}`; None: drawn by `fractions`.
-        fractions: The parts of the classes for train, val and test; they add up to 1.
-        seed: Draws the classes of the splits.
-        size: Height and width of the images, pixels.
-        channels: 1 (grey) or 3 (RGB).
-        skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
+        own: How to make it; None: as `OwnSource()` says.
         fresh: Prepare it even if a source of this name and size lies in the cache.
 
     Raises:
@@ -98,14 +82,11 @@ def prepare_own(
         raise UsageError(f"{name!r} cannot name a source; use letters, digits and underscores.")
     if name in (card.name for card in list_cards()):
         raise UsageError(f"{name!r} is a source of fsbench; choose another name for your own.")
-    split = own_folder.read_rule(splits, fractions, seed)
-    settings = {"size": size, "channels": channels, "split": split.description}
-
-    def make() -> Prepared:
-        return own_folder.prepare(origin, split, size, channels, skip_unreadable)
-
-    pack = _once(places.packs_folder() / f"{name}-{size}px", name, make, fresh=fresh)
-    if any(pack.processing.get(key) != value for key, value in settings.items()):
+    how = own or own_folder.OwnSource()
+    rule = own_folder.read_rule(how.splits, how.fractions, how.seed)
+    folder = places.packs_folder() / f"{name}-{how.size}px"
+    pack = _once(folder, name, lambda: own_folder.prepare(origin, how, rule), fresh=fresh)
+    if any(pack.processing.get(key) != value for key, value in how.settings(rule).items()):
         raise UsageError(f"the source {name} is already prepared with other settings; add --fresh to replace it.")
     return pack
 

@@ -9,6 +9,7 @@ import pytest
 from fsbench.data import decoding
 from fsbench.data.pack import load_pack
 from fsbench.data.prepare import ensure_pack, prepare_own
+from fsbench.data.sources.folder import OwnSource
 
 OMNIGLOT = {
     "vinyals": "58e1508a803d7600e0f7ae2094a0cd31118c2798af1056ee99d8625bcb8dae0e",
@@ -37,7 +38,7 @@ def test_a_folder_of_images(birds: Path, skip_unreadable: bool, digest: str) -> 
         image.unlink()  # whose pixels are not the same with every decoder
     if skip_unreadable:
         (birds / "bird03" / "a.png").write_bytes(b"no image")
-    pack = prepare_own("birds", birds, size=12, skip_unreadable=skip_unreadable)
+    pack = prepare_own("birds", birds, OwnSource(size=12, skip_unreadable=skip_unreadable))
     assert pack.digest == digest
     assert load_pack(pack.folder, verify=True).images.shape == (20 - skip_unreadable, 3, 12, 12)
 

@@ -12,12 +12,14 @@ from click.testing import CliRunner, Result
 from fsbench.cli.main import main
 from fsbench.data.places import data_root, own_packs, source_files
 from fsbench.data.prepare import ensure_pack, pack_folder, prepare_own, verify
+from fsbench.data.sources.folder import OwnSource
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, OutputError, UsageError
 
 SLOWLY = """
 import logging, sys, time
 from pathlib import Path
 from fsbench.data.prepare import prepare_own
+from fsbench.data.sources.folder import OwnSource
 
 origin, log = map(Path, sys.argv[1:])
 
@@ -31,7 +33,7 @@ def write(record):
 
 logging.getLogger("fsbench").setLevel("INFO")
 logging.getLogger("fsbench").addFilter(lambda record: write(record) or True)
-prepare_own("birds", origin, size=8)
+prepare_own("birds", origin, OwnSource(size=8))
 """
 
 
@@ -96,7 +98,7 @@ def test_packs_lie_in_the_cache_by_name_variant_and_size(cache: Path) -> None:
 @pytest.mark.parametrize("function", [ensure_pack, pack_folder, verify])
 def test_an_unknown_source_names_the_nearest_one(function: object, birds: Path) -> None:
     assert callable(function)
-    prepare_own("birds", birds, size=8)
+    prepare_own("birds", birds, OwnSource(size=8))
     with pytest.raises(UsageError, match="unknown source 'bird'; did you mean 'birds'"):
         function("bird")
     with pytest.raises(UsageError, match="variant of omniglot 'vinyls'; did you mean 'vinyals'"):
@@ -132,26 +134,26 @@ def test_verify_says_what_is_not_prepared(small_cards: Path) -> None:
 
 
 def test_an_own_source_is_found_by_its_name(birds: Path) -> None:
-    pack = prepare_own("birds", birds, size=8)
+    pack = prepare_own("birds", birds, OwnSource(size=8))
     assert ensure_pack("birds").digest == pack.digest
     assert list(own_packs()) == ["birds"]
-    prepare_own("birds", birds, size=16)
+    prepare_own("birds", birds, OwnSource(size=16))
     assert ensure_pack("birds", size=16).images.shape[-1] == 16
     with pytest.raises(UsageError, match="with 8 and 16 pixels; say --size"):
         ensure_pack("birds")
 
 
 def test_an_own_source_is_not_replaced_unasked(birds: Path) -> None:
-    digest = prepare_own("birds", birds, size=8).digest
-    assert prepare_own("birds", birds, size=8).digest == digest
+    digest = prepare_own("birds", birds, OwnSource(size=8)).digest
+    assert prepare_own("birds", birds, OwnSource(size=8)).digest == digest
     with pytest.raises(UsageError, match="birds is already prepared with other settings; add --fresh"):
-        prepare_own("birds", birds, size=8, seed=1)
+        prepare_own("birds", birds, OwnSource(size=8, seed=1))
     assert ensure_pack("birds").digest == digest
-    assert prepare_own("birds", birds, size=8, seed=1, fresh=True).digest != digest
+    assert prepare_own("birds", birds, OwnSource(size=8, seed=1), fresh=True).digest != digest
 
 
 def test_an_own_source_is_prepared_again_from_its_files_only(birds: Path) -> None:
-    prepare_own("birds", birds, size=8)
+    prepare_own("birds", birds, OwnSource(size=8))
     with pytest.raises(UsageError, match="run `fsbench data prepare birds --from PATH`"):
         ensure_pack("birds", fresh=True)
 
@@ -159,7 +161,7 @@ def test_an_own_source_is_prepared_again_from_its_files_only(birds: Path) -> Non
 def test_a_cache_that_cannot_be_written_is_named(birds: Path, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(OutputError, match=f"{cache}"):
-        prepare_own("birds", birds, size=8)
+        prepare_own("birds", birds, OwnSource(size=8))
 
 
 @pytest.mark.parametrize("name", ["my-birds", "../birds", "", "omniglot"])
@@ -222,7 +224,7 @@ def test_the_commands_load_nothing_heavy() -> None:
 
 
 def test_the_images_of_a_class_are_neighbours(birds: Path) -> None:
-    pack = prepare_own("birds", birds, size=8)
+    pack = prepare_own("birds", birds, OwnSource(size=8))
     for label, name in enumerate(pack.classes):
         first, count = pack.first[label], pack.counts[label]
         assert {str(image).split("/")[0] for image in pack.names[first : first + count]} == {name}

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fsbench.data.prepare import prepare_own
+from fsbench.data.sources.folder import OwnSource
 from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.sampler import Sampler
 from fsbench.episodes.variable import VariableProtocol
@@ -88,7 +89,7 @@ def test_colours_do_not_fit_into_a_grey_suite(tmp_path: Path, cache: Path) -> No
     for label in range(5):
         (tmp_path / "own" / str(label)).mkdir(parents=True)
         Image.new("RGB", (24, 24), (label, 0, 0)).save(tmp_path / "own" / str(label) / "a.png")
-    prepare_own("coloured", tmp_path / "own", size=24)
+    prepare_own("coloured", tmp_path / "own", OwnSource(size=24))
     with pytest.raises(DataError, match="coloured has 3 channels, but the suite tiny asks for 1"):
         opened(tmp_path, f'train = "{SOURCE}"\ntest = ["coloured"]')
 

@@ -20,7 +20,7 @@ from fsbench.files.atomic import sha256_json
 from fsbench.files.toml import parse_toml
 from fsbench.files.tree import Tree, open_tree
 
-__all__ = ["SplitRule", "class_folders", "prepare", "read_rule"]
+__all__ = ["OwnSource", "SplitRule", "class_folders", "prepare", "read_rule"]
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".gif", ".webp")
 _LOG = logging.getLogger("fsbench")
@@ -78,6 +78,31 @@ class SplitRule:
         return {split: sorted(labels[name] for name in self.listed.get(split, ())) for split in SPLITS}
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnSource:
+    """How a source of the user's own is made of a folder or zip of class folders.
+
+    Attributes:
+        splits: A JSON or TOML file `{"train": [classes], "val": [...], "test": [...]}`; None: drawn by `fractions`.
+        fractions: The parts of the classes for train, val and test; they add up to 1.
+        seed: Draws the classes of the splits.
+        size: Height and width of the images, pixels.
+        channels: 1 (grey) or 3 (RGB).
+        skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
+    """
+
+    splits: Path | None = None
+    fractions: tuple[float, float, float] = (0.64, 0.16, 0.2)
+    seed: int = 0
+    size: int = 84
+    channels: int = 3
+    skip_unreadable: bool = False
+
+    def settings(self, rule: SplitRule) -> dict[str, Any]:
+        """What tells its pack from one of the same images that was made in another way."""
+        return {"size": self.size, "channels": self.channels, "split": rule.description}
+
+
 def read_rule(path: Path | None, fractions: tuple[float, float, float], seed: int) -> SplitRule:
     """Read a split list, or check the fractions that are used without one.
 
@@ -113,15 +138,13 @@ def read_rule(path: Path | None, fractions: tuple[float, float, float], seed: in
     return SplitRule(content, fractions, seed)
 
 
-def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unreadable: bool) -> Prepared:
+def prepare(origin: Path, own: OwnSource, rule: SplitRule) -> Prepared:
     """List all images, in the order of their names.
 
     Args:
         origin: The folder or zip.
-        rule: How classes come to their splits.
-        size: Height and width of the images, pixels.
-        channels: 1 (grey) or 3 (RGB).
-        skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
+        own: How the source is made.
+        rule: How classes come to their splits, as `read_rule` reads it for `own`.
 
     Raises:
         UsageError: The classes do not fit the split list or the fractions.
@@ -133,10 +156,8 @@ def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unread
     splits = rule.apply(list(classes))
     _LOG.info("reading %s images of %s classes from %s", f"{sum(map(len, classes.values())):,}", len(classes), origin)
     processing = {
-        "size": size,
-        "channels": channels,
+        **own.settings(rule),
         "resampling": RESAMPLING,
-        "split": rule.description,
         "skipped": [],
         "decoders": decoder_versions("libjpeg_turbo", "webp"),
     }
@@ -144,9 +165,9 @@ def prepare(origin: Path, rule: SplitRule, size: int, channels: int, skip_unread
         {name: [FileImage(origin, file) for file in files] for name, files in classes.items()},
         splits,
         processing,
-        size=size,
-        channels=channels,
-        skip_unreadable=skip_unreadable,
+        size=own.size,
+        channels=own.channels,
+        skip_unreadable=own.skip_unreadable,
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fsbench.data.prepare import prepare_own
-from fsbench.data.sources.folder import SplitRule, read_rule
+from fsbench.data.sources.folder import OwnSource, SplitRule, read_rule
 from fsbench.errors import DataError, DataNotFoundError, UsageError
 
 Zipped = Callable[[Path], Path]
@@ -21,7 +21,7 @@ DRAWN = (0.64, 0.16, 0.2)
 
 
 def test_images_of_every_kind_become_squares_in_the_order_of_their_names(birds: Path) -> None:
-    pack = prepare_own("birds", birds, size=12)
+    pack = prepare_own("birds", birds, OwnSource(size=12))
     assert pack.images.shape == (30, 3, 12, 12)
     assert pack.classes == tuple(f"bird{label:02}" for label in range(10))
     assert list(pack.names[:4]) == ["bird00/a.png", "bird00/b.BMP", "bird00/c.jpg", "bird01/a.png"]
@@ -30,7 +30,7 @@ def test_images_of_every_kind_become_squares_in_the_order_of_their_names(birds: 
 
 
 def test_grey_images(birds: Path) -> None:
-    assert prepare_own("birds", birds, size=12, channels=1).images.shape == (30, 1, 12, 12)
+    assert prepare_own("birds", birds, OwnSource(size=12, channels=1)).images.shape == (30, 1, 12, 12)
 
 
 def test_shrinking_averages(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_shrinking_averages(tmp_path: Path) -> None:
     for label in range(3):
         (tmp_path / "stripes" / str(label)).mkdir(parents=True)
         Image.fromarray(stripes).save(tmp_path / "stripes" / str(label) / "a.png")
-    images = prepare_own("stripes", tmp_path / "stripes", size=8, fractions=(1, 0, 0)).images
+    images = prepare_own("stripes", tmp_path / "stripes", OwnSource(size=8, fractions=(1, 0, 0))).images
     assert (np.abs(images.astype(int) - 128) < 20).all()
 
 
@@ -51,7 +51,7 @@ def test_transparency_is_white_and_the_cameras_orientation_is_applied(tmp_path: 
     half = Image.new("RGB", (16, 16))
     half.paste((255, 255, 255), (0, 0, 16, 8))
     half.save(tmp_path / "own" / "x" / "turned.png", exif=exif)
-    clear, turned = prepare_own("own", tmp_path / "own", size=8, fractions=(1, 0, 0)).images
+    clear, turned = prepare_own("own", tmp_path / "own", OwnSource(size=8, fractions=(1, 0, 0))).images
     assert clear.min() == 255
     assert turned[:, :3].max() == 0
     assert turned[:, 5:].min() == 255
@@ -61,13 +61,13 @@ def test_transparency_is_white_and_the_cameras_orientation_is_applied(tmp_path: 
 def test_a_zip_gives_the_same_pack_as_its_folder_whatever_lies_above(
     birds: Path, zipped: Zipped, tmp_path: Path, above: str
 ) -> None:
-    pack = prepare_own("birds", birds, size=8)
+    pack = prepare_own("birds", birds, OwnSource(size=8))
     moved = tmp_path / "top"
     shutil.copytree(birds, moved / above / "birds")
     (moved / "__MACOSX").mkdir()
     (moved / "__MACOSX" / "._a.png").write_bytes(b"junk")
     (moved / "readme.txt").write_text("birds")
-    again = prepare_own("birds", zipped(moved), size=8, fresh=True)
+    again = prepare_own("birds", zipped(moved), OwnSource(size=8), fresh=True)
     assert again.classes == pack.classes
     assert np.array_equal(again.images, pack.images)
 
@@ -75,13 +75,16 @@ def test_a_zip_gives_the_same_pack_as_its_folder_whatever_lies_above(
 def test_classes_below_several_parents_carry_their_path(birds: Path, tmp_path: Path) -> None:
     shutil.copytree(birds / "bird00", tmp_path / "own" / "wild" / "robin")
     shutil.copytree(birds / "bird01", tmp_path / "own" / "tame" / "robin")
-    assert prepare_own("own", tmp_path / "own", size=8, fractions=(0.5, 0, 0.5)).classes == ("tame/robin", "wild/robin")
+    assert prepare_own("own", tmp_path / "own", OwnSource(size=8, fractions=(0.5, 0, 0.5))).classes == (
+        "tame/robin",
+        "wild/robin",
+    )
 
 
 def test_an_unreadable_image_stops_with_its_name(birds: Path, cache: Path) -> None:
     (birds / "bird04" / "b.BMP").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bird04/b\.BMP cannot be decoded"):
-        prepare_own("birds", birds, size=8)
+        prepare_own("birds", birds, OwnSource(size=8))
     assert not list(cache.rglob("pack.json"))
 
 
@@ -91,7 +94,7 @@ def test_unreadable_images_are_skipped_listed_and_counted_when_asked(
     (birds / "bird04" / "b.BMP").write_bytes(b"no image")
     whole = (birds / "bird07" / "c.jpg").read_bytes()
     (birds / "bird07" / "c.jpg").write_bytes(whole[: len(whole) - 40])
-    pack = prepare_own("birds", birds, size=8, skip_unreadable=True)
+    pack = prepare_own("birds", birds, OwnSource(size=8, skip_unreadable=True))
     assert pack.counts.tolist() == [3, 3, 3, 3, 2, 3, 3, 2, 3, 3]
     assert pack.processing["skipped"] == ["bird04/b.BMP", "bird07/c.jpg"]
     assert pack.partial == "partial (2 unreadable images skipped)"
@@ -106,16 +109,16 @@ def test_a_class_without_any_readable_image_is_named(birds: Path) -> None:
     for path in (birds / "bird04").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(DataError, match="the class 'bird04' has no readable image"):
-        prepare_own("birds", birds, size=8, skip_unreadable=True)
+        prepare_own("birds", birds, OwnSource(size=8, skip_unreadable=True))
 
 
 def test_an_image_of_absurd_size_is_named(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError, match=r"bird00/a\.png is too large to decode"):
-        prepare_own("birds", birds, size=8)
+        prepare_own("birds", birds, OwnSource(size=8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # beyond twice the limit Pillow has another exception
     with pytest.raises(DataError, match=r"bird00/a\.png is too large to decode"):
-        prepare_own("birds", birds, size=8)
+        prepare_own("birds", birds, OwnSource(size=8))
 
 
 def test_an_entry_that_unpacks_to_more_than_an_image_is_not_unpacked(
@@ -125,7 +128,7 @@ def test_an_entry_that_unpacks_to_more_than_an_image_is_not_unpacked(
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("robin/a.png", bytes(10_001))
     with pytest.raises(DataError, match=r"robin/a\.png has 10,001 bytes, which is no image"):
-        prepare_own("own", tmp_path / "bomb.zip", size=8, fractions=(1, 0, 0))
+        prepare_own("own", tmp_path / "bomb.zip", OwnSource(size=8, fractions=(1, 0, 0)))
 
 
 @pytest.mark.parametrize("entry", ["../../wren/a.png", "/wren/a.png", "robin/../../a.png"])
@@ -135,18 +138,18 @@ def test_a_zip_with_an_entry_that_points_outside_is_refused(birds: Path, tmp_pat
         archive.write(birds / "bird00" / "a.png", "/placeholder")
         archive.infolist()[1].filename = entry
     with pytest.raises(DataError, match="points outside of it"):
-        prepare_own("own", tmp_path / "slip.zip", size=8, fractions=(1, 0, 0))
+        prepare_own("own", tmp_path / "slip.zip", OwnSource(size=8, fractions=(1, 0, 0)))
 
 
 def test_more_than_eight_bits_a_pixel_are_refused(birds: Path) -> None:
     Image.fromarray(np.full((9, 9), 40_000, dtype=np.uint16)).save(birds / "bird00" / "deep.png")
     with pytest.raises(DataError, match=r"deep\.png cannot be decoded .*more than 8 bits"):
-        prepare_own("birds", birds, size=8)
+        prepare_own("birds", birds, OwnSource(size=8))
 
 
 def test_a_link_to_a_folder_above_does_not_loop(birds: Path) -> None:
     (birds / "bird00" / "up").symlink_to(birds, target_is_directory=True)
-    assert len(prepare_own("birds", birds, size=8).images) == 30
+    assert len(prepare_own("birds", birds, OwnSource(size=8)).images) == 30
 
 
 @pytest.mark.parametrize(
@@ -164,12 +167,12 @@ def test_a_folder_without_proper_classes_is_refused(
 ) -> None:
     spoil(birds)
     with pytest.raises(error, match=complaint):
-        prepare_own("birds", birds, size=8)
+        prepare_own("birds", birds, OwnSource(size=8))
 
 
 def test_images_without_class_folders_are_refused(birds: Path) -> None:
     with pytest.raises(DataNotFoundError, match="has no class folders"):
-        prepare_own("birds", birds / "bird00", size=8)
+        prepare_own("birds", birds / "bird00", OwnSource(size=8))
 
 
 NAMES = [f"bird{label:02}" for label in range(10)]
@@ -181,7 +184,7 @@ def test_a_split_list_decides(birds: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"splits{suffix}"
     text = json.dumps(lists) if suffix == ".json" else "\n".join(f"{key} = {names}" for key, names in lists.items())
     path.write_text(text)
-    pack = prepare_own("birds", birds, size=8, splits=path)
+    pack = prepare_own("birds", birds, OwnSource(size=8, splits=path))
     assert dict(pack.splits) == {"train": (5, 6, 7, 8, 9), "val": (), "test": (0, 1, 2, 3, 4)}
 
 
@@ -201,7 +204,7 @@ def test_a_split_list_that_does_not_fit_is_refused(birds: Path, tmp_path: Path, 
     path = tmp_path / "splits.json"
     path.write_text(json.dumps(lists))
     with pytest.raises(UsageError, match=complaint):
-        prepare_own("birds", birds, size=8, splits=path)
+        prepare_own("birds", birds, OwnSource(size=8, splits=path))
 
 
 @pytest.mark.parametrize("name", ["absent.json", "broken.json", "broken.toml"])
