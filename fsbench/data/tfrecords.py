@@ -3,8 +3,8 @@
 A record is its payload's length (uint64), the masked CRC32C of these eight bytes (uint32), the payload and the masked
 CRC32C of the payload (uint32), all little-endian, one record after the other:
 <https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>. An Example is a protocol buffer:
-<https://protobuf.dev/programming-guides/encoding/>. It is parsed here, in 70 lines, because protobuf's own parser would be a
-dependency whose major versions other packages in the same environment (TensorFlow, Ray) bind to each other.
+<https://protobuf.dev/programming-guides/encoding/>. It is parsed here, in 70 lines:
+protobuf's own parser would be a dependency more, whose major version other packages, as TensorFlow, pin.
 """
 
 from __future__ import annotations
