@@ -212,7 +212,7 @@ class Prepared:
         """
         if not skipped:
             return self
-        kept = np.delete(np.arange(len(self.labels)), skipped)
+        kept = np.delete(np.arange(len(self.labels)), skipped).tolist()
         labels = self.labels[kept]
         for name, number in zip(self.classes, np.bincount(labels, minlength=len(self.classes)), strict=True):
             if number == 0:
