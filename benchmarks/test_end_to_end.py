@@ -19,9 +19,9 @@ import torch
 from fsbench.data.pack import Prepared, write_pack
 from fsbench.engine.devices import tune_process
 from fsbench.run.executors import Local
+from fsbench.run.order import Order
 from fsbench.run.plan import Options
 from fsbench.run.run import run_suite
-from fsbench.run.worker import Order
 from fsbench.suite import Suite
 from fsbench.tasks import Tasks
 from loaders import ImageFiles, Tensors, decode, loader, write_files

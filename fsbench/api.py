@@ -76,10 +76,11 @@ def run_suite(
     Raises:
         FsbenchError: Anything that its reader can mend; what was finished is kept.
     """
+    from fsbench.engine.devices import tune_process
     from fsbench.episodes.files import read_episodes
     from fsbench.run import run
     from fsbench.run.executors import make_executor
-    from fsbench.run.worker import Order
+    from fsbench.run.order import Order
 
     chosen = _suite(suite, backbone, image_size)
     order = Order(
@@ -99,6 +100,7 @@ def run_suite(
         if name not in known:
             raise unknown(kind, name, known)
     placed = make_executor(executor, workers=workers, address=address)
+    tune_process(deterministic=deterministic)
     return run.run_suite(order, executor=placed, fresh=fresh, rule=ranks)
 
 

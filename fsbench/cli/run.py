@@ -57,11 +57,13 @@ def run(
     from fsbench.episodes.files import read_episodes
 
     file = read_episodes(episodes_file) if episodes_file else None
+    from fsbench.engine.devices import tune_process
     from fsbench.run.executors import make_executor
+    from fsbench.run.order import Order
     from fsbench.run.run import run_suite
-    from fsbench.run.worker import Order
 
     folder = out or Path("runs") / suite.name
+    tune_process(deterministic=options.deterministic)
     table = run_suite(
         Order(suite, options, folder, device, data_root, file),
         executor=make_executor(executor, workers=workers, address=address),

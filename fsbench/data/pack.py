@@ -221,10 +221,10 @@ class Prepared:
         return replace(
             self,
             labels=labels,
-            names=[self.names[number] for number in kept.tolist()],
+            names=[self.names[number] for number in kept],
             processing={**self.processing, "skipped": [self.names[number] for number in skipped]},
             partial=f"partial ({len(skipped)} unreadable images skipped)",
-            tracks=None if self.tracks is None else [self.tracks[number] for number in kept.tolist()],
+            tracks=None if self.tracks is None else [self.tracks[number] for number in kept],
         )
 
 

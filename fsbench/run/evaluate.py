@@ -17,7 +17,7 @@ from fsbench.episodes.sampler import AnyProtocol
 from fsbench.episodes.streams import Integers
 from fsbench.errors import UsageError
 from fsbench.methods.base import FeatureMethod, Method, prototypes
-from fsbench.run.material import open_columns
+from fsbench.run.material import open_material
 from fsbench.run.plan import EpisodeSet, Options
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.suite import Suite
@@ -116,13 +116,13 @@ def evaluate_model(
     where = pick_device(device)
     method = (model if isinstance(model, Method) else _NearestMean(model)).to(where)
     tested = suite.model_copy(update={"sources": suite.sources.model_copy(update={"train": suite.sources.test})})
-    columns = open_columns(tested, options, data_root=data_root, episode_file=None)
+    material = open_material(tested, options, data_root=data_root, episode_file=None)
     by_source: dict[str, list[EpisodeSet]] = {}
-    for source, episode_set in columns.episode_sets:
+    for source, episode_set in material.episode_sets:
         by_source.setdefault(source, []).append(episode_set)
     found = []
     for source, episode_sets in by_source.items():
-        store = ImageStore(columns.packs[source], "test", where, suite.images.mean, suite.images.std)
+        store = ImageStore(material.packs[source], "test", where, suite.images.mean, suite.images.std)
         found += _of_source(method, source, store, episode_sets)
     return found
 

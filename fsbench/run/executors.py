@@ -12,9 +12,10 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +24,9 @@ import torch
 from fsbench.errors import ExecutorError, FsbenchError, UsageError
 from fsbench.progress import Progress
 from fsbench.run.jobs import Job, Pool, by_training, carry_out, do
+from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell
-from fsbench.run.worker import Order, Worker
+from fsbench.run.worker import Worker
 
 __all__ = ["Executor", "Local", "Processes", "Ray", "make_executor"]
 
@@ -40,7 +42,7 @@ class Executor(Protocol):
 
     here: bool
 
-    def carry_out(self, worker: Worker, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
+    def carry_out(self, run: Run, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
         """Train and evaluate what some cells need; yield each as its record is written.
 
         Raises:
@@ -53,12 +55,13 @@ class Local:
 
     here = True
 
-    def carry_out(self, worker: Worker, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
+    def carry_out(self, run: Run, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
         """As `Executor.carry_out`."""
+        worker = Worker(run)
         for training, of_sources in by_training(cells).values():
             worker.train(training, progress)
             for source, missing in of_sources.items():
-                worker.evaluate(worker.cells(training.id, source), progress)
+                worker.evaluate(run.cells(training.id, source), progress)
                 yield from missing
 
 
@@ -71,11 +74,11 @@ class _Elsewhere(ABC):
     def _open(self, order: Order, jobs: int) -> AbstractContextManager[Pool]:
         """A context with a pool for an order, of which at most so many jobs can be done at once."""
 
-    def carry_out(self, worker: Worker, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
+    def carry_out(self, run: Run, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
         """As `Executor.carry_out`; the processes say themselves how it goes."""
         if cells:
             jobs = {(cell.training.id, cell.identity.source) for cell in cells}
-            with self._open(worker.order, len(jobs)) as pool:
+            with self._open(run.order, len(jobs)) as pool:
                 yield from carry_out(cells, pool)
 
 
@@ -89,38 +92,35 @@ class Processes(_Elsewhere):
     def _open(self, order: Order, jobs: int) -> Iterator[Pool]:
         gpus = 0 if order.device == "cpu" else torch.cuda.device_count()
         number = min(jobs, self._number or gpus or torch.get_num_threads())
-        context = multiprocessing.get_context("spawn")
+        context = _Spawning()
         places = context.SimpleQueue()
         for index in range(number):
             places.put(index % gpus if gpus else None)
         threads = max(1, torch.get_num_threads() // number)
-        executor = ProcessPoolExecutor(number, context, _begin, (places, threads))
+        executor = ProcessPoolExecutor(number, context, _begin, (places, threads, order, Path.cwd()))
         try:
-            yield _ProcessPool(executor, order, number)
-        finally:
-            for process in multiprocessing.active_children():
-                process.terminate()
-            executor.shutdown(cancel_futures=True)
-
-
-class _ProcessPool:
-    def __init__(self, executor: ProcessPoolExecutor, order: Order, slots: int) -> None:
-        self._executor, self._order = executor, order
-        self.slots: float = slots
-
-    def submit(self, job: Job) -> Future[None]:
-        return self._executor.submit(do, self._order, Path.cwd(), job)
-
-    def wait(self, handles: Sequence[Future[None]]) -> Future[None]:
-        done = wait(handles, return_when=FIRST_COMPLETED).done.pop()
-        try:
-            done.result()
+            yield Pool(number, lambda job: executor.submit(_do_given, job))
         except BrokenProcessPool as error:
             raise ExecutorError(
                 "a process was killed, perhaps for want of memory; what was finished is kept: run the same command "
                 "again, perhaps with fewer --workers."
             ) from error
-        return done
+        finally:
+            for process in context.processes:
+                process.terminate()
+            executor.shutdown(cancel_futures=True)
+
+
+class _Spawning(SpawnContext):
+    """Starts fresh processes and remembers them, so that a pool ends its own and no others."""
+
+    def __init__(self) -> None:
+        self.processes: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        process = SpawnProcess(*args, **options)
+        self.processes.append(process)
+        return process
 
 
 class Ray(_Elsewhere):
@@ -143,33 +143,19 @@ class Ray(_Elsewhere):
             try:
                 ray.init(self._address, runtime_env={"env_vars": environment}, logging_level=logging.WARNING)
                 gpus = 0 if order.device == "cpu" else min(1, ray.cluster_resources().get("GPU", 0))
-                yield _RayPool(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(do), order)
+                given = ray.put(order), Path.cwd()
+                remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(do)
+                # Ray queues the jobs, and a cluster that can grow sees what there is to do
+                yield Pool(math.inf, lambda job: remote.remote(*given, job).future())
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, FsbenchError) else error from None
+            except ray.exceptions.RayError as error:
+                raise ExecutorError(
+                    f"a job was lost {_RETRIES + 1} times with its node ({type(error).__name__}); what was finished is "
+                    "kept: look at `ray status`, then run the same command again."
+                ) from error
             finally:
                 ray.shutdown()
-
-
-class _RayPool:
-    slots = math.inf  # Ray queues them, and a cluster that can grow sees what there is to do
-
-    def __init__(self, function: Any, order: Order) -> None:
-        self._function, self._order = function, order
-
-    def submit(self, job: Job) -> Any:
-        return self._function.remote(self._order, Path.cwd(), job)
-
-    def wait(self, handles: Sequence[Any]) -> Any:
-        ray = _import_ray()
-        (done,), _ = ray.wait(list(handles), num_returns=1)
-        try:
-            ray.get(done)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, FsbenchError) else error from None
-        except ray.exceptions.RayError as error:
-            raise ExecutorError(
-                f"a job was lost {_RETRIES + 1} times with its node ({type(error).__name__}); what was finished is "
-                "kept: look at `ray status`, then run the same command again."
-            ) from error
-        return done
 
 
 def make_executor(name: str, *, workers: int | None, address: str | None) -> Executor:
@@ -206,8 +192,17 @@ def _check_address(address: str | None) -> None:
         raise ExecutorError(f"there is no Ray cluster at {address} ({error}); start one with `ray start`.") from error
 
 
-def _begin(places: Any, threads: int) -> None:
+_given: tuple[Order, Path]  # to this process of a pool, with the folder that the order was given in
+
+
+def _do_given(job: Job) -> None:
+    do(*_given, job)
+
+
+def _begin(places: Any, threads: int, order: Order, folder: Path) -> None:
     """Begin a process of a pool: on a GPU of its own, with its share of the cores, and not longer than its parent."""
+    global _given
+    _given = order, folder
     if (place := places.get()) is not None:
         torch.cuda.set_device(place)
     torch.set_num_threads(threads)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import platform
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
+from fsbench.engine.devices import tune_process
 from fsbench.errors import ExecutorError
 from fsbench.progress import open_progress, printed_log
+from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell, Training
-from fsbench.run.worker import Order, Worker
+from fsbench.run.worker import Worker
 
 __all__ = ["Job", "Pool", "by_training", "carry_out", "do"]
 
@@ -35,18 +37,17 @@ class Job:
     source: str | None = None
 
 
-class Pool(Protocol):
-    """Processes that take jobs."""
+@dataclass(frozen=True)
+class Pool:
+    """Processes that take jobs.
 
-    @property
-    def slots(self) -> float:
-        """How many jobs it is given at once."""
+    Attributes:
+        slots: How many jobs they are given at once.
+        submit: Have one of them `do` a job.
+    """
 
-    def submit(self, job: Job) -> Any:
-        """Have `do` do a job; returns a handle."""
-
-    def wait(self, handles: Sequence[Any]) -> Any:
-        """Wait until one of some jobs is done; returns its handle."""
+    slots: float
+    submit: Callable[[Job], Future[None]]
 
 
 def by_training(cells: Sequence[Cell]) -> dict[str, tuple[Training, dict[str, list[Cell]]]]:
@@ -66,7 +67,7 @@ def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
     """
     groups = by_training(cells)
     waiting = {key: training for key, (training, _) in groups.items()}
-    untrained, ready, running = set(groups), deque[Job](), dict[Any, Job]()
+    untrained, ready, running = set(groups), deque[Job](), dict[Future[None], Job]()
     while waiting or ready or running:
         for key, training in list(waiting.items()):
             if training.starts_from is None or training.starts_from.id not in untrained:
@@ -75,16 +76,18 @@ def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
         while ready and len(running) < pool.slots:
             job = ready.popleft()
             running[pool.submit(job)] = job
-        job = running.pop(pool.wait(list(running)))
-        of_sources = groups[job.training][1]
-        if job.source is None:
-            untrained.remove(job.training)
-            ready.extendleft(Job(job.training, source) for source in reversed(of_sources))
-        else:
-            yield from of_sources[job.source]
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            future.result()
+            of_sources = groups[job.training][1]
+            if job.source is None:
+                untrained.remove(job.training)
+                ready.extendleft(Job(job.training, source) for source in reversed(of_sources))
+            else:
+                yield from of_sources[job.source]
 
 
-_worker: Worker | None = None  # of this process, which does jobs of one order only
+_at_work: tuple[Run, Worker] | None = None  # of this process, which does jobs of one order only
 
 
 @printed_log()
@@ -94,16 +97,19 @@ def do(order: Order, folder: Path, job: Job) -> None:
     Raises:
         FsbenchError: Anything that its reader can mend; what was finished is kept.
     """
-    global _worker
-    if _worker is None:
+    global _at_work
+    if _at_work is None:
         try:
             os.chdir(folder)
         except OSError as error:
             raise ExecutorError(
                 f"the machine {platform.node()} does not see the folder {folder}; run in a folder that all nodes share."
             ) from error
-        _worker = Worker(order)
-    cells = _worker.cells(job.training, job.source)
+        tune_process(deterministic=order.options.deterministic)
+        run = Run(order)
+        _at_work = run, Worker(run)
+    run, worker = _at_work
+    cells = run.cells(job.training, job.source)
     if not cells:
         raise ExecutorError(
             f"the machine {platform.node()} makes another plan of this run; give it the same fsbench, packs and "
@@ -111,6 +117,6 @@ def do(order: Order, folder: Path, job: Job) -> None:
         )
     with open_progress(len(cells), live=False) as progress:
         if job.source is None:
-            _worker.train(cells[0].training, progress)
+            worker.train(cells[0].training, progress)
         else:
-            _worker.evaluate(cells, progress)
+            worker.evaluate(cells, progress)

@@ -18,29 +18,29 @@ from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchEr
 from fsbench.run.plan import EpisodeSet, Options, protocols_of
 from fsbench.suite import Suite
 
-__all__ = ["Columns", "open_columns"]
+__all__ = ["Material", "open_material"]
 
 _LOG = logging.getLogger("fsbench")
 
 
 @dataclass(frozen=True)
-class Columns:
+class Material:
     """The material of a run.
 
     Attributes:
         packs: The pack of every source that is there.
         episode_sets: Test source and episodes of every column.
-        absent: The sources of the suite that are left out, each with the reason.
+        left_out: The sources of the suite that are left out, each with the reason.
     """
 
     packs: Mapping[str, Pack]
     episode_sets: Sequence[tuple[str, EpisodeSet]]
-    absent: Mapping[str, str]
+    left_out: Mapping[str, str]
 
 
-def open_columns(
+def open_material(
     suite: Suite, options: Options, *, data_root: Path | None, episode_file: EpisodeFile | None
-) -> Columns:
+) -> Material:
     """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
 
     Args:
@@ -61,7 +61,7 @@ def open_columns(
         episode_sets = opener.drawn(packs)
     else:
         episode_sets = [(episode_file.source, opener.read(packs, episode_file))]
-    return Columns(packs, episode_sets, opener.absent)
+    return Material(packs, episode_sets, opener.left_out)
 
 
 class _Opener:
@@ -69,7 +69,7 @@ class _Opener:
 
     def __init__(self, suite: Suite, options: Options, data_root: Path | None) -> None:
         self._suite, self._options, self._data_root = suite, options, data_root
-        self.absent: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
 
     def packs(self) -> dict[str, Pack]:
         """The packs of the sources that are there."""
@@ -131,5 +131,5 @@ class _Opener:
     def _leave_out(self, source: str, reason: str, error: FsbenchError) -> None:
         if self._suite.sources.absent == "error":
             raise error
-        self.absent[source] = reason
+        self.left_out[source] = reason
         _LOG.warning("%s is left out: %s", source, error)

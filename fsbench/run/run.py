@@ -13,7 +13,7 @@ from fsbench.records import Record, cell_id
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import write_reports
 from fsbench.run.executors import Executor
-from fsbench.run.worker import Order, Worker
+from fsbench.run.order import Order, Run
 from fsbench.suite import Suite
 
 __all__ = ["run_suite"]
@@ -44,30 +44,30 @@ def run_suite(
         FsbenchError: Anything that its reader can mend; what was finished is kept.
     """
     make_folder(order.out)
-    worker = Worker(order)
+    run = Run(order)
     if order.options.deterministic:
-        _LOG.info(cost_of_determinism(worker.device))
+        _LOG.info(cost_of_determinism(run.device))
     if fresh:
-        worker.forget()
+        run.forget()
     _write_suite(order)
-    with open_progress(len(worker.plan), live=executor.here) as progress:
+    with open_progress(len(run.plan), live=executor.here) as progress:
         records: dict[str, Record] = {}
         missing = []
-        for cell in worker.plan:
-            if (record := worker.finished(cell)) is None:
+        for cell in run.plan:
+            if (record := run.finished(cell)) is None:
                 missing.append(cell)
             else:
                 records[cell_id(cell.identity)] = record
                 progress.advance()
-        for cell in executor.carry_out(worker, missing, progress):
-            if (record := worker.finished(cell)) is None:
+        for cell in executor.carry_out(run, missing, progress):
+            if (record := run.finished(cell)) is None:
                 raise ExecutorError(
                     f"a process finished {cell.label} on {cell.identity.source}, but its record is not in {order.out}; "
                     "give --out a folder that all nodes share."
                 )
             records[cell_id(cell.identity)] = record
             progress.advance()
-    return write_reports([records[cell_id(cell.identity)] for cell in worker.plan], order.out, rule=rule, ranks=ranks)
+    return write_reports([records[cell_id(cell.identity)] for cell in run.plan], order.out, rule=rule, ranks=ranks)
 
 
 def _write_suite(order: Order) -> None:

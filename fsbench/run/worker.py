@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,105 +12,42 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fsbench.backbones.registry import backbone_label
-from fsbench.engine.devices import pick_device, tune_process
 from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
 from fsbench.engine.precision import pick_precision
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
-from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.sampler import Sampler
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
-from fsbench.files.atomic import canonical_json, locked, remove, set_aside
+from fsbench.files.atomic import canonical_json, locked, set_aside
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
-from fsbench.methods.models import build_model, load_methods
+from fsbench.methods.models import build_model
 from fsbench.progress import Progress
-from fsbench.records import Record, RecordStore, TrainingSummary, cell_id
+from fsbench.records import Record, TrainingSummary, cell_id
 from fsbench.run.environment import describe_environment
-from fsbench.run.material import open_columns
-from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
+from fsbench.run.order import Run
+from fsbench.run.plan import Cell, Training
 from fsbench.stats.intervals import mean_ci
-from fsbench.suite import Suite
 
-__all__ = ["Order", "Worker"]
+__all__ = ["Worker"]
 
 _BY_BACKBONE = (MetricMethod.embed, ClassifierMethod.embed)
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is asked of a run; every process that takes part in it makes the same plan of it.
-
-    Attributes:
-        suite: What to measure.
-        options: What to change of it.
-        out: Where to write.
-        device: "auto", "cpu" or "cuda".
-        data_root: Where the sources' files lie, if a pack is not yet prepared.
-        episode_file: Test on these episodes, and on no others.
-    """
-
-    suite: Suite
-    options: Options
-    out: Path
-    device: str = "auto"
-    data_root: Path | None = None
-    episode_file: EpisodeFile | None = None
-
-
 class Worker:
-    """One process at work on an order; several may share the out folder.
+    """One process at work on a run; several may share its out folder.
 
     Args:
-        order: What is asked.
-
-    Attributes:
-        order: What is asked.
-        device: Where it computes.
-        plan: All cells of the run.
-
-    Raises:
-        FsbenchError: Anything that its reader can mend.
+        run: What is to be done. The process must have been tuned for it (`fsbench.engine.devices.tune_process`).
     """
 
-    def __init__(self, order: Order) -> None:
-        suite, options = order.suite, order.options
-        self.order, self.device = order, pick_device(order.device)
-        tune_process(deterministic=options.deterministic)
-        self._precision = pick_precision(options.precision, self.device, deterministic=options.deterministic)
-        self._methods = load_methods(suite, selected_rows(suite, options))
-        self._columns = open_columns(suite, options, data_root=order.data_root, episode_file=order.episode_file)
-        self.plan = make_plan(suite, options, self._methods, self._columns.packs, self._columns.episode_sets)
-        self._store = RecordStore(order.out / "records")
-        self._environment = describe_environment(self.device)
+    def __init__(self, run: Run) -> None:
+        options, images = run.order.options, run.order.suite.images
+        self._run = run
+        self._precision = pick_precision(options.precision, run.device, deterministic=options.deterministic)
+        self._environment = describe_environment(run.device)
         self._images = functools.cache(
-            lambda source, split: ImageStore(
-                self._columns.packs[source], split, self.device, suite.images.mean, suite.images.std
-            )
+            lambda source, split: ImageStore(run.material.packs[source], split, run.device, images.mean, images.std)
         )
-
-    def cells(self, training: str, source: str | None = None) -> list[Cell]:
-        """The cells of the plan that belong to a training, by its id, and to a test source, or to any."""
-        of_training = [cell for cell in self.plan if cell.training.id == training]
-        return [cell for cell in of_training if source in (None, cell.identity.source)]
-
-    def forget(self) -> None:
-        """Remove the records and checkpoints of the plan."""
-        for cell in self.plan:
-            remove(self._store.path(cell.identity))
-            remove(self._checkpoint(cell.training))
-
-    def finished(self, cell: Cell) -> Record | None:
-        """The record of a cell if it is there and whole.
-
-        Raises:
-            NewerRecordError: A later version of fsbench wrote it.
-        """
-        try:
-            return self._store.find(cell.identity)
-        except NewerRecordError:
-            raise
-        except RecordError:
-            return None
 
     def train(self, training: Training, progress: Progress) -> None:
         """Train a model, unless it is trained; a training that was stopped goes on.
@@ -119,7 +55,7 @@ class Worker:
         Raises:
             FsbenchError: Anything that its reader can mend; the last saved state is kept.
         """
-        path = self._checkpoint(training)
+        path = self._run.checkpoint(training)
         with locked(path, functools.partial(_wait, progress)):
             method = self._build(training.method, training.params, training)
             try:
@@ -142,7 +78,7 @@ class Worker:
             FsbenchError: Anything that its reader can mend; what was finished is kept.
         """
         training, source = cells[0].training, cells[0].identity.source
-        target = self._checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
+        target = self._run.checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
         with locked(target, functools.partial(_wait, progress)):
             missing = [cell for cell in cells if self._is_missing(cell, progress)]
             if not missing:  # another run has done it meanwhile
@@ -170,7 +106,7 @@ class Worker:
                     timings={"training": seconds, "evaluation": time.monotonic() - started},
                 )
                 store.pack.check_unchanged()
-                self._store.write(record)
+                self._run.store.write(record)
                 progress.line(
                     f"{cell.label}, {source}, {cell.episode_set.protocol}: {record.mean:.2f} ± {record.ci95:.2f}"
                 )
@@ -178,11 +114,11 @@ class Worker:
     def _is_missing(self, cell: Cell, progress: Progress) -> bool:
         """Whether a cell has no record; a damaged one is set aside."""
         try:
-            return self._store.find(cell.identity) is None
+            return self._run.store.find(cell.identity) is None
         except NewerRecordError:
             raise
         except RecordError as error:
-            _redo(self._store.path(cell.identity), error, progress)
+            _redo(self._run.store.path(cell.identity), error, progress)
             return True
 
     def _train(self, method: Method, training: Training, progress: Progress) -> None:
@@ -195,13 +131,13 @@ class Worker:
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
-        validation, path = (looked_at, episodes), self._checkpoint(training)
+        validation, path = (looked_at, episodes), self._run.checkpoint(training)
         started = training.starts_from is not None
         train(method, training.schedule, stores, validation, path, view, self._precision, look_first=started)
 
     def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
         """The weights of a finished training, its summary, and the seconds that it took."""
-        path, method = self._checkpoint(training), self._build(training.method, training.params, training)
+        path, method = self._run.checkpoint(training), self._build(training.method, training.params, training)
         found = load_trained(path, method)
         if found is None:
             raise RecordError(f"the checkpoint {path} is gone; run again.")
@@ -234,14 +170,14 @@ class Worker:
             cell=cell_id(cell.identity),
             label=cell.label,
             backbone_label=backbone_label(cell.training.backbone.name, cell.training.backbone.width),
-            deviates=self.order.suite.methods[cell.identity.row].deviates,
+            deviates=self._run.order.suite.methods[cell.identity.row].deviates,
             identity=cell.identity,
             features=getattr(getattr(method, "backbone", None), "features", None),
-            absent=dict(self._columns.absent),
+            absent=dict(self._run.material.left_out),
             train_partial={
                 source: partial
                 for source in cell.training.sources
-                if (partial := self._columns.packs[source].partial) is not None
+                if (partial := self._run.material.packs[source].partial) is not None
             },
             correct=correct.tolist(),
             total=asked.tolist(),
@@ -255,17 +191,14 @@ class Worker:
     def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:
         """A method with the initial weights of a training's seed, on the device."""
         return build_model(
-            self.order.suite,
+            self._run.order.suite,
             training.backbone,
-            self._methods[name],
+            self._run.methods[name],
             params,
-            classes=sum(len(self._columns.packs[source].splits["train"]) for source in training.sources),
+            classes=sum(len(self._run.material.packs[source].splits["train"]) for source in training.sources),
             seed=training.schedule.seed,
-            device=self.device,
+            device=self._run.device,
         )
-
-    def _checkpoint(self, training: Training) -> Path:
-        return self.order.out / "checkpoints" / f"{training.name}.safetensors"
 
 
 def _embedding(method: FeatureMethod, cell: Cell) -> object:

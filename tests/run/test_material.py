@@ -14,7 +14,7 @@ from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.sampler import Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError
-from fsbench.run.material import Columns, open_columns
+from fsbench.run.material import Material, open_material
 from fsbench.run.plan import Options
 from fsbench.suite import load_suite
 from helpers.small import write_small_pack
@@ -31,9 +31,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def opened(tmp_path: Path, sources: str, options: Options = PLAIN, file: EpisodeFile | None = None) -> Columns:
+def opened(tmp_path: Path, sources: str, options: Options = PLAIN, file: EpisodeFile | None = None) -> Material:
     suite = load_suite(str(write_suite(tmp_path / "suite.toml", (SOURCES, sources))))
-    return open_columns(suite, options, data_root=tmp_path, episode_file=file)
+    return open_material(suite, options, data_root=tmp_path, episode_file=file)
 
 
 def test_every_test_source_and_shot_is_a_column(tmp_path: Path, cache: Path) -> None:
@@ -45,13 +45,13 @@ def test_every_test_source_and_shot_is_a_column(tmp_path: Path, cache: Path) -> 
         (SOURCE, 1),
         (SOURCE, 5),
     ]
-    assert columns.absent == {}
+    assert columns.left_out == {}
 
 
 def test_a_source_without_files_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = f'train = ["{SOURCE}", "fungi"]\ntest = ["{SOURCE}", "dtd"]\nabsent = "leave out"'
     columns = opened(tmp_path, text)
-    assert columns.absent == dict.fromkeys(("fungi", "dtd"), "its files are not there")
+    assert columns.left_out == dict.fromkeys(("fungi", "dtd"), "its files are not there")
     assert set(columns.packs) == {SOURCE}
     assert [line.partition(" is left out: ")[0] for line in caplog.messages if "left out" in line] == ["fungi", "dtd"]
 
@@ -61,7 +61,7 @@ def test_a_source_with_too_few_classes_is_left_out_with_the_reason(tmp_path: Pat
     write_few(tmp_path / "cache")
     columns = opened(tmp_path, text)
     assert [source for source, _ in columns.episode_sets] == [SOURCE, SOURCE]
-    assert "5-way episode needs 5 classes" in columns.absent["few"]
+    assert "5-way episode needs 5 classes" in columns.left_out["few"]
 
 
 def write_few(cache: Path) -> None:
