@@ -197,7 +197,7 @@ def test_exported_episodes_give_the_very_same_numbers(
     assert (arrays["names"] == images).all()
     run(suite, tmp_path / "out", "--methods", "proto,fomaml", "--episodes-file", path)
     sampled = contents(finished[0])
-    records = {name: record for name, record in contents(tmp_path / "out").items() if name.endswith(".json")}
+    records = {name: record for name, record in contents(tmp_path / "out").items() if "-seed0-" in name}
     assert len(records) == 2
     assert all(sampled[name] == record for name, record in records.items())
 
@@ -230,7 +230,7 @@ def test_lists_name_everything() -> None:
         (('method = "proto"', 'method = "prto"'), "unknown method 'prto'; did you mean 'proto'?"),
         (('training = "knn"', 'training = "kn"'), "methods.finetune.training names 'kn', which is no row"),
         (('training = "relation"', 'training = "proto"'), "cannot use the training of proto"),
-        (('method = "knn"', 'method = "proto"'), "but ProtoNet learns from 'episodes'"),
+        (('method = "knn"', 'method = "proto"\nparams = { temperature = 1.0 }'), "but ProtoNet learns from 'episodes'"),
         (("batch = 16", 'batch = "x"'), ": methods.knn.training.batch: Input should be a valid integer"),
         (("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4 }"), "is given for the shots [1], not for 5"),
     ],
@@ -288,6 +288,7 @@ def test_images_too_small_for_a_method_are_one_sentence(tmp_path: Path, cache: P
 
 def test_the_table_of_a_folder_is_made_again(finished: tuple[Path, Result], tmp_path: Path) -> None:
     shutil.copytree(finished[0] / "records", tmp_path / "records")
+    shutil.copy(finished[0] / "suite.json", tmp_path)
     assert CliRunner().invoke(main, ["table", str(tmp_path)]).stdout == finished[1].stdout
     for name in ("table.md", "table.csv", "ranks.csv"):
         assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes()

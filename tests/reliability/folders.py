@@ -12,7 +12,7 @@ __all__ = ["contents", "finished", "steps_trained", "temporaries"]
 
 
 def contents(out: Path) -> dict[str, Any]:
-    """Every file but the locks by its name; of records all but the timings and the checksum over them."""
+    """Every file but the locks by its name; of records and checkpoints all but the seconds and checksums over them."""
     return {str(path.relative_to(out)): _content(path) for path in sorted(out.rglob("*")) if _counts(path)}
 
 
@@ -42,8 +42,20 @@ def _counts(path: Path) -> bool:
 
 
 def _content(path: Path) -> Any:
-    if path.suffix != ".json":
+    if path.suffix == ".safetensors":
+        return _checkpoint(path)
+    if path.parent.name != "records":
         return path.read_bytes()
     record = json.loads(path.read_text())
     assert all(seconds >= 0 for seconds in record["timings"].values())
     return {key: value for key, value in record.items() if key not in ("timings", "checksum")}
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Its tensors as bytes, and its header without the seconds that the training took."""
+    with safe_open(path, framework="np") as file:
+        header = json.loads(file.metadata()["fsbench"])["header"]
+        tensors = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118 # no mapping
+    for part in (header, header.get("progress", {})):
+        part.pop("seconds", None)
+    return {**header, **tensors}

@@ -29,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     start = ('method = "proto"\n', 'method = "proto"\nstart = "knn"\n')
     suite = load_suite(str(write_suite(tmp_path / "s.toml", start, rows=("knn", "finetune", "proto"))))
     options = Options(shots=(1,), episodes=2, deterministic=True)
-    return Run(Order(suite, options, tmp_path / "out", device="cpu"), lambda _: None)
+    return Run(Order(suite, options, tmp_path / "out", device="cpu"))
 
 
 def finished(job: Job) -> Future[None]:
