@@ -189,4 +189,8 @@ def _resume(path: Path, method: Method, optimiser: torch.optim.Optimizer) -> tup
             groups[group][name] = value
     method.load_state_dict(groups["model"])
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    for weight, state in optimiser.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape:  # a fused step walks through both in the order of memory
+                state[name] = torch.empty_like(weight).copy_(value)
     return _Progress(**found[1]["progress"]), groups["best"]
