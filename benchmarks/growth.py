@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the plain forms tha
 from fsbench.engine.devices import tune_process
 from fsbench.engine.evaluation import correct_counts, embed_split
 from fsbench.engine.steps import Stepper
-from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.files.atomic import atomic_path, write_atomic
 from fsbench.run.environment import describe_environment
@@ -65,7 +65,9 @@ def measure(folder: Path) -> list[Panel]:
     features = torch.randn(len(images.indices), proto.backbone.features)
 
     def drawn(episodes: int, way: int = 5) -> Episodes:
-        return draw_episodes(pool_of(images.pack, images.split), Protocol(images.split, way, 1, 15, episodes, seed=0))
+        return draw_episodes(
+            pool_of(images.pack, images.split), FixedProtocol(images.split, way, 1, 15, episodes, seed=0)
+        )
 
     def answer(episodes: int, way: int = 5) -> Callable[[], object]:
         return partial(correct_counts, proto, images, drawn(episodes, way), features)

@@ -16,7 +16,7 @@ from fsbench.backbones.norm import BatchNorm2d
 from fsbench.backbones.registry import build_backbone
 from fsbench.data.pack import Prepared, write_pack
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.methods.base import FeatureMethod, Method, prototypes
 from fsbench.methods.registry import load_method
@@ -119,7 +119,7 @@ def every(step: int, images: ImageStore) -> ImageStore:
 
 def draw(images: ImageStore, episodes: int, shot: int) -> Episodes:
     """5-way episodes with 15 queries a class."""
-    return draw_episodes(pool_of(images.pack, images.split), Protocol(images.split, 5, shot, 15, episodes, seed=0))
+    return draw_episodes(pool_of(images.pack, images.split), FixedProtocol(images.split, 5, shot, 15, episodes, seed=0))
 
 
 def contiguous(tasks: Tasks) -> Tasks:

@@ -13,7 +13,7 @@ import torch
 
 from fsbench.data.pack import Prepared, write_pack
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool, pool_of
 from loaders import ImageFiles, Pixels, Tensors, decode, loader, write_files
 from made import MINIIMAGENET, OMNIGLOT, Shape
@@ -56,7 +56,7 @@ class Data:
         channels = case.shape.channels
         pack = write_pack(folder / "pack", "made", prepared)
         self.store = ImageStore(pack, "train", torch.device("cpu"), [0.5] * channels, [0.25] * channels)
-        self.protocol = Protocol("train", 5, case.shot, 15, 0, seed=0)
+        self.protocol = FixedProtocol("train", 5, case.shot, 15, 0, seed=0)
         self.pool = pool_of(pack, "train", at_least=case.shot + 15)
 
     def draw(self, tasks: int) -> Episodes:
@@ -146,7 +146,7 @@ def test_tasks(data: Data, way: str, beside: Beside) -> None:
 
 def test_draw(beside: Beside) -> None:
     """Indices alone, beside one generator an episode and one choice without replacement a class."""
-    protocol = Protocol("test", way=5, shot=1, queries=15, episodes=600, seed=0)
+    protocol = FixedProtocol("test", way=5, shot=1, queries=15, episodes=600, seed=0)
     classes, images = 423, 20
     labels = np.arange(classes)
     pool = ClassPool(tuple(map(str, labels)), labels, labels * images, np.full(classes, images))

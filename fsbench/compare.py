@@ -35,6 +35,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
 from fsbench.records import CellIdentity, Record, read_record, reading_many
+from fsbench.setting import setting_of
 from fsbench.stats.paired import SIGNIFICANCE, Difference, holm, paired_difference
 from fsbench.stats.seeds import SeedMeans, seed_differences
 
@@ -83,8 +84,7 @@ class Place(NamedTuple):
     shot: int | None
 
     def __str__(self) -> str:
-        setting = "variable way and shot" if self.way is None else f"{self.way}-way {self.shot}-shot"
-        return f"{self.suite}: {self.row} on {self.source} {setting}"
+        return f"{self.suite}: {self.row} on {self.source} {setting_of(self.way, self.shot)}"
 
 
 @dataclass(frozen=True)

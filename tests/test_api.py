@@ -19,7 +19,7 @@ import fsbench
 from fsbench.backbones.registry import build_backbone
 from fsbench.data.pack import load_pack
 from fsbench.engine.training import load_trained
-from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.methods.registry import load_method
 from helpers.commands import run
@@ -107,7 +107,7 @@ def test_a_method_is_measured_as_in_a_run(folder: Path) -> None:
 def test_a_function_answers_with_the_nearest_mean(folder: Path) -> None:
     """Compared with a plain loop over episodes."""
     pack = load_pack(folder / "cache" / "packs" / f"{SOURCE}-{SIZE}px")
-    protocol = Protocol("test", 5, 5, 5, 6, 0)
+    protocol = FixedProtocol("test", 5, 5, 5, 6, 0)
     episodes = Sampler(pack, protocol, Rules()).draw()
     features = (pack.images.astype(np.float64) / 255 - 0.5).mean((2, 3)) / 0.5
     right = []

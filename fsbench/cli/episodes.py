@@ -42,9 +42,7 @@ def export(
     """Write a suite's test episodes as indices and image names, for any other codebase to run."""
     from fsbench.data.prepare import ensure_pack
     from fsbench.episodes.files import EpisodeFile, write_episodes
-    from fsbench.episodes.fixed import Protocol
-    from fsbench.episodes.sampler import AnyProtocol, Sampler
-    from fsbench.episodes.variable import VariableProtocol
+    from fsbench.episodes.sampler import Sampler, protocol_of
     from fsbench.errors import unknown
     from fsbench.suite import check_number, load_suite
 
@@ -55,11 +53,9 @@ def export(
         raise unknown(f"test source of the suite {suite.name}", chosen, suite.sources.test)
     wanted = suite.episodes
     count = number or wanted.number
-    drawn_as: AnyProtocol = VariableProtocol("test", count, wanted.seed)
-    if protocol == "fixed":
-        drawn_as = Protocol("test", way, shot, wanted.queries, count, wanted.seed)
+    shots = shot if protocol == "fixed" else None
+    drawn_as = protocol_of("test", way, shots, wanted.queries, episodes=count, seed=wanted.seed)
     pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root)
-    sampler = Sampler(pack, drawn_as, wanted.rules)
-    drawn = sampler.draw()
-    write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, sampler.version, drawn), pack)
+    drawn = Sampler(pack, drawn_as, wanted.rules).draw()
+    write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, drawn_as.sampler, drawn), pack)
     click.echo(f"{len(drawn)} episodes of {chosen}, {drawn_as}, episode set {drawn.digest[:12]}, in {out}")

@@ -11,10 +11,10 @@ import numpy as np
 from fsbench.engine.augmentation import Floats, draw_numbers
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Episodes, Protocol, draw_mixed_batches, draw_sources
-from fsbench.episodes.pool import pool_of
+from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.pooled import draw_pooled
 from fsbench.episodes.sampler import Sampler
+from fsbench.episodes.sources import draw_mixed_batches, draw_sources
 from fsbench.tasks import Batch, PooledTasks, Tasks, join_batches, join_tasks
 
 __all__ = ["training_data"]
@@ -66,8 +66,10 @@ def _tasks(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iter
     samplers = [Sampler(store.pack, schedule.protocol, schedule.rules) for store in stores]
     for first, last in _spans(start):
         begin, end = first * size, last * size
-        if number == 1 and isinstance(drawn := samplers[0].draw(begin, end), Episodes):
-            yield from stores[0].stream(drawn, size, begin, augmenting)
+        if number == 1:
+            for block in samplers[0].draw(begin, end).blocks:
+                yield from stores[0].stream(block, size, begin, augmenting)
+                begin += len(block)
             continue
         sources = draw_sources(number, seed=schedule.seed, start=begin, stop=end).tolist()
         for step in range(begin, end, size):
@@ -80,19 +82,9 @@ def _tasks(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iter
 
 
 def _pools(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iterator[PooledTasks]:
-    protocol, rules, classes = schedule.protocol, schedule.rules, schedule.pool
-    assert isinstance(protocol, Protocol) and classes is not None
-    at_least = protocol.shot + protocol.queries
-    pools = [
-        pool_of(
-            store.pack,
-            protocol.split,
-            at_least=at_least,
-            leave_out=rules.leave_out,
-            tracks_apart=rules.tracks_apart,
-        )
-        for store in stores
-    ]
+    protocol, classes = schedule.protocol, schedule.pool
+    assert isinstance(protocol, FixedProtocol) and classes is not None  # as the plan has checked
+    pools = [Sampler(store.pack, protocol, schedule.rules).pool for store in stores]
     for first, last in _spans(start):
         sources = draw_sources(len(stores), seed=schedule.seed, start=first, stop=last).tolist()
         drawn = {

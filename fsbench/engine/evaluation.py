@@ -11,8 +11,7 @@ from torch import Tensor
 
 from fsbench.engine.memory import in_chunks
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Block
-from fsbench.episodes.sampler import AnyEpisodes
+from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.methods.base import FeatureMethod, Method
 
 __all__ = ["asked_counts", "asked_images", "correct_counts", "embed_split"]

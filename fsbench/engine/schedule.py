@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fsbench.episodes import pooled
-from fsbench.episodes.sampler import AnyProtocol, Rules
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError
 from fsbench.suite import BatchTraining, EpisodicTraining, PerShot, at_shot
 

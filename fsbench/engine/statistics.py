@@ -10,7 +10,7 @@ from torch import nn
 
 from fsbench.backbones.base import Backbone
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import draw_mixed_batches
+from fsbench.episodes.sources import draw_mixed_batches
 from fsbench.methods.base import Method
 
 __all__ = ["recompute_statistics"]

@@ -15,7 +15,6 @@ from torch import Tensor
 from fsbench.engine.memory import halved
 from fsbench.engine.optimisers import make_optimiser
 from fsbench.engine.schedule import Schedule
-from fsbench.episodes.variable import VariableProtocol
 from fsbench.methods.base import Method
 from fsbench.tasks import Batch, PooledTasks, Tasks
 
@@ -30,7 +29,7 @@ _CLOSE = 1e-2  # relative: losses that differ by rounding alone
 
 def cuda_recorder(method: Method, schedule: Schedule, device: torch.device) -> Recorder | None:
     """What records a step there; None on a CPU, where shapes vary, and where bit-reproducibility is asked for."""
-    constant = not isinstance(schedule.protocol, VariableProtocol)
+    constant = schedule.protocol is None or schedule.protocol.one_shape
     usable = device.type == "cuda" and method.replayable and constant
     return _record if usable and not torch.are_deterministic_algorithms_enabled() else None
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fsbench.data.pack import Pack
 from fsbench.engine.augmentation import Floats, augment
-from fsbench.episodes.fixed import Block
+from fsbench.episodes.protocol import Block
 from fsbench.tasks import Batch, Tasks
 
 __all__ = ["ImageStore"]

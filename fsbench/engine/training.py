@@ -20,7 +20,7 @@ from fsbench.engine.schedule import Schedule
 from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.sampler import AnyEpisodes
+from fsbench.episodes.protocol import AnyEpisodes
 from fsbench.errors import TrainingError
 from fsbench.methods.base import Method
 from fsbench.methods.gradient import GradientMethod

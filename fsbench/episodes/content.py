@@ -12,7 +12,7 @@ from fsbench.files.atomic import canonical_json
 
 if TYPE_CHECKING:
     from fsbench.data.pack import Pack
-    from fsbench.episodes.sampler import AnyEpisodes
+    from fsbench.episodes.protocol import AnyEpisodes
 
 __all__ = ["content_digest"]
 

@@ -15,7 +15,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 import numpy as np
 
 from fsbench.data.pack import Pack
-from fsbench.episodes.fixed import Block, Episodes, Protocol
+from fsbench.episodes.fixed import Episodes, FixedProtocol
+from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol, Block
 from fsbench.episodes.streams import Integers
 from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, VariableProtocol
 from fsbench.errors import EpisodeError, UsageError
@@ -43,9 +44,9 @@ class EpisodeFile:
 
     source: str
     pack: str
-    protocol: Protocol | VariableProtocol
+    protocol: AnyProtocol
     sampler: str
-    episodes: Episodes | VariableEpisodes
+    episodes: AnyEpisodes
 
     def check(self, pack: Pack) -> None:
         """Check that the episodes are proper episodes of a pack.
@@ -60,12 +61,6 @@ class EpisodeFile:
             )
         if self.protocol.split not in pack.splits:
             raise EpisodeError(f"the episode file names the split {self.protocol.split!r}; it is train, val or test.")
-        if isinstance(self.episodes, Episodes):
-            order = self.episodes.order
-            if (np.sort(order, axis=1) != np.arange(order.shape[1])).any():
-                raise EpisodeError(
-                    f"the episode file for {self.source} has a query order that is no permutation; export it again."
-                )
         members = np.asarray(pack.splits[self.protocol.split])
         for block in self.episodes.blocks:
             if broken := _broken_rule(block, pack, members):
@@ -97,11 +92,8 @@ def write_episodes(path: Path, content: EpisodeFile, pack: Pack) -> None:
         "seed": content.protocol.seed,
         "episode_set": content.episodes.digest,
     }
-    episodes = content.episodes
-    arrays: dict[str, Any] = (
-        {name: getattr(episodes, name) for name in _FIXED} if isinstance(episodes, Episodes) else _joined(episodes)
-    )
-    arrays |= {"names": pack.names, "class_names": np.asarray(pack.classes, dtype=np.str_)}
+    names = {"names": pack.names, "class_names": np.asarray(pack.classes, dtype=np.str_)}
+    arrays: dict[str, Any] = {**content.episodes.arrays, **names}
     if path.suffix == ".npz":
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, about=np.asarray(json.dumps(about)), **arrays)
@@ -120,7 +112,7 @@ def read_episodes(path: Path) -> EpisodeFile:
     """
     try:
         content = _read_npz(path) if path.suffix == ".npz" else json.loads(path.read_text(encoding="utf-8"))
-        protocol, episodes = _variable(content) if "offsets" in content else _fixed(content)
+        protocol, episodes = (_variable if "offsets" in content else _fixed)(content)
         digest = episodes.digest
         found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
         expected = content["episode_set"]
@@ -145,17 +137,19 @@ def _read_npz(path: Path) -> dict[str, Any]:
         return about | {name: file[name] for name in wanted}
 
 
-def _fixed(content: Mapping[str, Any]) -> tuple[Protocol, Episodes]:
+def _fixed(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
     episodes = Episodes(**_integers(content, _FIXED))
     number, way, shot, queries = *episodes.support.shape, episodes.queries
     shapes = [(number, way), (number, way, shot), (number, way, queries), (number, way * queries)]
     found = [getattr(episodes, name).shape for name in _FIXED]
     if found != shapes or number < 2 or 0 in (way, shot, queries):
         raise ValueError("its arrays do not fit each other")
-    return Protocol(str(content["split"]), way, shot, queries, number, int(content["seed"])), episodes
+    if (np.sort(episodes.order, axis=1) != np.arange(way * queries)).any():
+        raise ValueError("it has a query order that is no permutation")
+    return FixedProtocol(str(content["split"]), way, shot, queries, number, int(content["seed"])), episodes
 
 
-def _variable(content: Mapping[str, Any]) -> tuple[VariableProtocol, VariableEpisodes]:
+def _variable(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
     arrays = _integers(content, _VARIABLE)
     offsets = arrays.pop("offsets")
     ends = [len(arrays[name]) for name in ("classes", "support", "query")]
@@ -184,14 +178,6 @@ def _variable(content: Mapping[str, Any]) -> tuple[VariableProtocol, VariableEpi
     )
     episodes = VariableEpisodes(tuple(blocks))
     return VariableProtocol(str(content["split"]), len(episodes), int(content["seed"])), episodes
-
-
-def _joined(episodes: VariableEpisodes) -> dict[str, Integers]:
-    """The arrays of a file of variable episodes."""
-    blocks = episodes.blocks
-    sizes = [[block.way, block.support_images.size, block.query_images.size] for block in blocks]
-    joined = (np.concatenate(arrays, axis=1)[0] for arrays in zip(*(block.arrays for block in blocks), strict=True))
-    return dict(zip(_VARIABLE, [*joined, np.cumsum([[0, 0, 0], *sizes], axis=0)], strict=True))
 
 
 def _integers(content: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Integers]:

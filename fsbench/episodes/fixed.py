@@ -7,39 +7,26 @@ from, the protocol and its seed, and on `i`: on nothing else. It is drawn from r
 
 from __future__ import annotations
 
-import hashlib
-import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from fsbench.episodes.pool import ClassPool, digest_of
 from fsbench.episodes.streams import Integers, Stream, address_key, choose
 from fsbench.errors import EpisodeError
+from fsbench.setting import setting_of
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = [
-    "SAMPLER",
-    "Block",
-    "Episodes",
-    "Protocol",
-    "draw_batches",
-    "draw_episodes",
-    "draw_mixed_batches",
-    "draw_sources",
-]
+__all__ = ["SAMPLER", "Episodes", "FixedProtocol", "draw_episodes"]
 
 SAMPLER: Final = "fixed-1"  # raised whenever the same address would give another episode
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How episodes are drawn.
+class FixedProtocol:
+    """Episodes that all have the same way, shot and queries: an `fsbench.episodes.protocol.AnyProtocol`.
 
     Attributes:
         split: "train", "val" or "test".
@@ -49,6 +36,11 @@ class Protocol:
         episodes: How many; a shorter run is a prefix of a longer one.
         seed: Another seed, other episodes.
     """
+
+    kind: ClassVar[str] = "fixed"
+    sampler: ClassVar[str] = SAMPLER
+    one_shape: ClassVar[bool] = True
+    parts_tracks: ClassVar[bool] = True
 
     split: str
     way: int
@@ -69,42 +61,21 @@ class Protocol:
         }
 
     def __str__(self) -> str:
-        return f"{self.way}-way {self.shot}-shot, {self.queries} queries per class"
-
-
-class Block(typing.Protocol):
-    """E episodes of one shape: S support and Q query images each.
-
-    Nothing says that classes have equal shots: read `support_labels`.
-    """
+        return f"{setting_of(self.way, self.shot)}, {self.queries} queries per class"
 
     @property
-    def classes(self) -> Integers:
-        """Labels in the pack, int64 `[E, way]`; the position in this row is the label within the episode."""
+    def at_least(self) -> int:
+        """Images that a class must have: shot + queries."""
+        return self.shot + self.queries
 
     @property
-    def way(self) -> int:
-        """Classes per episode."""
+    def largest(self) -> tuple[int, int]:
+        """Classes of an episode, and images of a class."""
+        return self.way, self.at_least
 
-    @property
-    def support_images(self) -> Integers:
-        """Support image indices, class by class, int64 `[E, S]`."""
-
-    @property
-    def support_labels(self) -> Integers:
-        """Labels within the episode of `support_images`, int64 `[E, S]`."""
-
-    @property
-    def query_images(self) -> Integers:
-        """Query image indices in the order of presentation, int64 `[E, Q]`."""
-
-    @property
-    def query_labels(self) -> Integers:
-        """Labels within the episode of `query_images`, int64 `[E, Q]`."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, which: slice) -> Block: ...
+    def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> Episodes:
+        """As `draw_episodes`."""
+        return draw_episodes(pool, self, start, stop)
 
 
 @dataclass(frozen=True)
@@ -170,13 +141,18 @@ class Episodes:
         """Labels within the episode of `query_images`, `[E, way * queries]`."""
         return self.order // self.queries
 
+    @property
+    def arrays(self) -> Mapping[str, Integers]:
+        """The indices by name."""
+        return {"classes": self.classes, "support": self.support, "query": self.query, "order": self.order}
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all indices."""
-        return digest_of((self.classes, self.support, self.query, self.order))
+        return digest_of(self.arrays.values())
 
 
-def draw_episodes(pool: ClassPool, protocol: Protocol, start: int = 0, stop: int | None = None) -> Episodes:
+def draw_episodes(pool: ClassPool, protocol: FixedProtocol, start: int = 0, stop: int | None = None) -> Episodes:
     """Draw the episodes `start` to `stop` of a protocol.
 
     Args:
@@ -216,44 +192,7 @@ def draw_episodes(pool: ClassPool, protocol: Protocol, start: int = 0, stop: int
     return Episodes(pool.labels[chosen], drawn[..., :shot], drawn[..., shot:], order)
 
 
-def draw_sources(number: int, *, seed: int, start: int, stop: int) -> Integers:
-    """Draw one of `number` sources, uniformly, for each of the training episodes `start` to `stop`.
-
-    The draw `i` depends on (sampler version, number, seed, i) alone. Returns int64 `[stop - start]`.
-    """
-    key = hashlib.sha256(f"{SAMPLER} sources {number} {seed}".encode()).digest()
-    return Stream(key, words=1, episodes=range(start, stop)).below(0, np.full((stop - start, 1), number))[:, 0]
-
-
-def draw_mixed_batches(
-    sizes: Sequence[int], batch: int, *, seed: int, start: int, stop: int
-) -> tuple[Integers, Integers]:
-    """Draw the training batches `start` to `stop` from several sources: for each item its source, then the item.
-
-    Both draws are uniform and with replacement. Batch `i` depends on (sampler version, sizes, batch, seed, i) alone.
-
-    Args:
-        sizes: Items of every source.
-        batch: Items of a batch.
-        seed: Another seed, other batches.
-        start: Number of the first batch.
-        stop: One past the number of the last batch.
-
-    Returns:
-        The source of every item, and its position within the source, both int64 `[stop - start, batch]`.
-    """
-    sources = draw_sources(len(sizes), seed=seed, start=start * batch, stop=stop * batch).reshape(-1, batch)
-    key = hashlib.sha256(f"{SAMPLER} batches {'+'.join(map(str, sizes))} {batch} {seed}".encode()).digest()
-    stream = Stream(key, words=batch, episodes=range(start, stop))
-    return sources, stream.below(0, np.asarray(sizes, dtype=np.int64)[sources])
-
-
-def draw_batches(size: int, batch: int, *, seed: int, start: int, stop: int) -> Integers:
-    """Draw the training batches `start` to `stop` from one source, likewise: positions `[stop - start, batch]`."""
-    return draw_mixed_batches([size], batch, seed=seed, start=start, stop=stop)[1]
-
-
-def _key(pool: ClassPool, protocol: Protocol) -> bytes:
+def _key(pool: ClassPool, protocol: FixedProtocol) -> bytes:
     """The address of a protocol on a pool: everything but the episode's number."""
     address = {
         "sampler": SAMPLER,

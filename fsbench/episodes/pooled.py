@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from fsbench.episodes.fixed import Protocol, draw_episodes
+from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool, digest_of
 from fsbench.episodes.streams import Integers, Stream, address_key, choose
 from fsbench.errors import EpisodeError
@@ -58,7 +58,7 @@ class PooledEpisodes:
 
 
 def draw_pooled(
-    pool: ClassPool, protocol: Protocol, *, classes: int, tasks: int, start: int, stop: int
+    pool: ClassPool, protocol: FixedProtocol, *, classes: int, tasks: int, start: int, stop: int
 ) -> PooledEpisodes:
     """Draw the pools of the steps `start` to `stop` with their tasks.
 
@@ -106,7 +106,7 @@ def draw_pooled(
     )
 
 
-def _further_splits(whole: Protocol, splits: int, start: int, stop: int) -> Iterator[tuple[Integers, Integers]]:
+def _further_splits(whole: FixedProtocol, splits: int, start: int, stop: int) -> Iterator[tuple[Integers, Integers]]:
     """Of every split but the first: positions `[P, classes, items]` in a pool, and the order of the queries."""
     classes, items, asked = whole.way, whole.shot + whole.queries, whole.way * whole.queries
     steps = range(start, stop)

@@ -1,23 +1,20 @@
-"""The samplers behind one interface: from a pack and a protocol to episodes, whatever their shapes."""
+"""From a pack and a protocol to episodes, whatever their shapes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from fsbench.data.card import list_cards
-from fsbench.episodes import fixed, variable
-from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
-from fsbench.episodes.pool import ClassPool, pool_of
-from fsbench.episodes.variable import MIN_IMAGES, VariableEpisodes, VariableProtocol, draw_variable
+from fsbench.episodes.fixed import FixedProtocol
+from fsbench.episodes.pool import pool_of
+from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
+from fsbench.episodes.variable import VariableProtocol
 
 if TYPE_CHECKING:
     from fsbench.data.pack import Pack
 
-__all__ = ["AnyEpisodes", "AnyProtocol", "Rules", "Sampler"]
-
-AnyProtocol: TypeAlias = Protocol | VariableProtocol
-AnyEpisodes: TypeAlias = Episodes | VariableEpisodes
+__all__ = ["Rules", "Sampler", "protocol_of"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,25 @@ class Rules:
     tracks_apart: bool = False
 
 
+def protocol_of(
+    split: str, way: int | None, shot: int | None, queries: int | None, *, episodes: int, seed: int
+) -> AnyProtocol:
+    """The protocol with this way, shot and queries per class; None: they vary, as in Meta-Dataset."""
+    if way is None or shot is None or queries is None:
+        return VariableProtocol(split, episodes, seed)
+    return FixedProtocol(split, way, shot, queries, episodes, seed)
+
+
 class Sampler:
-    """Draws the episodes of a protocol from a pack.
+    """The episodes of a protocol on a pack.
 
     Args:
         pack: The pack.
         protocol: How episodes are drawn.
         rules: Which classes are drawn from.
+
+    Attributes:
+        pool: The classes that are drawn from.
 
     Raises:
         EpisodeError: A class has too few images, and may not be left out.
@@ -47,31 +56,19 @@ class Sampler:
 
     def __init__(self, pack: Pack, protocol: AnyProtocol, rules: Rules) -> None:
         self._pack, self._protocol = pack, protocol
-        fixed = isinstance(protocol, Protocol)
-        at_least = protocol.shot + protocol.queries if isinstance(protocol, Protocol) else MIN_IMAGES
-        self._pool: ClassPool = pool_of(
+        self.pool = pool_of(
             pack,
             protocol.split,
-            at_least=at_least,
+            at_least=protocol.at_least,
             leave_out=rules.leave_out,
-            tracks_apart=rules.tracks_apart and fixed,
+            tracks_apart=rules.tracks_apart and protocol.parts_tracks,
         )
-
-    @property
-    def version(self) -> str:
-        """Of the sampler."""
-        return fixed.SAMPLER if isinstance(self._protocol, Protocol) else variable.SAMPLER
-
-    @property
-    def left_out(self) -> int:
-        """Classes of the split that have too few images."""
-        return self._pool.left_out
 
     @property
     def tracks(self) -> Literal["apart", "shared", "unknown"] | None:
         """Whether support and query may share a track; None for a source without tracks."""
         if self._pack.tracks is not None:
-            return "shared" if self._pool.tracks is None else "apart"
+            return "shared" if self.pool.tracks is None else "apart"
         tracked = {card.name for card in list_cards() if card.track}
         return "unknown" if self._pack.source in tracked else None
 
@@ -81,6 +78,4 @@ class Sampler:
         Raises:
             EpisodeError: There are too few classes, or a class has too few images or tracks.
         """
-        if isinstance(self._protocol, Protocol):
-            return draw_episodes(self._pool, self._protocol, start, stop)
-        return draw_variable(self._pool, self._protocol, start, stop)
+        return self._protocol.draw(self.pool, start, stop)

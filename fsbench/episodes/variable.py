@@ -27,17 +27,18 @@ platform to platform: fractions are integers over 2^53, and `decimal` rounds cor
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from fsbench.episodes.pool import ClassPool, digest_of
 from fsbench.episodes.streams import FRACTION_BITS, Integers, Stream, address_key, choose_unequal
 from fsbench.errors import EpisodeError
+from fsbench.setting import setting_of
 
 __all__ = [
     "MAX_LOG_WEIGHT",
@@ -81,13 +82,23 @@ _WORDS = _ORDER + MAX_WAYS_UPPER_BOUND * MAX_NUM_QUERY
 
 @dataclass(frozen=True)
 class VariableProtocol:
-    """How episodes of variable ways and shots are drawn.
+    """Episodes of variable ways and shots: an `fsbench.episodes.protocol.AnyProtocol`.
 
     Attributes:
         split: "train", "val" or "test".
         episodes: How many; a shorter run is a prefix of a longer one.
         seed: Another seed, other episodes.
     """
+
+    kind: ClassVar[str] = "variable"
+    sampler: ClassVar[str] = SAMPLER
+    one_shape: ClassVar[bool] = False
+    parts_tracks: ClassVar[bool] = False
+    way: ClassVar[None] = None
+    shot: ClassVar[None] = None
+    queries: ClassVar[None] = None
+    at_least: ClassVar[int] = MIN_IMAGES
+    largest: ClassVar[tuple[int, int]] = MAX_WAYS_UPPER_BOUND, MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS + MAX_NUM_QUERY
 
     split: str
     episodes: int
@@ -98,12 +109,16 @@ class VariableProtocol:
         return {"split": self.split, "episodes": self.episodes, "seed": self.seed}
 
     def __str__(self) -> str:
-        return f"variable ways and shots, at most {MAX_NUM_QUERY} queries per class"
+        return f"{setting_of(self.way, self.shot)}, at most {MAX_NUM_QUERY} queries per class"
+
+    def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> VariableEpisodes:
+        """As `draw_variable`."""
+        return draw_variable(pool, self, start, stop)
 
 
 @dataclass(frozen=True)
 class VariableEpisode:
-    """One episode with a shape of its own, as an `fsbench.episodes.fixed.Block`: E is 1, or 0 after slicing.
+    """One episode with a shape of its own, as an `fsbench.episodes.protocol.Block`: E is 1, or 0 after slicing.
 
     Attributes:
         classes: Labels in the pack, int64 `[E, way]`; the position in this row is the label within the episode.
@@ -151,6 +166,14 @@ class VariableEpisodes:
 
     def __getitem__(self, which: slice) -> VariableEpisodes:
         return VariableEpisodes(self.blocks[which])
+
+    @property
+    def arrays(self) -> Mapping[str, Integers]:
+        """The indices and labels by name, one episode after another, and where in them each starts and ends."""
+        sizes = [[block.way, block.support_images.size, block.query_images.size] for block in self.blocks]
+        joined = [np.concatenate(parts, axis=1)[0] for parts in zip(*(b.arrays for b in self.blocks), strict=True)]
+        names = ("classes", "support", "support_labels", "query", "query_labels")
+        return dict(zip(names, joined, strict=True)) | {"offsets": np.cumsum([[0, 0, 0], *sizes], axis=0)}
 
     @cached_property
     def digest(self) -> str:

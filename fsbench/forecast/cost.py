@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fsbench.engine.schedule import Schedule
-from fsbench.episodes.sampler import AnyProtocol
+from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.outlook import Outlook
 from fsbench.run.plan import Training
 from fsbench.suite import BackboneSpec

@@ -11,8 +11,8 @@ import numpy as np
 from fsbench.data.card import load_card
 from fsbench.data.pack import SPLITS, Pack, load_pack
 from fsbench.data.prepare import pack_folder
-from fsbench.episodes.fixed import Protocol
-from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import Method
 from fsbench.methods.models import load_methods
@@ -65,10 +65,8 @@ class Outlook:
 
     def asked(self, protocol: AnyProtocol, source: str) -> int:
         """Images of a source that its episodes ask for, at most."""
-        there = self.images(source, protocol.split)
-        if not isinstance(protocol, Protocol):
-            return there
-        return min(there, protocol.episodes * protocol.way * (protocol.shot + protocol.queries))
+        way, each = protocol.largest
+        return min(self.images(source, protocol.split), protocol.episodes * way * each)
 
     def embeds(self, method: str) -> bool:
         """Whether a method embeds the images of a source once, before it answers episodes."""
@@ -114,7 +112,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
 def _column(pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
     """A column of the table; the one episode shows that the source can give such."""
     sampler = Sampler(pack, protocol, rules)
-    return EpisodeSet(protocol, sampler.draw(0, 1), "", sampler.version, sampler.tracks, sampler.left_out)
+    return EpisodeSet(protocol, sampler.draw(0, 1), "", protocol.sampler, sampler.tracks, sampler.pool.left_out)
 
 
 def _declared(reference: str, size: int) -> tuple[Pack, str]:

@@ -25,13 +25,8 @@ from fsbench.engine.evaluation import correct_counts, embed_split
 from fsbench.engine.precision import backbones_in, pick_precision
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
-from fsbench.episodes.variable import (
-    MAX_NUM_QUERY,
-    MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS,
-    MAX_WAYS_UPPER_BOUND,
-    VariableProtocol,
-)
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.models import build_model
@@ -182,13 +177,9 @@ def _stand_in(outlook: Outlook, images: int) -> Pack:
     asked = (protocol for cell in outlook.cells for protocol in (cell.episode_set.protocol, cell.training.validation))
     classes, each = max(2, *(training.schedule.pool or 0 for training in outlook.trainings)), 1
     for protocol in itertools.chain(trained, asked):
-        if isinstance(protocol, VariableProtocol):
-            way, items = MAX_WAYS_UPPER_BOUND, MAX_SUPPORT_SIZE_CONTRIB_PER_CLASS + MAX_NUM_QUERY
-        elif protocol is not None:
-            way, items = protocol.way, protocol.shot + protocol.queries
-        else:
-            continue
-        classes, each = max(classes, way), max(each, items)
+        if protocol is not None:
+            way, items = protocol.largest
+            classes, each = max(classes, way), max(each, items)
     each = max(each, -(-images // classes))
     size, channels = outlook.suite.images.size, outlook.suite.images.channels
     noise = np.random.default_rng(0).integers(0, 256, (classes * each, channels, size, size), dtype=np.uint8)

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from fsbench.errors import UsageError, unknown
+from fsbench.setting import setting_of
 
 __all__ = ["MARKS", "Reported", "load_reported", "read_reported", "reported_suites"]
 
@@ -82,7 +83,7 @@ class Reported:
     @property
     def setting(self) -> str:
         """Way and shot, in words."""
-        return "variable way and shot" if self.way is None else f"{self.way}-way {self.shot}-shot"
+        return setting_of(self.way, self.shot)
 
     @property
     def family(self) -> str:

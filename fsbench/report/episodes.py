@@ -16,10 +16,9 @@ from PIL import Image
 from fsbench.data.pack import Pack, load_pack
 from fsbench.data.places import packs_folder
 from fsbench.episodes.content import content_digest
-from fsbench.episodes.fixed import Block, Protocol
-from fsbench.episodes.sampler import AnyEpisodes, AnyProtocol, Rules, Sampler
+from fsbench.episodes.protocol import AnyEpisodes, Block
+from fsbench.episodes.sampler import Rules, Sampler, protocol_of
 from fsbench.episodes.streams import Integers
-from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import DataError, EpisodeError
 from fsbench.report.table import Column, Table
 
@@ -105,7 +104,10 @@ def _drawn_again(column: Column, packs: Mapping[str, Path]) -> tuple[Pack, AnyEp
         return f"{column.source}: the images of its records (pack {column.pack[:12]}) are not prepared on this machine."
     try:
         pack = load_pack(folder)
-        drawn = Sampler(pack, _protocol(column), Rules(leave_out=True, tracks_apart=column.tracks == "apart")).draw()
+        protocol = protocol_of(
+            column.split, column.way, column.shot, column.queries, episodes=column.episodes, seed=column.episode_seed
+        )
+        drawn = Sampler(pack, protocol, Rules(leave_out=True, tracks_apart=column.tracks == "apart")).draw()
     except (DataError, EpisodeError) as error:
         return f"{column.source}: its episodes cannot be drawn again ({str(error).rstrip('.')})."
     if column.episode_set not in (drawn.digest, content_digest(pack, drawn)):  # the first in records of schema 1
@@ -116,12 +118,6 @@ def _drawn_again(column: Column, packs: Mapping[str, Path]) -> tuple[Pack, AnyEp
 def _first_sheets(pack: Pack, drawn: AnyEpisodes, number: int) -> tuple[Sheet, ...]:
     blocks = [block[place : place + 1] for block in drawn[:number].blocks for place in range(len(block))]
     return tuple(_sheet(pack, place, block) for place, block in enumerate(blocks))
-
-
-def _protocol(column: Column) -> AnyProtocol:
-    if column.way is None or column.shot is None or column.queries is None:
-        return VariableProtocol(column.split, column.episodes, column.episode_seed)
-    return Protocol(column.split, column.way, column.shot, column.queries, column.episodes, column.episode_seed)
 
 
 def _sheet(pack: Pack, number: int, block: Block) -> Sheet:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fsbench.errors import RecordError
 from fsbench.records import Record
+from fsbench.setting import setting_of
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
 from fsbench.stats.ranks import average_ranks, metadataset_ranks
@@ -48,7 +49,7 @@ class Column:
     @property
     def setting(self) -> str:
         """Way and shot, in words."""
-        return "variable way and shot" if self.way is None else f"{self.way}-way {self.shot}-shot"
+        return setting_of(self.way, self.shot)
 
     def __str__(self) -> str:
         return f"{self.source} {self.setting}"

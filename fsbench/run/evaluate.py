@@ -13,7 +13,7 @@ from torch import Tensor
 from fsbench.engine.devices import pick_device
 from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.sampler import AnyProtocol
+from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.streams import Integers
 from fsbench.errors import UsageError
 from fsbench.methods.base import FeatureMethod, Method, prototypes

@@ -11,9 +11,7 @@ from fsbench.data.pack import Pack
 from fsbench.data.prepare import ensure_pack
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile
-from fsbench.episodes.fixed import Protocol
 from fsbench.episodes.sampler import Sampler
-from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError, unknown
 from fsbench.run.plan import EpisodeSet, Options, protocols_of
 from fsbench.suite import Suite
@@ -116,10 +114,10 @@ class _Opener:
             raise unknown(f"test source of the suite {suite.name}", file.source, suite.sources.test)
         if file.source not in packs:
             raise DataNotFoundError(f"the episodes are of {file.source}, whose files are not there; add them.")
-        kind = "variable" if isinstance(protocol, VariableProtocol) else "fixed"
+        kind = protocol.kind
         if options.variable != (kind == "variable"):
             raise UsageError(f"the episode file holds episodes of {kind} shots; say --protocol {kind}.")
-        if isinstance(protocol, Protocol) and options.shots and protocol.shot not in options.shots:
+        if not options.variable and options.shots and protocol.shot not in options.shots:
             raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
         file.check(packs[file.source])
         number = min(options.episodes or len(file.episodes), len(file.episodes))

@@ -12,10 +12,10 @@ from fsbench.data.pack import Pack
 from fsbench.engine.revision import ENGINE
 from fsbench.engine.schedule import Schedule, make_schedule
 from fsbench.episodes.content import content_digest
-from fsbench.episodes.fixed import SAMPLER, Protocol
-from fsbench.episodes.sampler import AnyEpisodes, AnyProtocol, Rules, Sampler
+from fsbench.episodes.fixed import SAMPLER
+from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler, protocol_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
-from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import SuiteError, unknown
 from fsbench.files.atomic import sha256_json
 from fsbench.methods.registry import revision_of
@@ -121,7 +121,7 @@ class EpisodeSet:
         """
         sampler = Sampler(pack, protocol, rules)
         episodes, digest = (drawn := sampler.draw()), content_digest(pack, drawn)
-        return cls(protocol, episodes, digest, sampler.version, sampler.tracks, sampler.left_out)
+        return cls(protocol, episodes, digest, protocol.sampler, sampler.tracks, sampler.pool.left_out)
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,8 @@ def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
     """How the test episodes of a suite are drawn, for every column of one source."""
     wanted = suite.episodes
     number = options.episodes or wanted.number
-    if options.variable:
-        return [VariableProtocol("test", number, wanted.seed)]
-    shots = options.shots or wanted.shots
-    return [Protocol("test", wanted.way, shot, wanted.queries, number, wanted.seed) for shot in shots]
+    shots: Sequence[int | None] = [None] if options.variable else options.shots or wanted.shots
+    return [protocol_of("test", wanted.way, shot, wanted.queries, episodes=number, seed=wanted.seed) for shot in shots]
 
 
 def make_plan(
@@ -268,9 +266,7 @@ class _Planner:
         suite, options = self._suite, self._options
         entry, protocol, pack = suite.methods[row], episode_set.protocol, self._packs[source]
         method = self._methods[entry.method]
-        way, shot, queries = (
-            (protocol.way, protocol.shot, protocol.queries) if isinstance(protocol, Protocol) else (None, None, None)
-        )
+        shot = protocol.shot
         training = self.training(suite.trained_as(row), shot, seed)
         identity = CellIdentity(
             suite=suite.name,
@@ -290,9 +286,9 @@ class _Planner:
             pack=pack.digest,
             partial=pack.partial,
             split=protocol.split,
-            way=way,
+            way=protocol.way,
             shot=shot,
-            queries=queries,
+            queries=protocol.queries,
             episodes=protocol.episodes,
             episode_seed=protocol.seed,
             sampler=episode_set.sampler,
@@ -309,9 +305,8 @@ class _Planner:
     def _protocol(
         self, split: str, shot: int | None, seed: int, number: int, value: Callable[[str], Any]
     ) -> AnyProtocol:
-        if shot is None:
-            return VariableProtocol(split, number, seed)
-        return Protocol(split, value("way"), shot, value("queries"), number, seed)
+        way, queries = (None, None) if shot is None else (value("way"), value("queries"))
+        return protocol_of(split, way, shot, queries, episodes=number, seed=seed)
 
 
 def _pool(row: str, shot: int | None, value: Callable[[str], Any]) -> int | None:

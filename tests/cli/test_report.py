@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from fsbench.cli.report import report
 from fsbench.cli.table import table
-from fsbench.episodes.fixed import Protocol
-from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
+from fsbench.episodes.fixed import FixedProtocol
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import FsbenchError, OutputError, RecordError, UsageError
 from fsbench.records import RecordStore
@@ -104,11 +105,11 @@ def test_every_figure_of_differences_csv_stands_on_the_page(tmp_path: Path) -> N
             assert (f"{ours} minus {other}: {p}", difference, f"± {float(line['ci95']):.2f}") in shown
 
 
-@pytest.mark.parametrize("protocol", [Protocol("test", 5, 1, 15, 30, 0), VariableProtocol("test", 30, 0)])
+@pytest.mark.parametrize("protocol", [FixedProtocol("test", 5, 1, 15, 30, 0), VariableProtocol("test", 30, 0)])
 def test_packs_in_the_cache_give_the_intervals_over_classes(tmp_path: Path, protocol: AnyProtocol) -> None:
     pack = write_small_pack(tmp_path / "cache" / "packs" / "small-28px")
     episodes = Sampler(pack, protocol, Rules(leave_out=True)).draw()
-    shot = protocol.shot if isinstance(protocol, Protocol) else None
+    shot = protocol.shot if isinstance(protocol, FixedProtocol) else None
     record = make_record("k-NN", range(30), source="small", shot=shot, pack=pack.digest, episode_set=episodes.digest)
     RecordStore(tmp_path / "run" / "records").write(record)
     write_everything([tmp_path / "run"], tmp_path / "out")

@@ -15,7 +15,7 @@ from fsbench.data.pack import Prepared, write_pack
 from fsbench.engine.batches import training_data
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import EpisodeError
@@ -25,7 +25,7 @@ from helpers.schedules import TASKS
 CLASSES = (7, 9)  # of the two sources
 BATCHES = replace(TASKS, protocol=None, size=16)
 VARIABLE = replace(TASKS, protocol=VariableProtocol("train", 0, 0))
-POOLED = replace(TASKS, protocol=Protocol("train", 3, 1, 3, 0, 0), size=4, pool=6)
+POOLED = replace(TASKS, protocol=FixedProtocol("train", 3, 1, 3, 0, 0), size=4, pool=6)
 SCHEDULES = {"tasks": replace(TASKS, size=2), "batches": BATCHES, "variable": VARIABLE, "pooled": POOLED}
 
 
@@ -156,7 +156,7 @@ def test_variable_tasks_differ_in_shape(stores: list[ImageStore]) -> None:
 
 def test_small_classes_are_left_out_where_the_suite_says_so(tmp_path: Path) -> None:
     few = [store(tmp_path, 0, images=3)]
-    schedule = replace(TASKS, protocol=Protocol("train", 5, 1, 3, 0, 0))
+    schedule = replace(TASKS, protocol=FixedProtocol("train", 5, 1, 3, 0, 0))
     with pytest.raises(EpisodeError, match="needs 4 images a class"):
         next(training_data(schedule, few, 0))
     with pytest.raises(EpisodeError, match="has 0 large enough"):

@@ -14,7 +14,7 @@ from fsbench.engine.augmentation import augment, draw_numbers
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Protocol, draw_episodes
+from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.records import read_record
 from helpers.schedules import SCHEDULE
@@ -32,7 +32,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 @pytest.mark.parametrize("name", NAMES)
 def test_recorded_steps_train_as_eager_ones(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = ImageStore(write_small_pack(tmp_path), "train", CUDA, [0.5], [0.5])
-    drawn = draw_episodes(pool_of(store.pack, "train"), Protocol("train", 5, 2, 5, 40, 0))
+    drawn = draw_episodes(pool_of(store.pack, "train"), FixedProtocol("train", 5, 2, 5, 40, 0))
     losses = []
     for recorded in (False, True):
         method = build(name).to(CUDA)
@@ -50,7 +50,7 @@ def test_recorded_steps_train_as_eager_ones(name: str, tmp_path: Path, caplog: p
 @pytest.mark.parametrize("name", NAMES)
 def test_its_answers_are_those_of_the_cpu(name: str, tmp_path: Path) -> None:
     pack = write_small_pack(tmp_path)
-    episodes = draw_episodes(pool_of(pack, "test"), Protocol("test", 5, 2, 5, 100, 0))
+    episodes = draw_episodes(pool_of(pack, "test"), FixedProtocol("test", 5, 2, 5, 100, 0))
     counts = [
         correct_counts(build(name).to(device), ImageStore(pack, "test", device, [0.5], [0.5]), episodes)
         for device in (CPU, CUDA)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fsbench.engine.evaluation import asked_images, correct_counts, embed_split
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.stats.intervals import mean_ci
@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
 
 
 def episodes_of(store: ImageStore, number: int, shot: int = 1) -> Episodes:
-    return draw_episodes(pool_of(store.pack, "test"), Protocol("test", 5, shot, 15, number, 0))
+    return draw_episodes(pool_of(store.pack, "test"), FixedProtocol("test", 5, shot, 15, number, 0))
 
 
 def test_a_method_that_answers_by_position_scores_chance(store: ImageStore) -> None:

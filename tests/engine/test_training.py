@@ -14,7 +14,7 @@ from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
-from fsbench.episodes.fixed import Episodes, Protocol, draw_episodes
+from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.errors import TrainingError
 from fsbench.methods.base import Method
@@ -41,7 +41,7 @@ class Data:
     def __init__(self, folder: Path) -> None:
         self.pack = write_small_pack(folder)
         self.train, self.val = (ImageStore(self.pack, s, torch.device("cpu"), [0.5], [0.5]) for s in ("train", "val"))
-        self.episodes: Episodes = draw_episodes(pool_of(self.pack, "val"), Protocol("val", 5, 1, 3, 20, 1))
+        self.episodes: Episodes = draw_episodes(pool_of(self.pack, "val"), FixedProtocol("val", 5, 1, 3, 20, 1))
 
     def fit(
         self, method: Method, schedule: Schedule, path: Path, stop_at: int | None = None, **more: Any

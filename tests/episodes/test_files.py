@@ -9,7 +9,7 @@ import pytest
 
 from fsbench.data.pack import Pack
 from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes
-from fsbench.episodes.fixed import SAMPLER, Episodes, Protocol, draw_episodes
+from fsbench.episodes.fixed import SAMPLER, Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, VariableProtocol, draw_variable
@@ -24,7 +24,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 
 @pytest.fixture(scope="module")
 def content(pack: Pack) -> EpisodeFile:
-    protocol = Protocol("test", 5, 2, 3, 8, 0)
+    protocol = FixedProtocol("test", 5, 2, 3, 8, 0)
     return EpisodeFile(pack.source, pack.digest, protocol, SAMPLER, draw_episodes(pool_of(pack, "test"), protocol))
 
 

@@ -15,8 +15,9 @@ from scipy.stats import chisquare
 
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import Pack, Prepared, write_pack
-from fsbench.episodes.fixed import Episodes, Protocol, draw_batches, draw_episodes, draw_mixed_batches, draw_sources
+from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool, pool_of
+from fsbench.episodes.sources import draw_mixed_batches, draw_sources
 from fsbench.episodes.streams import Stream, choose, choose_unequal
 from fsbench.errors import EpisodeError
 from helpers.tiny import write_source
@@ -45,32 +46,34 @@ def same(one: Episodes, other: Episodes) -> bool:
     [
         (
             (20,) * 10,
-            Protocol("test", 5, 1, 15, 20, seed=0),
+            FixedProtocol("test", 5, 1, 15, 20, seed=0),
             "36a55ef87a76687a425bd00698c08b804cc045bb4744dead4f69d1f8f9dae518",
         ),
         (
             (20,) * 10,
-            Protocol("test", 5, 5, 15, 20, seed=0),
+            FixedProtocol("test", 5, 5, 15, 20, seed=0),
             "943a8d2a49447001911e791cb159f451fee24597434adc219573d6e64e0ca162",
         ),
         (
             (20,) * 10,
-            Protocol("val", 5, 1, 15, 20, seed=1),
+            FixedProtocol("val", 5, 1, 15, 20, seed=1),
             "2e01a7fecf6813845f1339f9d565b9b8e5caaba570e42760f95f45b9692f7dcc",
         ),
         (
             (7, 30, 12, 9, 100, 8),
-            Protocol("train", 3, 2, 4, 50, seed=7),
+            FixedProtocol("train", 3, 2, 4, 50, seed=7),
             "3123365287796dc62c911eb51bfe5cb8f5b7a7a348d4a37d61a9671e569e332f",
         ),
         (
             (600,) * 64,
-            Protocol("train", 20, 5, 5, 8, seed=2**40),
+            FixedProtocol("train", 20, 5, 5, 8, seed=2**40),
             "801dd2ec42cc8e3dd3494ecb630ecfc14085186e481a2b0d2c42f6104b54bbe8",
         ),
     ],
 )
-def test_the_draw_of_this_sampler_version_is_frozen(counts: tuple[int, ...], protocol: Protocol, digest: str) -> None:
+def test_the_draw_of_this_sampler_version_is_frozen(
+    counts: tuple[int, ...], protocol: FixedProtocol, digest: str
+) -> None:
     assert draw_episodes(pool(*counts), protocol).digest == digest
 
 
@@ -79,17 +82,17 @@ def test_the_draw_of_this_sampler_version_is_frozen(counts: tuple[int, ...], pro
     [
         (
             [[3] * 8] * 7,
-            Protocol("test", 5, 1, 15, 20, seed=0),
+            FixedProtocol("test", 5, 1, 15, 20, seed=0),
             "5ddcef8ccdfc758dad4b43e811ac818b8db586efab6036c5ecfd0d783592f05d",
         ),
         (
             [[30] * 7, [1] * 40, [12, 5, 20, 9]],
-            Protocol("test", 2, 2, 6, 30, seed=3),
+            FixedProtocol("test", 2, 2, 6, 30, seed=3),
             "dc9beac0db222eaaa2c372847352b12347d7759fa2cdb77f2b9cd1e1aa1a8956",
         ),
     ],
 )
-def test_the_draw_with_tracks_apart_is_frozen(tracks: list[list[int]], protocol: Protocol, digest: str) -> None:
+def test_the_draw_with_tracks_apart_is_frozen(tracks: list[list[int]], protocol: FixedProtocol, digest: str) -> None:
     assert draw_episodes(tracked(tracks), protocol).digest == digest
 
 
@@ -101,7 +104,7 @@ def test_the_draw_with_tracks_apart_is_frozen(tracks: list[list[int]], protocol:
     ],
 )
 def test_the_draw_of_batches_is_frozen(size: int, digest: str) -> None:
-    batches = draw_batches(size, 6, seed=3, start=0, stop=40)
+    batches = draw_mixed_batches([size], 6, seed=3, start=0, stop=40)[1]
     assert hashlib.sha256(batches.astype("<i8").tobytes()).hexdigest() == digest
 
 
@@ -115,16 +118,16 @@ def test_the_draws_of_sources_are_frozen() -> None:
 
 
 @st.composite
-def draws(draw: st.DrawFn) -> tuple[ClassPool, Protocol]:
+def draws(draw: st.DrawFn) -> tuple[ClassPool, FixedProtocol]:
     way, shot, queries = (draw(st.integers(1, most)) for most in (6, 5, 6))
     counts = draw(st.lists(st.integers(shot + queries, 40), min_size=way, max_size=way + 6))
     number, seed = draw(st.integers(1, 12)), draw(st.integers(-(2**63), 2**63))
-    return pool(*counts), Protocol("test", way, shot, queries, number, seed)
+    return pool(*counts), FixedProtocol("test", way, shot, queries, number, seed)
 
 
 @settings(deadline=None)
 @given(draws())
-def test_episodes_keep_the_rules(drawn: tuple[ClassPool, Protocol]) -> None:
+def test_episodes_keep_the_rules(drawn: tuple[ClassPool, FixedProtocol]) -> None:
     source, protocol = drawn
     found = draw_episodes(source, protocol)
     way, shot, queries, number = protocol.way, protocol.shot, protocol.queries, protocol.episodes
@@ -145,7 +148,9 @@ def test_episodes_keep_the_rules(drawn: tuple[ClassPool, Protocol]) -> None:
 
 @settings(deadline=None)
 @given(draws(), st.integers(0, 30), st.integers(0, 9))
-def test_any_run_of_episodes_drawn_alone_is_the_same(drawn: tuple[ClassPool, Protocol], start: int, more: int) -> None:
+def test_any_run_of_episodes_drawn_alone_is_the_same(
+    drawn: tuple[ClassPool, FixedProtocol], start: int, more: int
+) -> None:
     source, protocol = drawn
     whole = draw_episodes(source, protocol, 0, start + more)
     assert same(draw_episodes(source, protocol, start, start + more), whole[start:])
@@ -153,16 +158,16 @@ def test_any_run_of_episodes_drawn_alone_is_the_same(drawn: tuple[ClassPool, Pro
 
 
 @st.composite
-def tracked_draws(draw: st.DrawFn) -> tuple[ClassPool, Protocol]:
+def tracked_draws(draw: st.DrawFn) -> tuple[ClassPool, FixedProtocol]:
     way, shot, queries = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 5))
     sizes = st.lists(st.integers(1, 5), min_size=shot + queries, max_size=12)
     tracks = draw(st.lists(sizes, min_size=way, max_size=way + 3))
-    return tracked(tracks), Protocol("test", way, shot, queries, draw(st.integers(1, 8)), draw(st.integers(0, 99)))
+    return tracked(tracks), FixedProtocol("test", way, shot, queries, draw(st.integers(1, 8)), draw(st.integers(0, 99)))
 
 
 @settings(deadline=None)
 @given(tracked_draws(), st.integers(0, 8))
-def test_support_and_query_share_no_track(drawn: tuple[ClassPool, Protocol], start: int) -> None:
+def test_support_and_query_share_no_track(drawn: tuple[ClassPool, FixedProtocol], start: int) -> None:
     source, protocol = drawn
     found = draw_episodes(source, protocol)
     assert source.tracks is not None
@@ -181,7 +186,7 @@ def test_support_and_query_share_no_track(drawn: tuple[ClassPool, Protocol], sta
 
 
 def test_other_random_state_does_not_enter() -> None:
-    protocol = Protocol("test", 3, 1, 2, 5, seed=0)
+    protocol = FixedProtocol("test", 3, 1, 2, 5, seed=0)
     before = draw_episodes(pool(*[9] * 5), protocol)
     random.seed(1)
     np.random.seed(1)
@@ -193,27 +198,27 @@ def test_other_random_state_does_not_enter() -> None:
 @pytest.mark.parametrize(
     ("other", "protocol"),
     [
-        (pool(*[20] * 10), Protocol("val", 5, 1, 5, 9, 0)),
-        (pool(*[20] * 10), Protocol("test", 5, 1, 5, 9, 1)),
-        (pool(*[20] * 10, prefix="kind"), Protocol("test", 5, 1, 5, 9, 0)),
-        (pool(*[20] * 9, 21), Protocol("test", 5, 1, 5, 9, 0)),
+        (pool(*[20] * 10), FixedProtocol("val", 5, 1, 5, 9, 0)),
+        (pool(*[20] * 10), FixedProtocol("test", 5, 1, 5, 9, 1)),
+        (pool(*[20] * 10, prefix="kind"), FixedProtocol("test", 5, 1, 5, 9, 0)),
+        (pool(*[20] * 9, 21), FixedProtocol("test", 5, 1, 5, 9, 0)),
     ],
     ids=["split", "seed", "names", "counts"],
 )
-def test_the_address_decides_the_classes(other: ClassPool, protocol: Protocol) -> None:
-    plain = draw_episodes(pool(*[20] * 10), Protocol("test", 5, 1, 5, 9, 0))
+def test_the_address_decides_the_classes(other: ClassPool, protocol: FixedProtocol) -> None:
+    plain = draw_episodes(pool(*[20] * 10), FixedProtocol("test", 5, 1, 5, 9, 0))
     assert (draw_episodes(other, protocol).classes != plain.classes).any()
 
 
 def test_tracks_are_part_of_the_address() -> None:
-    protocol = Protocol("test", 2, 1, 2, 9, 0)
+    protocol = FixedProtocol("test", 2, 1, 2, 9, 0)
     one, other = (draw_episodes(tracked([sizes] * 5), protocol) for sizes in ([2, 3, 4], [3, 2, 4]))
     assert not same(one, other)
 
 
 def test_shots_and_queries_have_draws_of_their_own() -> None:
     def classes(shot: int, queries: int) -> list[list[int]]:
-        return draw_episodes(pool(*[20] * 10), Protocol("test", 5, shot, queries, 9, 0)).classes.tolist()
+        return draw_episodes(pool(*[20] * 10), FixedProtocol("test", 5, shot, queries, 9, 0)).classes.tolist()
 
     assert classes(1, 5) != classes(2, 5)
     assert classes(1, 5) != classes(1, 6)
@@ -225,7 +230,7 @@ def assert_uniform(observed: Counter[object], kinds: int) -> None:
 
 
 def test_classes_images_and_orders_are_uniform() -> None:
-    found = draw_episodes(pool(*[7] * 5), Protocol("test", 2, 1, 2, 24_000, seed=5))
+    found = draw_episodes(pool(*[7] * 5), FixedProtocol("test", 2, 1, 2, 24_000, seed=5))
     assert_uniform(Counter(map(tuple, found.classes.tolist())), 5 * 4)
     assert_uniform(Counter(map(tuple, found.order.tolist())), 24)
     items = np.concatenate([found.support, found.query], axis=2) - 7 * found.classes[..., None]
@@ -235,14 +240,14 @@ def test_classes_images_and_orders_are_uniform() -> None:
 
 def test_images_are_uniform_in_classes_of_unequal_size() -> None:
     counts = (3, 5, 17)
-    found = draw_episodes(pool(*counts), Protocol("test", 3, 1, 1, 6000, seed=2))
+    found = draw_episodes(pool(*counts), FixedProtocol("test", 3, 1, 1, 6000, seed=2))
     for label, count in enumerate(counts):
         for images in (found.support, found.query):
             assert_uniform(Counter(images[found.classes == label].ravel().tolist()), count)
 
 
 def test_support_stays_uniform_with_tracks_apart() -> None:
-    found = draw_episodes(tracked([[1, 2, 4, 5]]), Protocol("test", 1, 2, 1, 20_000, seed=1))
+    found = draw_episodes(tracked([[1, 2, 4, 5]]), FixedProtocol("test", 1, 2, 1, 20_000, seed=1))
     assert_uniform(Counter(map(tuple, found.support[:, 0].tolist())), 12 * 11)
     both_small = (found.support[:, 0] < 3).all(axis=1) & (found.support[:, 0] == 0).any(axis=1)
     given_support = found.query[both_small]  # which takes the tracks of 1 and 2 images
@@ -251,7 +256,7 @@ def test_support_stays_uniform_with_tracks_apart() -> None:
 
 @pytest.mark.parametrize("size", [10, 3 * 2**61, 2**63 - 1])
 def test_integers_below_any_bound_are_uniform(size: int) -> None:
-    batches = draw_batches(size, 10, seed=1, start=0, stop=1000)
+    batches = draw_mixed_batches([size], 10, seed=1, start=0, stop=1000)[1]
     assert batches.min() >= 0
     assert batches.max() < size
     tenths = Counter(int(value) * 10 // size for value in batches.ravel())
@@ -260,9 +265,9 @@ def test_integers_below_any_bound_are_uniform(size: int) -> None:
 
 @pytest.mark.parametrize("size", [10, 3 * 2**61])
 def test_batches_have_addresses(size: int) -> None:
-    whole = draw_batches(size, 7, seed=1, start=0, stop=60)
-    assert (draw_batches(size, 7, seed=1, start=13, stop=29) == whole[13:29]).all()
-    assert (draw_batches(size, 7, seed=2, start=0, stop=60) != whole).any()
+    whole = draw_mixed_batches([size], 7, seed=1, start=0, stop=60)[1]
+    assert (draw_mixed_batches([size], 7, seed=1, start=13, stop=29)[1] == whole[13:29]).all()
+    assert (draw_mixed_batches([size], 7, seed=2, start=0, stop=60)[1] != whole).any()
 
 
 def test_sources_are_uniform_and_have_addresses() -> None:
@@ -290,7 +295,7 @@ def test_mixed_batches_draw_the_source_and_then_the_image() -> None:
 
 def test_batches_of_one_source_are_plain_batches() -> None:
     sources, positions = draw_mixed_batches([50], 7, seed=1, start=3, stop=20)
-    assert (positions == draw_batches(50, 7, seed=1, start=3, stop=20)).all()
+    assert (positions == draw_mixed_batches([50], 7, seed=1, start=3, stop=20)[1]).all()
     assert not sources.any()
 
 
@@ -305,25 +310,25 @@ def test_unequal_choices_are_the_same_choices(sizes: list[int], count: int, numb
 
 def test_too_few_classes_are_named() -> None:
     with pytest.raises(EpisodeError, match=r"^a 5-way episode needs 5 classes, but the val split has 4; "):
-        draw_episodes(pool(9, 9, 9, 9), Protocol("val", 5, 1, 1, 2, 0))
+        draw_episodes(pool(9, 9, 9, 9), FixedProtocol("val", 5, 1, 1, 2, 0))
     with pytest.raises(EpisodeError, match="but the val split has 4 large enough; "):
-        draw_episodes(replace(pool(9, 9, 9, 9), left_out=2), Protocol("val", 5, 1, 1, 2, 0))
+        draw_episodes(replace(pool(9, 9, 9, 9), left_out=2), FixedProtocol("val", 5, 1, 1, 2, 0))
 
 
 def test_too_few_images_name_the_class() -> None:
     with pytest.raises(EpisodeError, match=r"^3 shots and 4 queries need 7 images a class, but class 1 has 6; "):
-        draw_episodes(pool(9, 6, 9), Protocol("test", 2, 3, 4, 2, 0))
+        draw_episodes(pool(9, 6, 9), FixedProtocol("test", 2, 3, 4, 2, 0))
 
 
 def test_too_few_tracks_name_the_class() -> None:
     enough = tracked([[5, 5, 5], [2, 4, 6, 3]])
-    assert len(draw_episodes(enough, Protocol("test", 2, 2, 5, 40, 0))) == 40
+    assert len(draw_episodes(enough, FixedProtocol("test", 2, 2, 5, 40, 0))) == 40
     expected = (
         r"^6 queries must share no track with 2 shots, but class 0, with 15 images in 3 tracks, may have only 5 images"
         r" left; lower the shot or the queries, or let support and query share tracks\.$"
     )
     with pytest.raises(EpisodeError, match=expected):
-        draw_episodes(enough, Protocol("test", 2, 2, 6, 40, 0))
+        draw_episodes(enough, FixedProtocol("test", 2, 2, 6, 40, 0))
 
 
 def test_a_pool_has_the_classes_of_its_split(tmp_path: Path) -> None:
@@ -331,7 +336,7 @@ def test_a_pool_has_the_classes_of_its_split(tmp_path: Path) -> None:
     found = pool_of(pack, "test", at_least=12)
     assert found.labels.tolist() == list(pack.splits["test"])
     assert list(found.names) == [pack.classes[label] for label in found.labels]
-    drawn = draw_episodes(found, Protocol("test", 5, 2, 3, 30, 0))
+    drawn = draw_episodes(found, FixedProtocol("test", 5, 2, 3, 30, 0))
     assert (pack.labels[drawn.query] == drawn.classes[..., None]).all()
     assert np.isin(drawn.classes, pack.splits["test"]).all()
 
@@ -367,7 +372,7 @@ def test_small_classes_are_an_error_or_left_out(birds: Pack) -> None:
     found = pool_of(birds, "test", at_least=6, leave_out=True)
     assert found.left_out == 3
     assert (found.labels.tolist(), found.counts.tolist()) == ([3, 5, 6], [8, 7, 6])
-    drawn = draw_episodes(found, Protocol("test", 3, 2, 4, 30, 0))
+    drawn = draw_episodes(found, FixedProtocol("test", 3, 2, 4, 30, 0))
     assert (birds.labels[drawn.support] == drawn.classes[..., None]).all()
 
 
@@ -393,7 +398,7 @@ def test_a_pool_knows_tracks_where_they_shall_be_apart(birds: Pack) -> None:
 
 
 def test_episodes_of_fixed_shape_are_one_block() -> None:
-    found = draw_episodes(pool(*[9] * 5), Protocol("test", 3, 1, 2, 5, seed=0))
+    found = draw_episodes(pool(*[9] * 5), FixedProtocol("test", 3, 1, 2, 5, seed=0))
     assert [block.support_images.shape for block in found.blocks] == [(5, 3)]
     assert found.blocks[0].digest == found.digest
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from fsbench.episodes.fixed import Protocol, draw_episodes
+from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool
 from fsbench.episodes.pooled import PooledEpisodes, draw_pooled
 from fsbench.errors import EpisodeError
@@ -27,13 +27,13 @@ def pool(*counts: int) -> ClassPool:
     ("protocol", "classes", "tasks", "digest"),
     [
         (
-            Protocol("train", 20, 1, 6, 0, seed=0),
+            FixedProtocol("train", 20, 1, 6, 0, seed=0),
             20,
             6,
             "b40c4748c0716c438b568698f1a19d0b758a75919dd31f59bf50f5f4889552fd",
         ),
         (
-            Protocol("train", 5, 5, 5, 0, seed=3),
+            FixedProtocol("train", 5, 5, 5, 0, seed=3),
             10,
             6,
             "66e4a86bf59b639d4146d95e4c02133ddcccdeb253d9250fdb3c8e1939fa4bd4",
@@ -41,20 +41,20 @@ def pool(*counts: int) -> ClassPool:
     ],
 )
 def test_the_splits_of_this_sampler_version_are_frozen(
-    protocol: Protocol, classes: int, tasks: int, digest: str
+    protocol: FixedProtocol, classes: int, tasks: int, digest: str
 ) -> None:
     assert draw_pooled(pool(*[600] * 64), protocol, classes=classes, tasks=tasks, start=0, stop=8).digest == digest
 
 
 @st.composite
-def draws(draw: st.DrawFn) -> tuple[ClassPool, Protocol, int, int]:
+def draws(draw: st.DrawFn) -> tuple[ClassPool, FixedProtocol, int, int]:
     way, shot, queries, groups, splits = (draw(st.integers(1, most)) for most in (4, 3, 4, 3, 4))
     classes = way * groups
     counts = draw(st.lists(st.integers(shot + queries, 40), min_size=classes, max_size=classes + 3))
-    return pool(*counts), Protocol("train", way, shot, queries, 0, draw(st.integers(0, 2**63))), classes, splits
+    return pool(*counts), FixedProtocol("train", way, shot, queries, 0, draw(st.integers(0, 2**63))), classes, splits
 
 
-def drawn(case: tuple[ClassPool, Protocol, int, int], start: int, stop: int) -> PooledEpisodes:
+def drawn(case: tuple[ClassPool, FixedProtocol, int, int], start: int, stop: int) -> PooledEpisodes:
     source, protocol, classes, splits = case
     tasks = splits * classes // protocol.way
     return draw_pooled(source, protocol, classes=classes, tasks=tasks, start=start, stop=stop)
@@ -63,7 +63,7 @@ def drawn(case: tuple[ClassPool, Protocol, int, int], start: int, stop: int) -> 
 @settings(deadline=None)
 @given(draws())
 def test_every_split_uses_every_image_of_the_pool_once_and_keeps_the_rules_of_episodes(
-    case: tuple[ClassPool, Protocol, int, int],
+    case: tuple[ClassPool, FixedProtocol, int, int],
 ) -> None:
     source, protocol, classes, splits = case
     found = drawn(case, 0, 3)
@@ -85,7 +85,7 @@ def test_every_split_uses_every_image_of_the_pool_once_and_keeps_the_rules_of_ep
 @settings(deadline=None)
 @given(draws())
 def test_the_pool_is_an_addressed_episode_and_the_first_split_its_own(
-    case: tuple[ClassPool, Protocol, int, int],
+    case: tuple[ClassPool, FixedProtocol, int, int],
 ) -> None:
     source, protocol, classes, _ = case
     found, plain = drawn(case, 0, 3), draw_episodes(source, replace(protocol, way=classes), 0, 3)
@@ -101,7 +101,7 @@ def test_the_pool_is_an_addressed_episode_and_the_first_split_its_own(
 @settings(deadline=None)
 @given(draws(), st.integers(0, 30), st.integers(1, 5))
 def test_a_split_depends_on_its_step_and_number_alone(
-    case: tuple[ClassPool, Protocol, int, int], start: int, more: int
+    case: tuple[ClassPool, FixedProtocol, int, int], start: int, more: int
 ) -> None:
     source, protocol, classes, splits = case
     whole = drawn(case, 0, start + more)
@@ -113,7 +113,9 @@ def test_a_split_depends_on_its_step_and_number_alone(
 
 
 def test_all_images_of_a_class_are_support_equally_often_and_classes_meet_in_every_task() -> None:
-    found = draw_pooled(pool(*[9] * 7), Protocol("train", 3, 1, 3, 0, seed=0), classes=6, tasks=4, start=0, stop=3000)
+    found = draw_pooled(
+        pool(*[9] * 7), FixedProtocol("train", 3, 1, 3, 0, seed=0), classes=6, tasks=4, start=0, stop=3000
+    )
     again = found.support[:, 2:]  # of the second split
     assert chisquare(np.bincount(again.ravel(), minlength=24)).pvalue > CANNOT_BE_CHANCE
     assert chisquare(np.bincount(again[:, 0, 0], minlength=24)).pvalue > CANNOT_BE_CHANCE
@@ -122,4 +124,4 @@ def test_all_images_of_a_class_are_support_equally_often_and_classes_meet_in_eve
 def test_tracks_kept_apart_and_pooled_episodes_do_not_go_together() -> None:
     tracked = replace(pool(8, 8), tracks=(np.arange(8), np.arange(8)))
     with pytest.raises(EpisodeError, match="leave `pool` out"):
-        draw_pooled(tracked, Protocol("train", 2, 1, 3, 0, 0), classes=2, tasks=2, start=0, stop=1)
+        draw_pooled(tracked, FixedProtocol("train", 2, 1, 3, 0, 0), classes=2, tasks=2, start=0, stop=1)

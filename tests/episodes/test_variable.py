@@ -276,4 +276,4 @@ def test_what_cannot_be_drawn_is_explained(source: ClassPool, sentence: str) -> 
 
 
 def test_the_protocol_reads_well() -> None:
-    assert str(VariableProtocol("test", 600, 0)) == "variable ways and shots, at most 10 queries per class"
+    assert str(VariableProtocol("test", 600, 0)) == "variable way and shot, at most 10 queries per class"

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from fsbench.cli.main import main
-from fsbench.episodes.sampler import AnyProtocol
+from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.cost import cost_of
 from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import TIMINGS, MeasuredSpeeds

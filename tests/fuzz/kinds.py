@@ -23,7 +23,7 @@ from fsbench.cli.main import main
 from fsbench.data.pack import load_pack
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes
-from fsbench.episodes.fixed import SAMPLER, Protocol, draw_episodes
+from fsbench.episodes.fixed import SAMPLER, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import digest_of, pool_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.episodes.variable import VariableProtocol, draw_variable
@@ -163,7 +163,7 @@ def _image(form: str, size: tuple[int, int] = (20, 12), mode: str = "RGB", **opt
 def _episode_file(variable: bool, ending: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         pack = write_source(folder / "cache")
-        protocol = Protocol("test", 5, 2, 3, 8, 0)
+        protocol = FixedProtocol("test", 5, 2, 3, 8, 0)
         if variable:
             other = VariableProtocol("test", 4, 0)
             drawn = draw_variable(pool_of(pack, "test", at_least=2), other)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fsbench.engine.schedule import Schedule
-from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules
 
 __all__ = ["SCHEDULE", "TASKS"]
 
 TASKS = Schedule(
-    protocol=Protocol("train", 5, 1, 3, 0, 0),
+    protocol=FixedProtocol("train", 5, 1, 3, 0, 0),
     size=1,
     seed=0,
     steps=12,

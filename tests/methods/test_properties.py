@@ -10,8 +10,9 @@ import torch
 
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.store import ImageStore
-from fsbench.episodes.fixed import Protocol, draw_batches, draw_episodes
+from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
+from fsbench.episodes.sources import draw_mixed_batches
 from fsbench.methods.base import Method
 from fsbench.methods.registry import load_method
 from fsbench.tasks import Tasks
@@ -42,7 +43,7 @@ def test_a_constant_encoder_scores_exactly_chance(name: str, tmp_path: Path) -> 
         for parameter in method.backbone.parameters():
             parameter.zero_()
     store = store_of(tmp_path, "test")
-    episodes = draw_episodes(pool_of(store.pack, "test"), Protocol("test", 5, 1, 4, 10, 0))
+    episodes = draw_episodes(pool_of(store.pack, "test"), FixedProtocol("test", 5, 1, 4, 10, 0))
     # an adapted backbone is constant no more, so that gradient methods take no step here
     if hasattr(method, "test_steps"):
         method.test_steps = 0
@@ -120,12 +121,12 @@ def test_it_learns_an_easy_problem(name: str, tmp_path: Path) -> None:
     optimiser = torch.optim.Adam(method.parameters(), lr=1e-2)
     episodic = method.learns_from == "episodes"
     steps = 150 if name.startswith("relation") else 40
-    episodes = draw_episodes(pool_of(store.pack, "train"), Protocol("train", 5, 2, 5, steps, 0))
-    batches = draw_batches(len(store.indices), 32, seed=0, start=0, stop=steps)
+    episodes = draw_episodes(pool_of(store.pack, "train"), FixedProtocol("train", 5, 2, 5, steps, 0))
+    batches = draw_mixed_batches([len(store.indices)], 32, seed=0, start=0, stop=steps)[1]
     for step in range(steps):
         optimiser.zero_grad()
         method.loss(store.tasks(episodes[step : step + 1]) if episodic else store.batch(batches[step])).backward()
         optimiser.step()
     held_out = ImageStore(store.pack, "test", store.device, [0.5], [0.5])
-    test = draw_episodes(pool_of(store.pack, "test"), Protocol("test", 5, 2, 5, 20, 0))
+    test = draw_episodes(pool_of(store.pack, "test"), FixedProtocol("test", 5, 2, 5, 20, 0))
     assert correct_counts(method, held_out, test).mean() / 25 > 0.9

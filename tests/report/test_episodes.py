@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from fsbench.data.pack import Pack, Prepared, write_pack
-from fsbench.episodes.fixed import Protocol
-from fsbench.episodes.sampler import AnyProtocol, Rules, Sampler
+from fsbench.episodes.fixed import FixedProtocol
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.report.episodes import Sheet, contact_sheets
 from fsbench.report.html import to_html
@@ -21,7 +22,7 @@ from fsbench.report.table import Table, build_table
 from helpers.factories import make_record
 from helpers.small import write_small_pack
 
-FIXED = Protocol("test", 5, 1, 15, 4, 0)
+FIXED = FixedProtocol("test", 5, 1, 15, 4, 0)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pack]:
 
 
 def _table(pack: Pack, /, protocol: AnyProtocol = FIXED, **changes: Any) -> Table:
-    shot = protocol.shot if isinstance(protocol, Protocol) else None
+    shot = protocol.shot if isinstance(protocol, FixedProtocol) else None
     identity = {
         "pack": pack.digest,
         "episode_set": Sampler(pack, protocol, Rules(leave_out=True)).draw().digest,
@@ -96,7 +97,7 @@ def test_episodes_of_variable_ways_show_some_of_their_classes(pack: Pack) -> Non
 
 
 def test_several_sources_show_one_episode_of_their_first_column_each(pack: Pack) -> None:
-    five = Sampler(pack, Protocol("test", 5, 5, 15, 4, 0), Rules()).draw().digest
+    five = Sampler(pack, FixedProtocol("test", 5, 5, 15, 4, 0), Rules()).draw().digest
     one = Sampler(pack, FIXED, Rules()).draw().digest
     records = [
         make_record(source=source, shot=shot, pack=digest, episode_set=episodes)

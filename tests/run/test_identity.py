@@ -11,7 +11,7 @@ import pytest
 
 from fsbench.data.pack import Pack
 from fsbench.episodes.content import content_digest
-from fsbench.episodes.fixed import Protocol
+from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import SuiteError
@@ -23,7 +23,7 @@ from helpers.factories import make_record
 from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_suite
 
-PROTOCOL = Protocol("test", 5, 1, 5, 4, 0)
+PROTOCOL = FixedProtocol("test", 5, 1, 5, 4, 0)
 
 
 def pack_of(folder: Path, *, size: int = 24, seed: int = 0) -> Pack:
