@@ -108,10 +108,21 @@ def test_an_unknown_split_is_refused(pack: Pack, either: EpisodeFile) -> None:
         replace(either, protocol=replace(either.protocol, split="tset")).check(pack)
 
 
+def test_a_file_whose_query_order_is_no_permutation_is_refused(
+    pack: Pack, content: EpisodeFile, tmp_path: Path
+) -> None:
+    assert isinstance(content.episodes, Episodes)
+    order = content.episodes.order.copy()
+    order[1, 0] = 99
+    write_episodes(tmp_path / "e.npz", replace(content, episodes=replace(content.episodes, order=order)), pack)
+    with pytest.raises(EpisodeError, match="query order that is no permutation"):
+        read_episodes(tmp_path / "e.npz")
+
+
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
-        ("order", "has a query order that is no permutation"),
+        ("order", "repeats an image within an episode"),
         ("image", "repeats an image within an episode"),
         ("owner", "holds images under a class that is not theirs"),
         ("class", "repeats a class within an episode"),

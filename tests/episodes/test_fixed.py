@@ -293,12 +293,6 @@ def test_mixed_batches_draw_the_source_and_then_the_image() -> None:
     assert (draw_mixed_batches(sizes, 10, seed=2, start=0, stop=900)[1] != positions).any()
 
 
-def test_batches_of_one_source_are_plain_batches() -> None:
-    sources, positions = draw_mixed_batches([50], 7, seed=1, start=3, stop=20)
-    assert (positions == draw_mixed_batches([50], 7, seed=1, start=3, stop=20)[1]).all()
-    assert not sources.any()
-
-
 @settings(deadline=None)
 @given(st.lists(st.integers(6, 40), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 99))
 def test_unequal_choices_are_the_same_choices(sizes: list[int], count: int, number: int) -> None:
