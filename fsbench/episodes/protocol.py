@@ -1,7 +1,8 @@
 """What every way of drawing episodes gives: `fsbench.episodes.fixed`, `fsbench.episodes.variable`, and any other.
 
 A new way is one module with a frozen dataclass that satisfies `AnyProtocol`, a line in
-`fsbench.episodes.sampler.protocol_of`, and goldens of its draw. All else asks the members below.
+`fsbench.episodes.sampler.protocol_of`, its name for `--protocol`, and goldens of its draw. All else asks the members
+below.
 """
 
 from __future__ import annotations

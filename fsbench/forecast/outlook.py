@@ -16,7 +16,8 @@ from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import Method
 from fsbench.methods.models import load_methods
-from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, protocols_of, selected_rows
+from fsbench.run.material import draw_columns
+from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
 from fsbench.suite import Suite
 
 __all__ = ["Outlook", "look_ahead"]
@@ -91,22 +92,13 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
             packs[source] = load_pack(folder)
         else:
             packs[source], assumed[source] = _declared(source, suite.images.size)
-    columns: list[tuple[str, EpisodeSet]] = []
-    left_out: dict[str, str] = {}
-    for source in suite.sources.test:
-        try:
-            columns += [
-                (source, _column(packs[source], protocol, suite.episodes.rules))
-                for protocol in protocols_of(suite, options)
-            ]
-        except EpisodeError as error:
-            if suite.sources.absent == "error":
-                raise
-            left_out[source] = str(error)
+    columns, refused = draw_columns(suite, options, packs, _column)
+    if refused and suite.sources.absent == "error":
+        raise next(iter(refused.values()))
     if not columns:
         raise EpisodeError(f"no test source of the suite {suite.name} can give its episodes; lower the shots.")
     cells = make_plan(suite, options, methods, packs, columns)
-    return Outlook(suite, methods, packs, assumed, left_out, cells)
+    return Outlook(suite, methods, packs, assumed, {source: str(error) for source, error in refused.items()}, cells)
 
 
 def _column(pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
@@ -125,17 +117,12 @@ def _declared(reference: str, size: int) -> tuple[Pack, str]:
     images = min(variant.images, classes * card.most) if card.most else variant.images
     kept = f", {card.most:,} a class kept" if card.most else ""
     ends = np.cumsum([0, *(of_splits[split] for split in SPLITS)])
-    pack = Pack(
+    pack = Pack.blank(
+        card.name,
+        np.broadcast_to(np.uint8(0), (images, card.channels, size, size)),
+        classes,
+        {split: range(ends[index], ends[index + 1]) for index, split in enumerate(SPLITS)},
         folder=pack_folder(reference, size),
-        source=card.name,
-        images=np.broadcast_to(np.uint8(0), (images, card.channels, size, size)),
-        labels=np.arange(images) * classes // images,
-        classes=tuple(f"class {label}" for label in range(classes)),
-        splits={split: tuple(range(ends[index], ends[index + 1])) for index, split in enumerate(SPLITS)},
-        processing={},
-        partial=None,
-        tracks=None,
-        hierarchy=None,
         digest=reference,
     )
     return pack, f"{variant.images:,} images declared{kept}, assumed to be spread evenly over {classes:,} classes"

@@ -13,7 +13,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,16 +182,5 @@ def _stand_in(outlook: Outlook, images: int) -> Pack:
     each = max(each, -(-images // classes))
     size, channels = outlook.suite.images.size, outlook.suite.images.channels
     noise = np.random.default_rng(0).integers(0, 256, (classes * each, channels, size, size), dtype=np.uint8)
-    return Pack(
-        folder=Path(),
-        source="stand-in",
-        images=noise,
-        labels=np.repeat(np.arange(classes), each),
-        classes=tuple(map(str, range(classes))),
-        splits={"train": tuple(range(classes)), "val": tuple(range(-(-images // each))), "test": ()},
-        processing={},
-        partial=None,
-        tracks=None,
-        hierarchy=None,
-        digest="",
-    )
+    splits = {"train": range(classes), "val": range(-(-images // each)), "test": ()}
+    return Pack.blank("stand-in", noise, classes, splits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from fsbench.data.pack import Pack
 from fsbench.data.prepare import ensure_pack
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile
-from fsbench.episodes.sampler import Sampler
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError, unknown
 from fsbench.run.plan import EpisodeSet, Options, protocols_of
 from fsbench.suite import Suite
 
-__all__ = ["Material", "open_material"]
+__all__ = ["Material", "draw_columns", "open_material"]
 
 _LOG = logging.getLogger("fsbench")
 
@@ -62,6 +63,26 @@ def open_material(
     return Material(packs, episode_sets, opener.left_out)
 
 
+def draw_columns(
+    suite: Suite,
+    options: Options,
+    packs: Mapping[str, Pack],
+    draw: Callable[[Pack, AnyProtocol, Rules], EpisodeSet],
+) -> tuple[list[tuple[str, EpisodeSet]], dict[str, EpisodeError]]:
+    """Test source and episodes of every column of the sources that are there, and why some cannot give any."""
+    columns: list[tuple[str, EpisodeSet]] = []
+    refused: dict[str, EpisodeError] = {}
+    for source in (source for source in suite.sources.test if source in packs):
+        try:
+            columns += [
+                (source, draw(packs[source], protocol, suite.episodes.rules))
+                for protocol in protocols_of(suite, options)
+            ]
+        except EpisodeError as error:
+            refused[source] = error
+    return columns, refused
+
+
 class _Opener:
     """Opens one source after the other, and remembers which are left out."""
 
@@ -94,15 +115,9 @@ class _Opener:
 
     def drawn(self, packs: Mapping[str, Pack]) -> list[tuple[str, EpisodeSet]]:
         """Test source and episodes of every column, as the suite says."""
-        rules, columns = self._suite.episodes.rules, []
-        for source in (source for source in self._suite.sources.test if source in packs):
-            try:
-                columns += [
-                    (source, EpisodeSet.drawn(packs[source], protocol, rules))
-                    for protocol in protocols_of(self._suite, self._options)
-                ]
-            except EpisodeError as error:
-                self._leave_out(source, str(error).rstrip("."), error)
+        columns, refused = draw_columns(self._suite, self._options, packs, EpisodeSet.drawn)
+        for source, error in refused.items():
+            self._leave_out(source, str(error).rstrip("."), error)
         if not columns:
             raise DataNotFoundError(f"no test source of the suite {self._suite.name} is there; add the files of one.")
         return columns

@@ -100,7 +100,7 @@ def test_a_file_of_episodes_must_be_of_the_protocol_of_the_run(tmp_path: Path, c
     suite = load_suite(str(write_suite(tmp_path / "suite.toml")))
     protocol = VariableProtocol("test", 4, 0)
     sampler = Sampler(pack, protocol, suite.episodes.rules)
-    file = EpisodeFile(SOURCE, pack.digest, protocol, sampler.version, sampler.draw())
+    file = EpisodeFile(SOURCE, pack.digest, protocol, protocol.sampler, sampler.draw())
     if variable:
         columns = opened(tmp_path, SOURCES, Options(variable=True, episodes=3), file)
         [(source, found)] = columns.episode_sets
