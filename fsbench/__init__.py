@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
     from fsbench.methods.gradient import GradientMethod
     from fsbench.records import Record, read_record
+    from fsbench.report.frames import records_frame, table_frame
     from fsbench.report.table import Table, build_table
     from fsbench.run.evaluate import Accuracy
     from fsbench.suite import Suite, list_suites, load_suite
@@ -68,7 +69,9 @@ __all__ = [
     "load_suite",
     "read_record",
     "read_records",
+    "records_frame",
     "run_suite",
+    "table_frame",
 ]
 
 __version__ = "0.1.0"
@@ -81,6 +84,7 @@ _HOMES = {
     "fsbench.methods.base": ("ClassifierMethod", "FeatureMethod", "Method", "MetricMethod"),
     "fsbench.methods.gradient": ("GradientMethod",),
     "fsbench.records": ("Record", "read_record"),
+    "fsbench.report.frames": ("records_frame", "table_frame"),
     "fsbench.report.table": ("Table", "build_table"),
     "fsbench.run.evaluate": ("Accuracy",),
     "fsbench.suite": ("Suite", "list_suites", "load_suite"),

@@ -84,6 +84,7 @@ def test_a_run_from_python_is_that_of_the_command_line(folder: Path) -> None:
     cells = {record.cell for record in table.records}
     assert cells == {record.cell for record in fsbench.read_records("python")}
     assert cells == {record.cell for record in fsbench.read_records("cli/records")}
+    assert cells == set(fsbench.records_frame("python")["cell"])
 
 
 def test_a_method_is_measured_as_in_a_run(folder: Path) -> None:
@@ -120,6 +121,14 @@ def test_a_function_answers_with_the_nearest_mean(folder: Path) -> None:
     assert found.correct.tolist() == right
     assert found.total.tolist() == [25] * 6
     assert str(found) == f"tiny, 5-way 5-shot, 5 queries per class: {found.mean:.2f} ± {found.ci95:.2f}"
+
+
+def test_only_the_test_sources_need_be_there(folder: Path) -> None:
+    """Neither the training source, nor the first test source where the suite can do without it."""
+    sources = 'train = "dtd"\ntest = ["fungi", "tiny"]\nabsent = "leave out"'
+    write_suite(folder / "absent.toml", (f'train = "{SOURCE}"\ntest = ["{SOURCE}"]', sources), rows=("proto",))
+    (found,) = fsbench.evaluate(mean_colour, "absent.toml", shots=1, data_root=folder, device="cpu")
+    assert found.source == SOURCE
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["records_frame", "table_frame"]
 
 
-def records_frame(folder: Path) -> DataFrame:
+def records_frame(folder: str | Path) -> DataFrame:
     """The records of an out folder, one line a record, ordered as in its table.
 
     The columns are suite, row, label, backbone, train_source, source, way, shot, queries, episodes, seed, mean, ci95,
@@ -52,7 +52,7 @@ def records_frame(folder: Path) -> DataFrame:
             "device": record.environment.device,
             "cell": record.cell,
         }
-        for record in records_in(folder / "records")
+        for record in records_in(Path(folder) / "records")
     )
     return frame.astype(dict.fromkeys(("way", "shot", "queries"), "Int64"))
 

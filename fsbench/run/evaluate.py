@@ -115,8 +115,7 @@ def evaluate_model(
     """
     where = pick_device(device)
     method = (model if isinstance(model, Method) else _NearestMean(model)).to(where)
-    tested = suite.model_copy(update={"sources": suite.sources.model_copy(update={"train": suite.sources.test})})
-    material = open_material(tested, options, data_root=data_root, episode_file=None)
+    material = open_material(suite, options, data_root=data_root, episode_file=None, trains=False)
     by_source: dict[str, list[EpisodeSet]] = {}
     for source, episode_set in material.episode_sets:
         by_source.setdefault(source, []).append(episode_set)

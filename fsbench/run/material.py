@@ -38,7 +38,12 @@ class Material:
 
 
 def open_material(
-    suite: Suite, options: Options, *, data_root: Path | None, episode_file: EpisodeFile | None
+    suite: Suite,
+    options: Options,
+    *,
+    data_root: Path | None,
+    episode_file: EpisodeFile | None,
+    trains: bool = True,
 ) -> Material:
     """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
 
@@ -47,6 +52,7 @@ def open_material(
         options: What to change of it.
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         episode_file: Test on these episodes, and on no others.
+        trains: Open the training sources too.
 
     Raises:
         DataNotFoundError: A source is not there that the suite does not do without.
@@ -55,7 +61,7 @@ def open_material(
         UsageError: The episode file does not fit the suite or the options.
     """
     opener = _Opener(suite, options, data_root)
-    packs = opener.packs()
+    packs = opener.packs(trains=trains)
     if episode_file is None:
         episode_sets = opener.drawn(packs)
     else:
@@ -90,11 +96,11 @@ class _Opener:
         self._suite, self._options, self._data_root = suite, options, data_root
         self.left_out: dict[str, str] = {}
 
-    def packs(self) -> dict[str, Pack]:
+    def packs(self, *, trains: bool) -> dict[str, Pack]:
         """The packs of the sources that are there."""
         suite, sources = self._suite, self._suite.sources
         packs = {}
-        for source in dict.fromkeys([*sources.train, *sources.test]):
+        for source in dict.fromkeys([*(sources.train if trains else ()), *sources.test]):
             try:
                 pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root)
             except DataNotFoundError as error:
@@ -106,7 +112,7 @@ class _Opener:
                     f"{suite.images.channels}; change images.channels, mean and std in the suite."
                 )
             packs[source] = pack
-        if (needed := sources.validation or sources.train[0]) not in packs:
+        if trains and (needed := sources.validation or sources.train[0]) not in packs:
             raise DataNotFoundError(
                 f"the suite {suite.name} validates on {needed}, whose files are not there; run "
                 f"`fsbench data prepare {needed}` to read what it needs."
