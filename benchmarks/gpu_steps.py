@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from fsbench.data.pack import Prepared, write_pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.evaluation import correct_counts, embed_split
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore

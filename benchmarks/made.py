@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fsbench.backbones.norm import BatchNorm2d
 from fsbench.backbones.registry import build_backbone
-from fsbench.data.pack import Prepared, write_pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.data.pack import Prepared, write_pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.devices import tune_process
 from fsbench.run.executors import Local
 from fsbench.run.order import Order

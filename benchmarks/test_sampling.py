@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.data.pack import Prepared, write_pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool, pool_of

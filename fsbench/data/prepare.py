@@ -10,7 +10,8 @@ from pathlib import Path
 from fsbench.data import places
 from fsbench.data.card import Card, Variant, list_cards, load_card
 from fsbench.data.duplicates import duplicates_across_splits
-from fsbench.data.pack import SPLITS, Pack, Prepared, load_pack, write_pack
+from fsbench.data.pack import SPLITS, Pack, load_pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.data.sources import folder as own_folder
 from fsbench.data.sources.registry import source_module
 from fsbench.errors import DataError, DataNotFoundError, UsageError, unknown

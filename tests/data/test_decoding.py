@@ -15,7 +15,8 @@ from fsbench.data import decoding
 from fsbench.data.decoding import Undecoded
 from fsbench.data.images import Box, decode_image
 from fsbench.data.listing import FileImage, Reader
-from fsbench.data.pack import Pack, Prepared, write_pack
+from fsbench.data.pack import Pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.errors import DataError
 from fsbench.files.tree import open_tree
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsbench.cli.main import main
 from fsbench.data.duplicates import duplicates_across_splits
-from fsbench.data.pack import Prepared, write_pack
+from fsbench.data.prepared import Prepared, write_pack
 
 CLASSES = ("a", "b", "c", "d")
 

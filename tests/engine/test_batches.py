@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
-from fsbench.data.pack import Prepared, write_pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.batches import training_data
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from fsbench.data.listing import Hierarchy
-from fsbench.data.pack import Pack, Prepared, write_pack
+from fsbench.data.pack import Pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool, pool_of
 from fsbench.episodes.sources import draw_mixed_batches, draw_sources

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from fsbench.backbones.registry import build_backbone
-from fsbench.data.pack import Pack, Prepared, write_pack
+from fsbench.data.pack import Pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.methods.base import Method
 from fsbench.methods.registry import METHODS, load_method
 from fsbench.tasks import Tasks

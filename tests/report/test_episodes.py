@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsbench.data.pack import Pack, Prepared, write_pack
+from fsbench.data.pack import Pack
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler

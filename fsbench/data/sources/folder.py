@@ -14,7 +14,8 @@ from typing import Any
 
 from fsbench.data.images import RESAMPLING, decoder_versions
 from fsbench.data.listing import FileImage
-from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.pack import SPLITS
+from fsbench.data.prepared import Prepared
 from fsbench.errors import DataError, DataNotFoundError, UsageError
 from fsbench.files.atomic import sha256_json
 from fsbench.files.toml import parse_toml

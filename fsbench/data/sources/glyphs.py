@@ -22,7 +22,8 @@ from PIL import features
 
 from fsbench.data.card import BySplit, Card, read_toml
 from fsbench.data.letters import Face, centre, load_faces
-from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.pack import SPLITS
+from fsbench.data.prepared import Prepared
 from fsbench.errors import DataError
 
 __all__ = ["DRAWINGS", "draw_letter", "prepare", "read_letters"]

@@ -17,7 +17,8 @@ from typing import TypeAlias
 from fsbench.data.card import BySplit, Card, read_toml
 from fsbench.data.images import RESAMPLING, decoder_versions
 from fsbench.data.listing import FileImage, ImageItem, Listing
-from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.pack import SPLITS
+from fsbench.data.prepared import Prepared
 from fsbench.data.sources.folder import class_folders
 from fsbench.data.sources.tfrecords import records_listing
 from fsbench.errors import DataError

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from fsbench.data.card import Card
 from fsbench.data.listing import FileImage, Listing, Reader
-from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.pack import SPLITS
+from fsbench.data.prepared import Prepared
 from fsbench.data.sources.ilsvrc_2012 import train_images
 from fsbench.data.sources.listed import Splits, arrange, read_lists
 from fsbench.errors import DataError

@@ -22,7 +22,8 @@ from pydantic import StringConstraints
 from fsbench.data.card import BySplit, Card, read_toml
 from fsbench.data.images import RESAMPLING, decoder_versions
 from fsbench.data.listing import FileImage, Hierarchy, Reader
-from fsbench.data.pack import SPLITS, Prepared
+from fsbench.data.pack import SPLITS
+from fsbench.data.prepared import Prepared
 from fsbench.data.sources.listed import arrange
 from fsbench.data.sources.originals import check_names, fetch
 from fsbench.data.sources.tfrecords import records_listing

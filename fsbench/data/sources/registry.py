@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from fsbench.data.card import Card, plugin_error, plugins
-from fsbench.data.pack import Prepared
+from fsbench.data.prepared import Prepared
 
 __all__ = ["SourceModule", "source_module"]
 

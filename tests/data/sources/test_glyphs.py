@@ -13,7 +13,8 @@ from PIL import features
 
 from fsbench.data.card import Card, load_card
 from fsbench.data.letters import load_faces
-from fsbench.data.pack import SPLITS, Prepared, write_pack
+from fsbench.data.pack import SPLITS
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.data.sources.glyphs import DRAWINGS, draw_letter, prepare
 from fsbench.errors import DataError
 

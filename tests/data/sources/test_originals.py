@@ -20,7 +20,7 @@ from scipy.io import savemat
 
 from fsbench.data.card import Card, load_card
 from fsbench.data.listing import Listing, Reader
-from fsbench.data.pack import Prepared
+from fsbench.data.prepared import Prepared
 from fsbench.data.sources import vgg_flower
 from fsbench.data.sources.listed import read_lists
 from fsbench.errors import DataError
