@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from importlib.metadata import EntryPoint
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -14,40 +16,47 @@ from pydantic import (
     JsonValue,
     PositiveFloat,
     PositiveInt,
+    PrivateAttr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.strict import StrictModel
-from fsbench.files.toml import parse_toml
+from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
+from fsbench.plugins import registered
+from fsbench.recipe import TrainingSpec
 
 __all__ = [
     "MOST_EPISODES",
     "BackboneSpec",
-    "BatchTraining",
     "EpisodeSpec",
-    "EpisodicTraining",
     "ImageSpec",
-    "PerShot",
     "Row",
     "Sources",
     "Suite",
-    "TrainingSpec",
     "ValidationSpec",
-    "at_shot",
     "check_number",
     "list_suites",
     "load_suite",
+    "suite_names",
 ]
 
-_Value = TypeVar("_Value")
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
-_ROUNDING = 1e-6  # of a sum of shares
-_BETAS, _WARM_UP, _MILESTONE_FACTOR = (0.9, 0.999), 0.15, 0.1  # unless a training says otherwise
-_Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
+
+
+def _is_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            f"{name!r} cannot be a row's name, which names files; use up to 64 letters, digits, '-' and '_', and a "
+            "label for any other"
+        )
+    return name
+
+
+_RowName: TypeAlias = Annotated[str, AfterValidator(_is_name)]
 
 
 class ImageSpec(StrictModel):
@@ -72,7 +81,7 @@ class ImageSpec(StrictModel):
 class BackboneSpec(StrictModel):
     """The backbone of a row, or of all rows of a suite that name none."""
 
-    name: str
+    name: str  # of fsbench or an installed package, or path/to/file.py:Class
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
     norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
 
@@ -117,88 +126,6 @@ class ValidationSpec(StrictModel):
     seed: int
 
 
-_Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _add_up(sizes: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    if abs(sum(share for _, share in sizes) - 1) > _ROUNDING:
-        raise ValueError("the shares of the sizes must add up to 1")
-    return sizes
-
-
-_Sizes: TypeAlias = Annotated[
-    list[tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[float, Field(gt=0, le=1)]]],
-    Field(min_length=1),
-    AfterValidator(_add_up),
-]
-
-
-class _Optimisation(StrictModel):
-    """The optimiser, how its rate goes, how long it runs, and what images it sees."""
-
-    steps: PerShot[PositiveInt]
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    betas: tuple[_Beta, _Beta] = _BETAS  # of adam and adamw
-    momentum: _Beta = 0.0  # of sgd
-    nesterov: bool = False  # of sgd
-    rate: PerShot[PositiveFloat]  # learning rate; of a shape that is not constant, the highest
-    rate_shape: Literal["constant", "cosine", "one-cycle"] = "constant"  # cosine: to 0; one-cycle: a rise before that
-    warm_up: _Share = _WARM_UP  # of one-cycle: the rise, of the steps
-    milestones: list[_Share] = Field(default_factory=list)  # of the steps; from each on, the rate is multiplied by
-    milestone_factor: PositiveFloat = _MILESTONE_FACTOR
-    halve_every: PerShot[PositiveInt] | None = None  # steps after which the rate is halved; none: never
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # of adamw: decoupled
-    clip: PositiveFloat | None = None  # largest norm of the gradient
-    clip_value: PositiveFloat | None = None  # largest absolute value in the gradient, cut before that
-    validate_every: PerShot[PositiveInt]  # steps
-    patience: PositiveInt | None = None  # validations without a new best before training stops; none: all steps
-    augment: bool | Literal["crop"] = False  # training images: random resized crop, flip and, if true, colour jitter
-    sizes: PerShot[_Sizes] | None = None  # pixels and share of the steps, in order; none: the suite's image size
-    recompute_statistics: Annotated[int, Field(ge=2)] | None = None  # plain training images for new running statistics
-    # before every look at the validation episodes; none: as the steps left them
-
-    @model_validator(mode="after")
-    def _are_used(self) -> _Optimisation:
-        unused = {
-            "betas": self.betas != _BETAS and self.optimiser == "sgd",
-            "momentum": self.momentum != 0 and self.optimiser != "sgd",
-            "nesterov": self.nesterov and self.optimiser != "sgd",
-            "warm_up": self.warm_up != _WARM_UP and self.rate_shape != "one-cycle",
-            "milestone_factor": self.milestone_factor != _MILESTONE_FACTOR and not self.milestones,
-        }
-        if any(unused.values()):
-            name = next(name for name, is_unused in unused.items() if is_unused)
-            raise ValueError(
-                f"{name} is given, but the optimiser {self.optimiser} with the rate_shape {self.rate_shape} and "
-                f"{len(self.milestones)} milestones makes no use of it"
-            )
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-
-class EpisodicTraining(_Optimisation):
-    """Training on tasks: one step is one batch of tasks."""
-
-    kind: Literal["episodes"]
-    way: PerShot[Annotated[int, Field(ge=2)]]
-    queries: PerShot[PositiveInt]  # per class
-    tasks: PerShot[PositiveInt]  # per step
-    # Classes, `shot` + `queries` images of each, that a step embeds once to answer all of its tasks: these are random
-    # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images.
-    pool: PerShot[Annotated[int, Field(ge=2)]] | None = None
-
-
-class BatchTraining(_Optimisation):
-    """Training on batches of images of all training classes; validated on 1-shot episodes."""
-
-    kind: Literal["batches"]
-    batch: PositiveInt
-
-
-TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]
-
-
 class Row(StrictModel):
     """A row of the table: a method, its hyper-parameters, and how it is trained."""
 
@@ -209,6 +136,17 @@ class Row(StrictModel):
     deviates: Annotated[str, Field(min_length=1, max_length=300)] | None = None  # from the paper's training, in a line
     start: str | None = None  # the row whose trained backbone it starts from; none: random weights
     backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
+
+    @field_validator("params")
+    @classmethod
+    def _tables_are_by_shot(cls, params: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name, value in params.items():
+            if isinstance(value, dict) and (bad := [key for key in value if not re.fullmatch("[1-9][0-9]{0,5}", key)]):
+                raise ValueError(
+                    f"{name} is a table, which gives a value for every shot, but {bad[0]!r} is no number of shots; "
+                    f"write {name} = {{ 1 = ..., 5 = ... }}"
+                )
+        return params
 
 
 class Suite(StrictModel):
@@ -221,7 +159,13 @@ class Suite(StrictModel):
     sources: Sources
     episodes: EpisodeSpec
     validation: ValidationSpec
-    methods: Annotated[dict[str, Row], Field(min_length=1)]
+    methods: Annotated[dict[_RowName, Row], Field(min_length=1)]
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that it was read from, where its relative paths are looked for first."""
+        return self._folder
 
     @model_validator(mode="after")
     def _rows_fit(self) -> Suite:
@@ -266,22 +210,6 @@ class Suite(StrictModel):
         return training if isinstance(training, str) else row
 
 
-def at_shot(value: Any, shot: int | None, name: str) -> Any:
-    """The value at a shot, or at variable shots (None): of a table from shot to value its entry, else the value itself.
-
-    Raises:
-        SuiteError: The table has no entry for the shot.
-    """
-    if not isinstance(value, dict):
-        return value
-    table = {int(key): entry for key, entry in value.items()}
-    if shot not in table:
-        wanted = "variable shots" if shot is None else str(shot)
-        remedy = "give one value for all" if shot is None else "add it to the suite"
-        raise SuiteError(f"{name} is given for the shots {sorted(table)}, not for {wanted}; {remedy}.")
-    return table[shot]
-
-
 def check_number(episodes: int | None) -> None:
     """Check a number of episodes that is asked for instead of a suite's.
 
@@ -294,7 +222,12 @@ def check_number(episodes: int | None) -> None:
 
 def list_suites() -> list[Suite]:
     """The suites that come with fsbench, by name."""
-    return [load_suite(name) for name in _shipped()]
+    return [load_suite(name) for name in sorted(_shipped())]
+
+
+def suite_names() -> list[str]:
+    """The names of all suites: of fsbench, and of installed packages (entry points of the group "fsbench.suites")."""
+    return sorted({*_shipped(), *registered("suite")})
 
 
 def load_suite(name: str) -> Suite:
@@ -303,41 +236,60 @@ def load_suite(name: str) -> Suite:
     A file may name another suite as its `base`; it then says only what differs from that.
 
     Args:
-        name: The name of one that comes with fsbench, or the path of a TOML file.
+        name: One of `suite_names()`, or the path of a TOML file.
 
     Raises:
-        UsageError: There is no suite of this name.
+        UsageError: There is no suite of this name, or the package that has it fails.
         SuiteError: The file cannot be read; the text names file, line and key.
     """
     text, file = _read(name)
     content = _content(text, file)
     try:
-        return Suite.model_validate(content)
+        suite = Suite.model_validate(content)
     except ValidationError as error:
-        found = [
-            (_keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()
-        ]
+        found = [(keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()]
         keys, message = max(found, key=lambda entry: len(entry[0]))
-        line = _line_of(text, keys)
+        line = line_of(text, keys)
         where = f"{file}, line {line}" if line else file
-        raise SuiteError(f"{where}: {'.'.join(keys) or 'the suite'}: {message}.") from error
+        raise SuiteError(f"{where}: {'.'.join(map(shown, keys)) or 'the suite'}: {message}.") from error
+    if name.endswith(".toml"):
+        suite._folder = Path(name).resolve().parent
+    return suite
 
 
-def _shipped() -> list[str]:
-    folder = resources.files("fsbench") / "suites"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+def _shipped() -> dict[str, Traversable]:
+    """The files of the suites that come with fsbench, by name."""
+    files = (resources.files("fsbench") / "suites").iterdir()
+    return {file.name.removesuffix(".toml"): file for file in files if file.name.endswith(".toml")}
 
 
 def _read(name: str) -> tuple[str, str]:
     """The text of a suite, and what to call its file."""
-    if not name.endswith(".toml"):
-        if name not in _shipped():
-            raise unknown("suite", name, _shipped())
-        return (resources.files("fsbench") / "suites" / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml"
+    file: Traversable
+    shipped, others = _shipped(), registered("suite")
+    if name.endswith(".toml"):
+        file = Path(name)
+    elif name in shipped:
+        file, name = shipped[name], f"{name}.toml"
+    elif name in others:
+        file, name = _of_package(others[name]), f"{name}.toml"
+    else:
+        raise unknown("suite", name, suite_names())
     try:
-        return Path(name).read_text(encoding="utf-8"), name
+        return file.read_text(encoding="utf-8"), name
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"the suite file {name} cannot be read ({error}).") from error
+
+
+def _of_package(point: EntryPoint) -> Traversable:
+    """The file of a suite beside the module that an entry point names, `<name of the suite>.toml`."""
+    try:
+        return resources.files(point.value) / f"{point.name}.toml"
+    except Exception as error:  # anything that somebody else's package may raise
+        raise UsageError(
+            f"the suite {point.name!r} of an installed package fails when {point.value} is imported "
+            f"({type(error).__name__}: {error}); mend or uninstall it."
+        ) from error
 
 
 def _content(text: str, file: str) -> dict[str, Any]:
@@ -346,12 +298,12 @@ def _content(text: str, file: str) -> dict[str, Any]:
     base = content.pop("base", None)
     if base is None:
         return content
-    if base not in _shipped():
-        raise SuiteError(f"{file}: base is {base!r}, which is no suite of fsbench; known: {', '.join(_shipped())}.")
+    if base not in suite_names():
+        raise SuiteError(f"{file}: base is {base!r}, which is no suite; known: {', '.join(suite_names())}.")
     below = _parsed(*_read(base))
     if "base" in below:
         raise SuiteError(f"{file}: base is {base!r}, which has a base itself; name {base!r}'s.")
-    return _merged(below, content)
+    return merged(below, content)
 
 
 def _parsed(text: str, file: str) -> dict[str, Any]:
@@ -359,39 +311,3 @@ def _parsed(text: str, file: str) -> dict[str, Any]:
         return parse_toml(text)
     except ValueError as error:
         raise SuiteError(f"{file} is not valid TOML: {error}.") from error
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Tables merged, at every depth; of anything else, what is above."""
-    merged = below | above
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], dict) and isinstance(above[key], dict):
-            merged[key] = _merged(below[key], above[key])
-    return merged
-
-
-def _keys_of(content: Any, location: tuple[int | str, ...], missing: bool) -> list[str]:
-    """The keys of the file that lead to an error, without the names of the types that were tried on the way."""
-    keys = []
-    for part in location:
-        if isinstance(content, dict) and part in content:
-            content = content[part]
-            keys.append(str(part))
-    return [*keys, str(location[-1])] if missing else keys
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """The line of a key, found by its table header and its name; of the header if the key is absent."""
-    header: list[str] = []
-    best: tuple[int, int] | None = None  # (how many keys match, line)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if match := re.match(r"\s*\[+([^\]]+)\]", line):
-            header = [part.strip().strip("\"'") for part in match[1].split(".")]
-            path = header
-        elif match := re.match(r"\s*([A-Za-z0-9_.\-]+)\s*=", line):
-            path = [*header, *match[1].split(".")]
-        else:
-            continue
-        if path == keys[: len(path)] and (best is None or len(path) > best[0]):
-            best = (len(path), number)
-    return best[1] if best else None

@@ -7,8 +7,10 @@ import pytest
 from fsbench.backbones.registry import BACKBONES
 from fsbench.data.card import load_card
 from fsbench.errors import SuiteError, UsageError
-from fsbench.methods.registry import METHODS, check_row, load_method
-from fsbench.suite import Suite, at_shot, list_suites, load_suite
+from fsbench.methods.registry import METHODS, check_row, load_method, load_methods
+from fsbench.recipe import at_shot
+from fsbench.suite import Suite, list_suites, load_suite
+from helpers.tiny import write_suite
 
 SUITES = {suite.name: suite for suite in list_suites()}
 SEVEN = {"knn", "finetune", "matching", "proto", "relation", "fomaml", "foprotomaml"}
@@ -64,6 +66,34 @@ def test_a_training_that_is_shared_must_exist(tmp_path: Path) -> None:
     changed.write_text(file.read_text().replace('training = "knn"', 'training = "nobody"'))
     with pytest.raises(SuiteError, match=r"methods\.finetune\.training names 'nobody'"):
         load_suite(str(changed))
+
+
+def _tiny(tmp_path: Path, *edits: tuple[str, str]) -> str:
+    return str(write_suite(tmp_path / "suite.toml", *edits, rows=("proto",)))
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", ".hidden", "a b", "a" * 65, "x\\n"])
+def test_the_name_of_a_row_names_files(tmp_path: Path, name: str) -> None:
+    keys = ("[methods.proto", f'[methods."{name}"')  # of the row, its params and its training
+    file = _tiny(tmp_path, keys, keys, keys)
+    with pytest.raises(SuiteError, match=r"cannot be a row's name, which names files; use up to 64 letters"):
+        load_suite(file)
+
+
+@pytest.mark.parametrize("table", ["{ one = 1.0 }", "{ 0 = 1.0 }", "{ 1 = 1.0, deep = 2.0 }", '{ "-1" = 2.0 }'])
+def test_a_table_of_parameters_goes_by_shots(tmp_path: Path, table: str) -> None:
+    file = _tiny(tmp_path, ("temperature = 1.0", f"temperature = {table}"))
+    with pytest.raises(SuiteError, match=r"temperature is a table, which gives a value for every shot, but .* is no"):
+        load_suite(file)
+
+
+def test_a_method_is_not_asked_more_ways_than_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = load_suite(_tiny(tmp_path))
+    monkeypatch.setattr(load_method("proto"), "most_ways", 4)
+    with pytest.raises(
+        SuiteError, match=r"methods\.proto is trained or tested on 5 ways, but ProtoNet answers 4 at most"
+    ):
+        load_methods(suite, ["proto"])
 
 
 def test_an_unknown_suite_is_named_with_the_nearest() -> None:

@@ -1,17 +1,36 @@
-"""Backbones: from images to features, by name."""
+"""Backbones: from images to features, by name; their modules are imported only when one is used."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, cast
 
-from fsbench.errors import unknown
+from fsbench.errors import UsageError
+from fsbench.plugins import load_class, revision_of_class
 
 if TYPE_CHECKING:
     from fsbench.backbones.base import Backbone
 
-__all__ = ["BACKBONES", "backbone_label", "backbone_revision", "build_backbone"]
+__all__ = ["BACKBONES", "backbone_revision", "build_backbone", "load_backbone"]
 
-BACKBONES = ("conv4", "resnet18")
+BACKBONES: Final = {
+    "conv4": "fsbench.backbones.conv4:Conv4",
+    "resnet18": "fsbench.backbones.resnet:ResNet18",
+}
+
+
+def load_backbone(name: str, beside: Path | None = None) -> type[Backbone]:
+    """The class of a backbone.
+
+    Args:
+        name: A name of `BACKBONES`, one registered under the entry point group "fsbench.backbones", or
+            "path/to/file.py:Class".
+        beside: The folder in which a relative path is looked for before the working folder.
+
+    Raises:
+        UsageError: There is no such backbone, or it cannot be loaded.
+    """
+    return cast("type[Backbone]", load_class("backbone", name, BACKBONES, "fsbench.backbones.base:Backbone", beside))
 
 
 def build_backbone(
@@ -22,33 +41,27 @@ def build_backbone(
     width: int,
     norm_scale: Literal["ones", "uniform"] = "ones",
     maps: bool = False,
+    beside: Path | None = None,
 ) -> Backbone:
     """A new backbone with fresh weights.
 
     Args:
-        name: One of `BACKBONES`.
+        name: As in `load_backbone`.
         channels: Of the images.
         size: Height and width of the images, pixels.
         width: Filters of the first convolution, usually 64. Those of Conv4 all have as many; those of
             ResNet-18 up to 8 times as many.
         norm_scale: Initial weights of batch normalisation: ones, or uniform between 0 and 1.
         maps: Whether its features stay maps.
+        beside: As in `load_backbone`.
 
     Raises:
-        UsageError: There is no backbone of this name.
+        UsageError: There is no such backbone, it cannot be loaded, or it does not say what every backbone does.
         SuiteError: It leaves nothing of such images.
     """
-    backbone: Backbone
-    if name == "conv4":
-        from fsbench.backbones.conv4 import Conv4
-
-        backbone = Conv4(channels=channels, size=size, width=width, maps=maps)
-    elif name == "resnet18":
-        from fsbench.backbones.resnet import ResNet18
-
-        backbone = ResNet18(channels=channels, size=size, width=width, maps=maps)
-    else:
-        raise unknown("backbone", name, BACKBONES)
+    backbone = load_backbone(name, beside)(channels=channels, size=size, width=width, maps=maps)
+    if lacking := [attribute for attribute in ("label", "shape", "features") if not hasattr(backbone, attribute)]:
+        raise UsageError(f"the backbone {name!r} has no {lacking[0]}; set it in its constructor.")
     if norm_scale == "uniform":
         from torch import nn
 
@@ -58,25 +71,15 @@ def build_backbone(
     return backbone
 
 
-def backbone_revision(name: str) -> int:
-    """What tells a backbone from its earlier versions.
+def backbone_revision(name: str, beside: Path | None = None) -> int | str:
+    """What tells a backbone from its earlier versions: its revision, and outside fsbench the hash of its code too.
+
+    Args:
+        name: As in `load_backbone`.
+        beside: As in `load_backbone`.
 
     Raises:
-        UsageError: There is no backbone of this name.
+        UsageError: There is no such backbone, or it cannot be loaded.
     """
-    if name == "conv4":
-        from fsbench.backbones.conv4 import Conv4
-
-        return Conv4.revision
-    if name == "resnet18":
-        from fsbench.backbones.resnet import ResNet18
-
-        return ResNet18.revision
-    raise unknown("backbone", name, BACKBONES)
-
-
-def backbone_label(name: str, width: int) -> str:
-    """The name of a backbone in tables: "Conv4-64"; "ResNet-18", which says its width only if that is not 64."""
-    if name == "resnet18":
-        return "ResNet-18" if width == 64 else f"ResNet-18 (width {width})"
-    return f"{name.capitalize()}-{width}"
+    found = load_backbone(name, beside)
+    return revision_of_class(name, found, found.revision, BACKBONES, beside)

@@ -46,9 +46,9 @@ def check(context: click.Context, name: str, given: tuple[tuple[str, Any], ...])
     from fsbench.methods.registry import load_method
 
     method = load_method(name)
-    report = check_method(method, _params(name, method, dict(given)))
-    click.echo(str(report))
-    context.exit(0 if report.passed else 1)
+    findings = check_method(method, _params(name, method, dict(given)))
+    click.echo(str(findings))
+    context.exit(0 if findings.passed else 1)
 
 
 def _params(name: str, method: type[Method], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +71,8 @@ def _params(name: str, method: type[Method], given: Mapping[str, Any]) -> dict[s
 
 def _in_suites(name: str) -> dict[str, Any]:
     """The hyper-parameters of a method in the first suite of fsbench that has it, `glyphs` before all others."""
-    from fsbench.suite import at_shot, list_suites
+    from fsbench.recipe import at_shot
+    from fsbench.suite import list_suites
 
     for suite in sorted(list_suites(), key=lambda suite: suite.name != "glyphs"):
         for row in suite.methods.values():

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fsbench.errors import FsbenchError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["methods"]
 
@@ -17,10 +12,11 @@ __all__ = ["methods"]
 @click.command()
 def methods() -> None:
     """List the methods, those of installed packages too, one line each."""
-    from fsbench.methods.registry import METHODS, load_method, plugins
+    from fsbench.methods.registry import METHODS, load_method
+    from fsbench.plugins import registered
 
     found = {info.name: info.summary for info in METHODS}
-    for name, point in plugins().items():
+    for name, point in registered("method").items():
         try:
             found[name] = f"{load_method(name).label} of {point.value}"
         except FsbenchError as error:

@@ -9,8 +9,6 @@ from typing import Any, Literal
 
 import click
 
-from fsbench.backbones.registry import BACKBONES
-
 __all__ = ["PROTOCOL", "selects_cells"]
 
 
@@ -48,10 +46,17 @@ _OPTIONS = (
         show_default=True,
         help="Name of a suite, or path of a TOML file.",
     ),
-    click.option("--methods", type=_Names(), multiple=True, help="Rows to run, comma-separated; default all."),
+    click.option(
+        "--methods",
+        type=_Names(),
+        multiple=True,
+        help="Rows to run, by their names or labels in tables, comma-separated; default all.",
+    ),
     click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all."),
     PROTOCOL,
-    click.option("--backbone", type=click.Choice(BACKBONES), help="Instead of the suite's."),
+    click.option(
+        "--backbone", help="Instead of the suite's: conv4, resnet18, one of a package, or path/to/file.py:Class."
+    ),
     click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels."),
     click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's."),
     click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0."),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-if TYPE_CHECKING:
-    pass
+from fsbench.errors import FsbenchError
 
 __all__ = ["suites"]
 
 
 @click.command()
 def suites() -> None:
-    """List the suites, one line each."""
-    from fsbench.suite import list_suites
+    """List the suites, those of installed packages too, one line each."""
+    from fsbench.suite import load_suite, suite_names
 
-    found = list_suites()
-    width = max(len(suite.name) for suite in found)
-    for suite in found:
-        click.echo(f"{suite.name:{width}}  {suite.title}")
+    found = {}
+    for name in suite_names():
+        try:
+            found[name] = load_suite(name).title
+        except FsbenchError as error:
+            click.echo(f"Warning: {error}", err=True)
+    width = max(map(len, found))
+    for name, title in found.items():
+        click.echo(f"{name:{width}}  {title}")

@@ -54,11 +54,7 @@ def _queries_apart(subject: Subject) -> str | None:
         for what, having in settings.items()
     ]
     seen = next(filter(None, found), None)
-    if not subject.method_class.transductive:
-        return seen
-    if seen is None:
-        return "It says that it is transductive, but no query's logits changed when the other queries did."
-    return None
+    return _declared(subject.method_class.transductive, seen, "transductive", "the other queries changed")
 
 
 @check(
@@ -74,7 +70,8 @@ def _query_labels_unread(subject: Subject) -> str | None:
 
 @check(
     "class names",
-    expected="Calling the classes of a task by other numbers permutes the logits in the same way.",
+    expected="Calling the classes of a task by other numbers permutes the logits in the same way, unless the class "
+    "says `names_matter = True`; if it says so, it does not.",
     usually="A bias or a weight for every class number, or a head that starts from random or learned weights: the "
     "numbers of the classes are drawn anew in every episode and mean nothing.",
 )
@@ -84,23 +81,27 @@ def _class_names(subject: Subject) -> str | None:
     renamed = replace(tasks, support_labels=renaming[tasks.support_labels], query_labels=renaming[tasks.query_labels])
     sorted_anew = _with_queries(_with_support(renamed, support), query)  # as all our tasks are
     expected = subject.answer(tasks)[:, query]
-    return _apart(subject.answer(sorted_anew)[..., renaming], expected, f"when the classes were renamed to {_RENAMING}")
+    seen = _apart(subject.answer(sorted_anew)[..., renaming], expected, f"when the classes were renamed to {_RENAMING}")
+    return _declared(subject.method_class.names_matter, seen, "names_matter", "the classes were renamed")
 
 
 @check(
     "positions",
-    expected="The order in which a task lists its support images does not change the logits, and the order of the "
-    "queries only permutes them.",
+    expected="The order in which a task lists its support images does not change the logits, unless the class says "
+    "`order_matters = True`; if it says so, it does. The order of the queries only permutes them.",
     usually="A method that memorises positions: it takes the support set as sorted by class instead of reading "
     "support_labels, or answers a query by where it stands. Steps on parts of the support set, or a recurrent network "
-    "over it, depend on its order too.",
+    "over it, depend on its order too, and say so.",
 )
 def _positions(subject: Subject) -> str | None:
     tasks, generator = draw_tasks(), torch.Generator().manual_seed(0)
     support, query = (torch.randperm(images.shape[1], generator=generator) for images in (tasks.support, tasks.query))
     expected = subject.answer(tasks)
-    return _apart(
+    seen = _apart(
         subject.answer(_with_support(tasks, support)), expected, "when the support images came in another order"
+    )
+    return _declared(
+        subject.method_class.order_matters, seen, "order_matters", "the support images came in another order"
     ) or _apart(
         subject.answer(_with_queries(tasks, query)), expected[:, query], "when the queries came in another order"
     )
@@ -219,6 +220,13 @@ ANSWER_CHECKS: Final = (
     _predict_changes_nothing,
     _all_in_the_weights,
 )
+
+
+def _declared(declared: bool, seen: str | None, name: str, when: str) -> str | None:
+    """What was seen of a breach that is not declared; of one that is, that it was not seen."""
+    if not declared:
+        return seen
+    return f"It says `{name} = True`, but no logits changed when {when}." if seen is None else None
 
 
 def _apart(logits: Tensor, expected: Tensor, when: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Outcome", "Report", "Verdict"]
+__all__ = ["Findings", "Outcome", "Verdict"]
 
 Verdict: TypeAlias = Literal["pass", "fail", "not applicable", "not tried"]
 
@@ -32,9 +32,13 @@ class Outcome:
     expected: str
     usually: str
 
+    def __str__(self) -> str:
+        said = (f"Seen: {self.seen}", f"Expected: {self.expected}", f"How it usually comes about: {self.usually}")
+        return "\n".join([self.check, *map(_indented, said)])
+
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """All checks of one method.
 
     Attributes:
@@ -65,15 +69,10 @@ class Report:
         for outcome in self.outcomes:
             why = f"  {outcome.seen}" if outcome.verdict.startswith("not") else ""
             rows.append(f"{outcome.check:{wide}}  {outcome.verdict:{high}}{why}".rstrip())
-        details = [
-            "\n".join([outcome.check, *map(_indented, (f"Seen: {outcome.seen}", f"Expected: {outcome.expected}"))])
-            + f"\n{_indented(f'How it usually comes about: {outcome.usually}')}"
-            for outcome in self.failures
-        ]
         tried = sum(outcome.verdict in ("pass", "fail") for outcome in self.outcomes)
         sum_of_it = f"{tried - len(self.failures)} of {tried} checks passed."
         title = f"{self.method} ({given})" if given else self.method
-        return "\n\n".join([title, "\n".join(rows), *details, sum_of_it])
+        return "\n\n".join([title, "\n".join(rows), *map(str, self.failures), sum_of_it])
 
 
 def _indented(paragraph: str) -> str:

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from fsbench.conformance.answer_checks import ANSWER_CHECKS
 from fsbench.conformance.check import Check, NotApplicableError
-from fsbench.conformance.findings import Outcome, Report, Verdict
+from fsbench.conformance.findings import Findings, Outcome, Verdict
 from fsbench.conformance.subject import Subject
 from fsbench.conformance.training_checks import FORM_CHECKS, LEARNING_CHECKS
 from fsbench.methods.base import Method
 
-__all__ = ["CHECKS", "Outcome", "Report", "check_method"]
+__all__ = ["CHECKS", "Findings", "Outcome", "check_method"]
 
 CHECKS: Final = (*FORM_CHECKS, *LEARNING_CHECKS, *ANSWER_CHECKS)
 
 
-def check_method(method_class: type[Method], params: Mapping[str, Any]) -> Report:
+def check_method(method_class: type[Method], params: Mapping[str, Any]) -> Findings:
     """Check a method on a Conv4 of width 8, on the CPU, and on CUDA where there is one.
 
     What the method raises is a failure of the check that met it. Without the form that `FORM_CHECKS` ask for, the
@@ -37,7 +37,7 @@ def check_method(method_class: type[Method], params: Mapping[str, Any]) -> Repor
             outcome = _looked(check, subject)
             lacking = check.name if check in FORM_CHECKS and outcome.verdict == "fail" else None
         outcomes.append(outcome)
-    return Report(getattr(method_class, "label", method_class.__name__), dict(params), tuple(outcomes))
+    return Findings(getattr(method_class, "label", method_class.__name__), dict(params), tuple(outcomes))
 
 
 def _looked(check: Check, subject: Subject) -> Outcome:

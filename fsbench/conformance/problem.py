@@ -29,7 +29,7 @@ def draw_tasks(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> Tasks:
-    """Tasks of random classes, support and queries sorted by class.
+    """Tasks of random classes, support and queries sorted by class; with more than `CLASSES`, some are alike.
 
     Args:
         tasks: B.
@@ -40,7 +40,8 @@ def draw_tasks(
         dtype: Of the images.
     """
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.stack([torch.randperm(CLASSES, generator=generator)[:way] for _ in range(tasks)])
+    number = max(way, CLASSES)
+    chosen = torch.stack([torch.randperm(number, generator=generator)[:way] for _ in range(tasks)]) % CLASSES
     each = torch.tensor([shots] * way if isinstance(shots, int) else list(shots))
     support, query = (torch.arange(way).repeat_interleave(counts) for counts in (each, torch.tensor([queries] * way)))
     return Tasks(

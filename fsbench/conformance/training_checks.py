@@ -85,14 +85,22 @@ def _unequal_shots(subject: Subject) -> str | None:
 
 @check(
     "other ways",
-    expected=f"A model trained on {WAY}-way tasks takes tasks of 2 and of 7 classes.",
+    expected=f"A model trained on {WAY}-way tasks takes tasks of 2 and of 7 classes; or of as many as the class says "
+    f"in `most_ways`, which is at least {WAY}, and of no more.",
     usually="A head, a one-hot code or a softmax for a fixed number of classes, where tasks.way should be read.",
 )
 def _other_ways(subject: Subject) -> str | None:
-    for way in (2, 7):
+    most = subject.method_class.most_ways
+    for way in (2, 7 if most is None else most):
         if wrong := _wrong_in_tasks(subject, draw_tasks(way=way)):
             return f"With {way} classes: {wrong}"
-    return None
+    if most is None:
+        return None
+    try:
+        wrong = _wrong_in_tasks(subject, draw_tasks(way=most + 1))
+    except Exception:  # whatever it refuses them with
+        return None
+    return None if wrong else f"It says `most_ways = {most}`, but takes {most + 1} classes."
 
 
 @check(

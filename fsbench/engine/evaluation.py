@@ -12,6 +12,7 @@ from torch import Tensor
 from fsbench.engine.memory import in_chunks
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.protocol import AnyEpisodes, Block
+from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 
 __all__ = ["asked_counts", "asked_images", "correct_counts", "embed_split"]
@@ -21,6 +22,7 @@ __all__ = ["asked_counts", "asked_images", "correct_counts", "embed_split"]
 _PIXELS_A_CHUNK = 1 << 16  # 83 images of 28x28, 9 of 84x84
 _NUMBERS_A_CHUNK = 1 << 24  # of the largest array that comparing builds: 64 MiB
 _TASKS_A_CHUNK = 1
+_NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
 
 def embed_split(method: FeatureMethod, store: ImageStore) -> Tensor:
@@ -70,6 +72,7 @@ def correct_counts(
 
     Raises:
         DeviceError: The device has too little memory.
+        TrainingError: A logit is not finite.
     """
     method.eval()
     with torch.no_grad():
@@ -81,7 +84,13 @@ def correct_counts(
             counts = [_from_features(method, store, block, features) for block in episodes.blocks]
         else:
             counts = [_from_images(method, store, block) for block in episodes.blocks]
-    return torch.cat(counts).cpu().numpy()
+    right = torch.cat(counts).cpu().numpy()
+    if (right < 0).any():
+        raise TrainingError(
+            f"{method.label} gives logits that are not finite in episode {int(np.argmax(right < 0))} of the "
+            f"{store.split} episodes of {store.pack.source}; lower the learning rates."
+        )
+    return right
 
 
 def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, features: Tensor) -> Tensor:
@@ -119,5 +128,6 @@ def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether every query is answered rightly."""
-    return logits.argmax(-1) == labels
+    """1 for every query that is answered rightly, 0 for every other; `_NO_ANSWER` where a logit is not finite."""
+    right = (logits.argmax(-1) == labels).long()
+    return right.masked_fill(~logits.isfinite().all(-1), _NO_ANSWER)

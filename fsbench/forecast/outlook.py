@@ -15,7 +15,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import Method
-from fsbench.methods.models import load_methods
+from fsbench.methods.registry import load_methods
 from fsbench.run.material import draw_columns
 from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
 from fsbench.suite import Suite

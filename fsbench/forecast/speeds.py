@@ -28,7 +28,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.methods.models import build_model
+from fsbench.methods.registry import build_model
 from fsbench.run.plan import Training
 from fsbench.suite import BackboneSpec
 

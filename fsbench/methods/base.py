@@ -25,10 +25,15 @@ class Method(nn.Module, ABC):
     """Something that learns from training data and classifies the queries of a task.
 
     A subclass takes `make_backbone`, the number of training `classes`, and its hyper-parameters as
-    keyword-only arguments without defaults: their values stand in the suite file.
+    keyword-only arguments without defaults: their values stand in the suite file. What it cannot keep it declares
+    (transductive, names_matter, order_matters, most_ways); `fsbench check` fails a breach that is not declared, and a
+    declared one that is not there.
 
     Attributes:
         transductive: Whether a query's answer depends on the other queries.
+        names_matter: Whether answers depend on the numbers by which the classes of a task are called.
+        order_matters: Whether answers depend on the order of the support images.
+        most_ways: The most classes of a task that it can answer; None: any number.
         label: The method's name in tables.
         learns_from: What its `loss` takes: "episodes" (`Tasks`) or "batches" (`Batch`).
         separable: Whether the loss of a batch of tasks is the mean of its tasks' own losses, so that they
@@ -41,6 +46,9 @@ class Method(nn.Module, ABC):
     """
 
     transductive: ClassVar[bool] = False
+    names_matter: ClassVar[bool] = False
+    order_matters: ClassVar[bool] = False
+    most_ways: ClassVar[int | None] = None
     label: ClassVar[str]
     learns_from: ClassVar[Literal["episodes", "batches"]] = "episodes"
     revision: ClassVar[int] = 1
@@ -120,6 +128,10 @@ class ClassifierMethod(FeatureMethod):
 
     The pretraining is that of the "Baseline" of Chen et al., "A closer look at few-shot classification",
     ICLR 2019: one linear layer on the features, cross-entropy.
+
+    Deviations: the images of a batch are drawn with replacement, the layer's bias starts at random instead of at
+    zero, augmentation crops the prepared images instead of larger originals, test images are no centre crops,
+    and the weights are those of the best look at 1-shot validation episodes instead of the last.
     """
 
     learns_from = "batches"

@@ -19,8 +19,9 @@ class Finetune(ClassifierMethod):
     that starts at zero stays a combination of the support features, so that where these are fewer than
     their dimensions its coefficients are trained instead (the dual form), on products of features alone.
 
-    Deviations: every step sees the whole support set instead of four images of it, and the head starts at
-    zero instead of random weights, so that neither order nor names of the classes matter (the objective
+    Deviations: every step sees the whole support set instead of four images of it, so that as many epochs are
+    fewer updates (100 epochs: 100 instead of 200 at 5-way 1-shot, instead of 700 at 5 shots), and the head starts
+    at zero instead of random weights, so that neither order nor names of the classes matter (the objective
     is convex, so the start only decides how far the steps get).
 
     Args:

@@ -23,9 +23,9 @@ class FirstOrderProtoMAML(GradientMethod):
     of 1) its loss is then zero, so that the inner steps change nothing and the answers are ProtoNet's under
     the support set's statistics; this is so in Meta-Dataset's code too.
 
-    Deviations: the paper has no temperature, which is a temperature of 1. Its rates and steps were found for
-    a pretrained ResNet-18 with 512 pooled features; with the 1600 features of a Conv4 at 84 pixels they are
-    so large that the support loss rises.
+    Deviations: the paper has no temperature, which is a temperature of 1. Its rates, steps and decay of the rate
+    were found for a pretrained ResNet-18 with 512 pooled features; with the 1600 features of a Conv4 at 84 pixels
+    they are so large that the support loss rises.
 
     Args:
         temperature: Divides the squared distances that the initial head stands for.

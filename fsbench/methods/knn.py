@@ -16,6 +16,9 @@ class NearestNeighbour(ClassifierMethod):
     One nearest neighbour (k = 1) among the individual support images, by cosine similarity of features
     from the pretrained classifier. The logit of a class is the similarity of its nearest support image;
     ties go to the first class.
+
+    Deviations: the paper's k-NN has the backbone that did best on validation (a wide ResNet) where the suite has one
+    for all rows, and normalises queries by the statistics of the support set, where the running statistics serve here.
     """
 
     label = "k-NN"

@@ -19,7 +19,9 @@ class MatchingNet(MetricMethod):
     similarities to all support images. The logits are the logarithms of these probabilities.
 
     Deviations: no full context embeddings, and the similarities are multiplied by `scale`, since cosines
-    in [-1, 1] alone give a nearly flat softmax (Chen et al., ICLR 2019, multiply by 100).
+    in [-1, 1] alone give a nearly flat softmax (Chen et al., ICLR 2019, multiply by 100). They also take
+    the positive part of the similarities, which changes none of features that are not negative, and add 1e-6 to
+    the probabilities; neither is done here. Meta-Dataset divides by the length of the support feature alone.
 
     Args:
         scale: Factor of the cosine similarities.

@@ -18,7 +18,9 @@ class ProtoNet(MetricMethod):
 
     Deviations: the paper has no temperature, which is a temperature of 1. It changes no answer, but how
     the loss weighs the queries: unscaled distances between untrained features of many dimensions make
-    first losses in the hundreds. The way of training is the suite's.
+    first losses in the hundreds. The authors' code keeps the weights of the lowest loss on fresh validation
+    episodes, not those of the highest accuracy on fixed ones. Their batch normalisation started with scales
+    between 0 and 1 (`norm_scale` of the suite). The way of training is the suite's.
 
     Args:
         temperature: Divides the squared distances.

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
+from fsbench.backbones.registry import build_backbone, load_backbone
 from fsbench.errors import SuiteError, UsageError, unknown
-from fsbench.methods.code import hash_of_file, hash_of_package, load_file
+from fsbench.plugins import load_class, revision_of_class
+from fsbench.recipe import EpisodicTraining
+from fsbench.suite import BackboneSpec, Row, Suite
 
 if TYPE_CHECKING:
-    from fsbench.methods.base import Method
-    from fsbench.suite import Row
+    import torch
 
-__all__ = ["METHODS", "MethodInfo", "check_row", "hyper_parameters", "load_method", "plugins", "revision_of"]
+    from fsbench.methods.base import Method
+
+__all__ = [
+    "METHODS",
+    "MethodInfo",
+    "build_model",
+    "check_row",
+    "hyper_parameters",
+    "load_method",
+    "load_methods",
+    "revision_of",
+]
 
 
 @dataclass(frozen=True)
@@ -51,50 +64,29 @@ METHODS = (
         "first-order MAML from ProtoNet's head (Triantafillou 2020)",
     ),
 )
+_OWN: Final = {info.name: info.path for info in METHODS}
 
 
-def load_method(name: str) -> type[Method]:
+def load_method(name: str, beside: Path | None = None) -> type[Method]:
     """The class of a method.
 
     Args:
         name: A name of `METHODS`, a name registered under the entry point group "fsbench.methods", or
             "path/to/file.py:Class".
+        beside: The folder in which a relative path is looked for before the working folder.
 
     Raises:
-        UsageError: There is no such method, or the file does not hold the class.
+        UsageError: There is no such method, or it cannot be loaded.
     """
-    paths = {info.name: info.path for info in METHODS}
-    others = plugins()
-    if name in paths:
-        module, _, attribute = paths[name].partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-    elif name in others:
-        found = _from_plugin(others[name])
-    elif ".py:" in name:
-        found = _from_file(name)
-    else:
-        raise unknown("method", name, [*paths, *others])
-    from fsbench.methods.base import Method
-
-    if not (inspect.isclass(found) and issubclass(found, Method)):
-        raise UsageError(f"{name!r} is not a subclass of fsbench.methods.base.Method; see the README, Add a method.")
+    found = cast("type[Method]", load_class("method", name, _OWN, "fsbench.methods.base:Method", beside))
     if not isinstance(getattr(found, "label", None), str):
         raise UsageError(f"{name!r} has no label; give the class one, its name in tables.")
     return found
 
 
-def plugins() -> dict[str, EntryPoint]:
-    """The methods of installed packages by their names: the entry points of the group "fsbench.methods"."""
-    return {point.name: point for point in entry_points(group="fsbench.methods")}
-
-
-def revision_of(name: str, method: type[Method]) -> int | str:
+def revision_of(name: str, method: type[Method], beside: Path | None = None) -> int | str:
     """What tells a method from its earlier versions: its revision, and outside fsbench the hash of its code too."""
-    if name in {info.name for info in METHODS}:
-        return method.revision
-    if ".py:" in name:
-        return f"{method.revision}-{hash_of_file(_file_of(name))[:12]}"
-    return f"{method.revision}-{hash_of_package(method.__module__)[:12]}"
+    return revision_of_class(name, method, method.revision, _OWN, beside)
 
 
 def hyper_parameters(method: type[Method]) -> list[str]:
@@ -129,25 +121,71 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         )
 
 
-def _from_plugin(point: EntryPoint) -> object:
-    try:
-        return point.load()
-    except Exception as error:
-        raise UsageError(
-            f"the method {point.name!r} of an installed package fails when it is loaded from {point.value} "
-            f"({type(error).__name__}: {error}); mend or uninstall it."
-        ) from error
+def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
+    """The classes, by name, of all methods that some rows need: their own, and those whose trainings they use.
+
+    Raises:
+        UsageError: There is no such method or backbone, or the method has no such hyper-parameter.
+        SuiteError: A row lacks a hyper-parameter, or its method cannot learn from its kind of training or answers
+            fewer ways.
+    """
+    trained = [suite.trained_as(row) for row in rows]
+    needed = dict.fromkeys([*rows, *trained, *(start for row in trained if (start := suite.methods[row].start))])
+    methods = {suite.methods[row].method: load_method(suite.methods[row].method, suite.folder) for row in needed}
+    for row in needed:
+        load_backbone(suite.backbone_of(row).name, suite.folder)
+        check_row(row, suite.methods[row], methods[suite.methods[row].method])
+        _check_ways(row, suite, methods[suite.methods[row].method])
+    return methods
 
 
-def _file_of(name: str) -> Path:
-    return Path(name.rpartition(":")[0])
+def build_model(
+    suite: Suite,
+    backbone: BackboneSpec,
+    method: type[Method],
+    params: Mapping[str, object],
+    *,
+    classes: int,
+    seed: int,
+    device: torch.device,
+) -> Method:
+    """A model with its initial weights, on a device; no other random state is touched.
+
+    Args:
+        suite: Says the images.
+        backbone: That of its row.
+        method: Its class.
+        params: Its hyper-parameters.
+        classes: Training classes, of all sources together.
+        seed: Of the weights.
+        device: Where it will compute.
+
+    Raises:
+        SuiteError: The method cannot use such a backbone or such images.
+    """
+    import torch
+
+    make_backbone = functools.partial(
+        build_backbone,
+        backbone.name,
+        channels=suite.images.channels,
+        size=suite.images.size,
+        width=backbone.width,
+        norm_scale=backbone.norm_scale,
+        beside=suite.folder,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = method(make_backbone, classes, **params)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
-def _from_file(name: str) -> object:
-    path, attribute = _file_of(name), name.rpartition(":")[2]
-    if not path.is_file():
-        raise UsageError(f"there is no method file {str(path)!r}; give it as path/to/file.py:Class.")
-    module = load_file(path)
-    if not hasattr(module, attribute):
-        raise UsageError(f"{path} has no class {attribute!r}; give the method as path/to/file.py:Class.")
-    return getattr(module, attribute)
+def _check_ways(name: str, suite: Suite, method: type[Method]) -> None:
+    training, ways = suite.methods[name].training, [suite.episodes.way]
+    if isinstance(training, EpisodicTraining):
+        ways += training.way.values() if isinstance(training.way, dict) else [training.way]
+    if method.most_ways is not None and max(ways) > method.most_ways:
+        raise SuiteError(
+            f"methods.{name} is trained or tested on {max(ways)} ways, but {method.label} answers {method.most_ways} "
+            "at most; leave the row out or change the ways in the suite."
+        )

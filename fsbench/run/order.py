@@ -9,7 +9,7 @@ from fsbench.engine.devices import pick_device
 from fsbench.episodes.files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
-from fsbench.methods.models import load_methods
+from fsbench.methods.registry import load_methods
 from fsbench.records import Record, RecordStore
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows

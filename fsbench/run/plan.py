@@ -16,11 +16,12 @@ from fsbench.episodes.fixed import SAMPLER
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler, protocol_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
-from fsbench.errors import SuiteError, unknown
+from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.atomic import sha256_json
-from fsbench.methods.registry import revision_of
+from fsbench.methods.registry import load_method, revision_of
+from fsbench.recipe import BatchTraining, at_shot
 from fsbench.records import CellIdentity
-from fsbench.suite import BackboneSpec, BatchTraining, Row, Suite, at_shot
+from fsbench.suite import BackboneSpec, Row, Suite
 
 if TYPE_CHECKING:
     from fsbench.engine.precision import Precision
@@ -135,15 +136,29 @@ class Cell:
 
 
 def selected_rows(suite: Suite, options: Options) -> list[str]:
-    """The rows of a suite that a run wants, in the suite's order.
+    """The rows of a suite that a run wants, by name or by label in any case, in the suite's order.
 
     Raises:
-        UsageError: A row is wanted that the suite does not have.
+        UsageError: A row is wanted that the suite does not have, or a label that several of its rows have.
     """
-    for row in options.rows:
-        if row not in suite.methods:
-            raise unknown(f"method of the suite {suite.name}", row, suite.methods)
-    return [row for row in suite.methods if row in options.rows or not options.rows]
+    wanted = {_row_called(suite, name) for name in options.rows}
+    return [row for row in suite.methods if row in wanted or not wanted]
+
+
+def _row_called(suite: Suite, name: str) -> str:
+    if name in suite.methods:
+        return name
+    called: dict[str, list[str]] = {}
+    for row, entry in suite.methods.items():  # labels are asked for only now, since loading methods takes seconds
+        label = entry.label or load_method(entry.method, suite.folder).label
+        for each in {row.casefold(), label.casefold()}:
+            called.setdefault(each, []).append(row)
+    rows = called.get(name.casefold(), [])
+    if len(rows) == 1:
+        return rows[0]
+    if rows:
+        raise UsageError(f"{name!r} may be any of the rows {', '.join(rows)} of the suite {suite.name}; say which.")
+    raise unknown(f"method of the suite {suite.name}", name, suite.methods)
 
 
 def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
@@ -230,10 +245,10 @@ class _Planner:
         content: dict[str, Any] = {
             "engine": ENGINE,
             "method": owner.method,
-            "revision": revision_of(owner.method, self._methods[owner.method]),
+            "revision": revision_of(owner.method, self._methods[owner.method], suite.folder),
             "params": params,
             "backbone": backbone.identity(),
-            "backbone_revision": backbone_revision(backbone.name),
+            "backbone_revision": backbone_revision(backbone.name, suite.folder),
             "images": suite.images.identity(),
             "packs": [self._packs[source].digest for source in self._sources],
             "validation_pack": self._packs[validation_source].digest,
@@ -272,7 +287,7 @@ class _Planner:
             suite=suite.name,
             row=row,
             method=entry.method,
-            method_revision=revision_of(entry.method, method),
+            method_revision=revision_of(entry.method, method, suite.folder),
             params=_params(row, entry, shot),
             transductive=method.transductive,
             backbone=training.backbone.identity(),
@@ -298,7 +313,7 @@ class _Planner:
             classes_left_out=episode_set.left_out,
             initialised_from=training.starts_from and training.starts_from.row,
             engine=ENGINE,
-            backbone_revision=backbone_revision(training.backbone.name),
+            backbone_revision=backbone_revision(training.backbone.name, suite.folder),
         )
         return Cell(identity, entry.label or method.label, training, episode_set)
 

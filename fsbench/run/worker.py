@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from fsbench.backbones.registry import backbone_label
+from fsbench.backbones.base import Backbone
 from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
 from fsbench.engine.precision import pick_precision
 from fsbench.engine.store import ImageStore
@@ -20,7 +20,7 @@ from fsbench.episodes.sampler import Sampler
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
 from fsbench.files.atomic import canonical_json, locked, set_aside
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
-from fsbench.methods.models import build_model
+from fsbench.methods.registry import build_model
 from fsbench.progress import Progress
 from fsbench.records import Record, TrainingSummary, cell_id
 from fsbench.run.environment import describe_environment
@@ -165,14 +165,15 @@ class Worker:
         timings: dict[str, float],
     ) -> Record:
         asked = asked_counts(cell.episode_set.episodes)
+        backbone = next((module for module in method.modules() if isinstance(module, Backbone)), None)
         interval = mean_ci(100.0 * correct / asked)
         return Record(
             cell=cell_id(cell.identity),
             label=cell.label,
-            backbone_label=backbone_label(cell.training.backbone.name, cell.training.backbone.width),
+            backbone_label="none" if backbone is None else backbone.label,
             deviates=self._run.order.suite.methods[cell.identity.row].deviates,
             identity=cell.identity,
-            features=getattr(getattr(method, "backbone", None), "features", None),
+            features=None if backbone is None else backbone.features,
             absent=dict(self._run.material.left_out),
             train_partial={
                 source: partial

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from fsbench.backbones.base import Backbone
 from fsbench.backbones.norm import BatchNorm2d
-from fsbench.backbones.registry import backbone_label, build_backbone
+from fsbench.backbones.registry import build_backbone
 from fsbench.errors import SuiteError, UsageError
 from helpers.plain import PlainConv4
 
@@ -18,7 +18,7 @@ close = {"rtol": 1e-9, "atol": 1e-11}
 def test_conv4_64_has_the_parameters_of_the_field() -> None:
     backbone = build_backbone("conv4", channels=3, size=84, width=64)
     assert sum(weight.numel() for weight in backbone.parameters()) == 113_088
-    assert backbone_label("conv4", 64) == "Conv4-64"
+    assert backbone.label == "Conv4-64"
 
 
 @pytest.mark.parametrize(

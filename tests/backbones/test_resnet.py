@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from fsbench.backbones.base import Backbone
 from fsbench.backbones.norm import BatchNorm2d
-from fsbench.backbones.registry import backbone_label, build_backbone
+from fsbench.backbones.registry import build_backbone
 from fsbench.errors import SuiteError
 from fsbench.methods.base import Method
 from fsbench.methods.gradient import GradientMethod
@@ -129,7 +129,7 @@ def test_the_features_are_the_means_of_the_maps() -> None:
 
 
 def test_its_name_in_tables() -> None:
-    assert [backbone_label("resnet18", width) for width in (64, 8)] == ["ResNet-18", "ResNet-18 (width 8)"]
+    assert [make(width=width).label for width in (64, 8)] == ["ResNet-18", "ResNet-18 (width 8)"]
 
 
 @pytest.mark.parametrize("maps", [False, True], ids=["vectors", "maps"])

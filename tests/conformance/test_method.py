@@ -9,12 +9,12 @@ import torch
 from click.testing import CliRunner, Result
 
 from fsbench.cli.main import main
-from fsbench.conformance.method import CHECKS, Report, check_method
+from fsbench.conformance.method import CHECKS, Findings, check_method
 from fsbench.conformance.placement import misplaced
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.proto import ProtoNet
 from fsbench.methods.registry import load_method
-from helpers.broken_methods import BROKEN, BatchNormInTrainingMode, broken_params
+from helpers.broken_methods import BROKEN, DECLARED, BatchNormInTrainingMode, broken_params
 from helpers.small import NAMES, PARAMS
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -38,20 +38,20 @@ class CosineProto(MetricMethod):
 """
 
 
-def failures(report: Report) -> list[str]:
-    return [outcome.check for outcome in report.failures]
+def failures(findings: Findings) -> list[str]:
+    return [outcome.check for outcome in findings.failures]
 
 
-def verdicts(report: Report) -> dict[str, str]:
-    return {outcome.check: outcome.verdict for outcome in report.outcomes}
+def verdicts(findings: Findings) -> dict[str, str]:
+    return {outcome.check: outcome.verdict for outcome in findings.outcomes}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_methods_of_fsbench_pass(name: str) -> None:
     method = load_method(name)
-    report = check_method(method, QUICK[name])
-    assert report.passed, str(report)
-    excused = {check for check, verdict in verdicts(report).items() if verdict != "pass"}
+    findings = check_method(method, QUICK[name])
+    assert findings.passed, str(findings)
+    excused = {check for check, verdict in verdicts(findings).items() if verdict != "pass"}
     embeds_once = issubclass(method, FeatureMethod) and not method.transductive
     assert excused == {*(() if method.separable else ["separable loss"]), *(() if embeds_once else ["features once"])}
 
@@ -61,14 +61,20 @@ def test_a_fault_is_found_by_the_check_that_is_meant_for_it(method: type[Method]
     assert failures(check_method(method, broken_params(method))) == [check]
 
 
+@pytest.mark.parametrize("method", DECLARED)
+def test_what_a_method_declares_is_no_fault(method: type[Method]) -> None:
+    findings = check_method(method, {})
+    assert findings.passed, str(findings)
+
+
 def test_every_check_can_fail() -> None:
     assert {check for _, check in BROKEN} == {check.name for check in CHECKS}
 
 
 def test_batch_normalisation_left_in_training_mode_is_named_as_the_usual_cause() -> None:
-    report = check_method(BatchNormInTrainingMode, {})
-    assert set(failures(report)) >= {"queries apart", "tasks apart", "predict changes nothing"}
-    for outcome in report.failures:
+    findings = check_method(BatchNormInTrainingMode, {})
+    assert set(failures(findings)) >= {"queries apart", "tasks apart", "predict changes nothing"}
+    for outcome in findings.failures:
         if outcome.check in ("queries apart", "predict changes nothing"):
             assert "atch normalisation left in training mode" in outcome.usually
 
@@ -78,8 +84,8 @@ def test_without_its_form_a_method_is_not_asked_further() -> None:
         def predict(self, tasks: object) -> torch.Tensor:
             raise KeyError("no such thing")
 
-    report = check_method(Wrong, {})
-    first, *others = report.outcomes
+    findings = check_method(Wrong, PARAMS["proto"])
+    first, *others = findings.outcomes
     assert (first.verdict, {other.verdict for other in others}) == ("fail", {"not tried"})
     assert "KeyError" in first.seen
     assert "of its file: 'no such thing'" in first.seen
@@ -124,8 +130,8 @@ def test_what_fails_on_a_gpu_is_misplaced(act: Callable[[], object]) -> None:
 
 def test_checking_leaves_the_process_as_it_was_and_says_the_same_again() -> None:
     before = torch.get_rng_state()
-    reports = [str(check_method(ProtoNet, PARAMS["proto"])) for _ in range(2)]
-    assert reports[0] == reports[1]
+    several = [str(check_method(ProtoNet, PARAMS["proto"])) for _ in range(2)]
+    assert several[0] == several[1]
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.are_deterministic_algorithms_enabled()
 

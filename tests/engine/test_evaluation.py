@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from fsbench.engine.evaluation import asked_images, correct_counts, embed_split
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
+from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.stats.intervals import mean_ci
 from fsbench.tasks import Tasks
@@ -83,3 +87,27 @@ def test_a_narrowed_store_holds_the_same_images(store: ImageStore) -> None:
     assert narrowed.rows(chosen).tolist() == [1, 0, 2, 0]
     ours, whole = narrowed.batch(np.array([0, 2])), store.batch(np.array([3, 11]))
     assert torch.equal(ours.images, whole.images) and torch.equal(ours.labels, whole.labels)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["proto", "fomaml"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_logit_that_is_no_number_is_an_error_that_names_method_and_episode(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch, name: str, value: float, number: int
+) -> None:
+    method, asked = build(name), 0
+    answers = "compare" if name == "proto" else "predict"
+    answer = getattr(method, answers)
+
+    def spoiled(*args: Any) -> Tensor:
+        nonlocal asked
+        logits = answer(*args).clone()
+        asked += len(logits)
+        if asked == number:  # the last episode
+            logits[-1, 2, 1] = value
+        return logits
+
+    monkeypatch.setattr(method, answers, spoiled)
+    label = re.escape(method.label)
+    with pytest.raises(TrainingError, match=f"{label} gives logits that are not finite in episode {number - 1} of the"):
+        correct_counts(method, store, episodes_of(store, number))

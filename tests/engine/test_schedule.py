@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from fsbench.engine.schedule import Schedule, make_schedule
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError
-from fsbench.suite import BatchTraining
+from fsbench.recipe import BatchTraining
 from helpers.schedules import SCHEDULE, TASKS
 
 SIZES = [[48, 0.8], [84, 0.2]]

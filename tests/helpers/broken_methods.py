@@ -17,7 +17,7 @@ from fsbench.methods.gradient import GradientMethod, Weights
 from fsbench.methods.proto import ProtoNet
 from fsbench.tasks import Tasks
 
-__all__ = ["BROKEN", "BatchNormInTrainingMode", "broken_params"]
+__all__ = ["BROKEN", "DECLARED", "BatchNormInTrainingMode", "broken_params"]
 
 INNER: Final = {"inner_rate": 0.05, "train_steps": 1, "test_steps": 1}
 
@@ -199,9 +199,42 @@ class BiasOfEveryClass(_Proto):
         return super().compare(support, labels, query, way) + self.bias[:way]
 
 
+class SaysNamesMatter(_Proto):
+    names_matter = True
+
+
+class SaysOrderMatters(_Proto):
+    order_matters = True
+
+
+class SaysFewWays(_Proto):
+    most_ways = 5
+
+
+class NamesMatter(BiasOfEveryClass):
+    """Sound, since it says so."""
+
+    names_matter = True
+
+
 class TakesTheSupportAsSorted(_Proto):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         return super().compare(support, labels.sort(dim=1).values, query, way)
+
+
+class OrderMatters(TakesTheSupportAsSorted):
+    """Sound, since it says so."""
+
+    order_matters = True
+
+
+class FewWays(_Proto):
+    """Sound, since it says so."""
+
+    most_ways = 5
+
+    def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+        return super().compare(support, labels, query, way) + one_hot(labels, 5, query).sum().mul(0)
 
 
 class MemorisesQueryPositions(Method):
@@ -298,6 +331,7 @@ BROKEN: Final[tuple[tuple[type[Method], str], ...]] = (
     (ConstantIsNoBuffer, "device and type"),
     (ReshapesShots, "unequal shots"),
     (FixedWay, "other ways"),
+    (SaysFewWays, "other ways"),
     (DetachedPrototypes, "gradients"),
     (DetachedInitialHead, "gradients"),
     (IdleLayer, "gradients"),
@@ -312,6 +346,8 @@ BROKEN: Final[tuple[tuple[type[Method], str], ...]] = (
     (NotTransductive, "queries apart"),
     (ReadsQueryLabels, "query labels unread"),
     (BiasOfEveryClass, "class names"),
+    (SaysNamesMatter, "class names"),
+    (SaysOrderMatters, "positions"),
     (TakesTheSupportAsSorted, "positions"),
     (MemorisesQueryPositions, "positions"),
     (ComparesPixels, "constant encoder"),
@@ -322,3 +358,5 @@ BROKEN: Final[tuple[tuple[type[Method], str], ...]] = (
     (WorksInPlace, "predict changes nothing"),
     (LearnsAnAttribute, "all in the weights"),
 )
+
+DECLARED: Final[tuple[type[Method], ...]] = (NamesMatter, OrderMatters, FewWays)  # what they break

@@ -1,30 +1,37 @@
-"""Methods of other packages, by entry point."""
+"""Methods, backbones and suites of other packages, by entry point, and of files."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from fsbench.backbones.conv4 import Conv4
+from fsbench.backbones.registry import build_backbone, load_backbone
 from fsbench.cli.main import main
 from fsbench.errors import UsageError
 from fsbench.methods.proto import ProtoNet
-from fsbench.methods.registry import METHODS, load_method
+from fsbench.methods.registry import METHODS, load_method, load_methods
+from fsbench.suite import load_suite, suite_names
 
-Install = Callable[[str], None]
+Install = Callable[..., None]
+MINE = "from {module} import {base}\nclass Mine({base}):\n    label = {text!r}\n"
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Registers the method `theirs` of an installed package."""
+    """Registers things of an installed package, by default one method `theirs`."""
 
-    def register(value: str) -> None:
-        point = EntryPoint("theirs", value, "fsbench.methods")
+    def register(*values: str, kind: str = "method", name: str = "theirs") -> None:
+        points = [EntryPoint(name, value, f"fsbench.{kind}s") for value in values]
         monkeypatch.setattr(
-            "fsbench.methods.registry.entry_points", lambda *, group: [point] if group == point.group else []
+            "fsbench.plugins.entry_points", lambda *, group: [point for point in points if group == point.group]
         )
 
     return register
@@ -52,3 +59,96 @@ def test_methods_lists_what_works_and_warns_of_what_does_not(install: Install) -
     assert listed.exit_code == 0
     assert len(listed.stdout.splitlines()) == len(METHODS)
     assert re.fullmatch(r"Warning: the method 'theirs' .* mend or uninstall it\.\n", listed.stderr)
+
+
+def test_a_backbone_of_another_package_is_found_by_its_name(install: Install) -> None:
+    install("fsbench.backbones.conv4:Conv4", kind="backbone")
+    assert load_backbone("theirs") is Conv4
+    install("fsbench.methods.proto:ProtoNet", kind="backbone")
+    with pytest.raises(UsageError, match=r"'theirs' is not a subclass of fsbench\.backbones\.base\.Backbone"):
+        load_backbone("theirs")
+
+
+def test_a_suite_of_another_package_lies_beside_the_module_that_is_named(install: Install) -> None:
+    install("fsbench.suites", kind="suite", name="omniglot-20way")  # a module whose folder has a suite of this name
+    assert load_suite("omniglot-20way").episodes.way == 20
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package `theirs_fsbench` that can be imported."""
+    folder = tmp_path / "theirs_fsbench"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    monkeypatch.delitem(sys.modules, folder.name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def test_its_suite_is_listed_and_may_be_a_base(package: Path, install: Install) -> None:
+    (package / "theirs.toml").write_text('base = "glyphs"\nname = "theirs"\ntitle = "Theirs, 5-way"\n')
+    install("theirs_fsbench", kind="suite")
+    assert "theirs" in suite_names()
+    listed = CliRunner().invoke(main, ["suites"])
+    assert re.search(r"^theirs +Theirs, 5-way$", listed.stdout, re.M)
+    assert re.search(r"^glyphs +Glyphs", listed.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "message"),
+    [
+        (
+            "no_such_package",
+            "",
+            "the suite 'theirs' .* fails when no_such_package is imported .*Error: .* uninstall it",
+        ),
+        ("theirs_fsbench", None, "the suite file theirs.toml cannot be read"),
+        ("theirs_fsbench", 'name = "theirs"', "theirs.toml"),
+    ],
+)
+def test_a_broken_suite_is_named_and_hides_no_other(
+    package: Path, install: Install, module: str, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (package / "theirs.toml").write_text(text)
+    install(module, kind="suite")
+    listed = CliRunner().invoke(main, ["suites"])
+    assert listed.exit_code == 0
+    assert re.search(rf"^Warning: .*{message}", listed.stderr)
+    assert len(listed.stderr.splitlines()) == 1
+    assert re.search(r"^glyphs +Glyphs", listed.stdout, re.M)
+
+
+def test_a_path_is_looked_for_beside_the_suite_and_then_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("there", "here"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(
+            MINE.format(module="fsbench.methods.proto", base="ProtoNet", text=folder)
+        )
+        (tmp_path / folder / "net.py").write_text(
+            MINE.format(module="fsbench.backbones.conv4", base="Conv4", text=folder)
+        )
+    (tmp_path / "there" / "suite.toml").write_text(
+        'base = "glyphs"\nname = "mine"\ntitle = "Mine"\n[backbone]\nname = "net.py:Mine"\n'
+        '[methods.proto]\nmethod = "mine.py:Mine"\n'
+    )
+    monkeypatch.chdir(tmp_path / "here")
+    suite = load_suite("../there/suite.toml")
+    assert load_methods(suite, ["proto"])["mine.py:Mine"].label == "there"
+    assert load_backbone(suite.backbone.name, suite.folder).label == "there"
+    shutil.copy("../there/suite.toml", tmp_path)
+    fallen_back = load_suite("../suite.toml")
+    assert load_methods(fallen_back, ["proto"])["mine.py:Mine"].label == "here"
+    with pytest.raises(UsageError, match=r"there is no method file 'no\.py', neither in .* nor in the working folder"):
+        load_method("no.py:Mine", tmp_path)
+
+
+def test_a_backbone_that_does_not_say_what_it_makes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from fsbench.backbones.base import Backbone\nclass Mine(Backbone):\n"
+        "    def __init__(self, **given):\n        super().__init__()\n        self.label = 'mine'\n"
+    )
+    with pytest.raises(UsageError, match=r"the backbone '.*net\.py:Mine' has no shape; set it in its constructor"):
+        build_backbone(f"{tmp_path}/net.py:Mine", channels=1, size=28, width=8)

@@ -68,7 +68,7 @@ def test_a_file_that_fails_is_one_sentence_and_leaves_no_module(tmp_path: Path) 
 
 
 def test_every_file_of_a_package_is_part_of_its_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsbench.methods.code import hash_of_package
+    from fsbench.files.code import hash_of_package
 
     package = tmp_path / "some_installed_package"
     (package / "deep").mkdir(parents=True)

@@ -1,0 +1,106 @@
+"""What is known by a name or a path: classes of fsbench, of installed packages (entry points), and of files."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from fsbench.errors import UsageError, unknown
+from fsbench.files.code import hash_of_file, hash_of_package, load_file
+
+__all__ = ["Kind", "load_class", "load_point", "registered", "revision_of_class"]
+
+Kind: TypeAlias = Literal["backbone", "method", "suite"]
+
+
+def registered(kind: Kind) -> dict[str, EntryPoint]:
+    """What installed packages add, by name: the entry points of the group "fsbench.methods", and so on."""
+    return {point.name: point for point in entry_points(group=f"fsbench.{kind}s")}
+
+
+def load_class(kind: Kind, name: str, own: Mapping[str, str], base: str, beside: Path | None = None) -> type:
+    """A class by its name or path.
+
+    Args:
+        kind: What it is; for messages, and for the group of entry points.
+        name: A name in `own`, of an entry point, or "path/to/file.py:Class".
+        own: The classes of fsbench, "module:Class" by name.
+        base: "module:Class" of what it must be a subclass of; imported only when a class was found.
+        beside: The folder in which a relative path is looked for before the working folder.
+
+    Raises:
+        UsageError: There is none, it cannot be loaded, or it is no such class.
+    """
+    others = registered(kind)
+    if name in own:
+        found = _imported(own[name])
+    elif name in others:
+        found = load_point(kind, others[name])
+    elif ".py:" in name:
+        found = _from_file(kind, name, beside)
+    else:
+        raise unknown(kind, name, [*own, *others])
+    wanted = _imported(base)
+    assert isinstance(wanted, type)
+    if not (inspect.isclass(found) and issubclass(found, wanted)):
+        raise UsageError(f"{name!r} is not a subclass of {base.replace(':', '.')}; see docs/add-a-method.md.")
+    return found
+
+
+def load_point(kind: Kind, point: EntryPoint) -> object:
+    """What an entry point stands for.
+
+    Raises:
+        UsageError: It cannot be loaded.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"the {kind} {point.name!r} of an installed package fails when it is loaded from {point.value} "
+            f"({type(error).__name__}: {error}); mend or uninstall it."
+        ) from error
+
+
+def revision_of_class(
+    name: str, found: type, revision: int, own: Mapping[str, str], beside: Path | None = None
+) -> int | str:
+    """What tells a class from its earlier versions: its revision, and outside fsbench the hash of its code too.
+
+    Args:
+        name: As it was given to `load_class`, like `own` and `beside`.
+        found: The class.
+        revision: What it says itself.
+        own: The classes of fsbench.
+        beside: The folder in which a relative path is looked for first.
+    """
+    if name in own:
+        return revision
+    code = hash_of_file(_file_of(name, beside)) if ".py:" in name else hash_of_package(found.__module__)
+    return f"{revision}-{code[:12]}"
+
+
+def _imported(path: str) -> object:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _file_of(name: str, beside: Path | None) -> Path:
+    """The file that "path/to/file.py:Class" names."""
+    path = Path(name.rpartition(":")[0])
+    return beside / path if beside is not None and (beside / path).is_file() else path
+
+
+def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
+    path, attribute = _file_of(name, beside), name.rpartition(":")[2]
+    if not path.is_file():
+        where = "" if beside is None or path.is_absolute() else f", neither in {beside} nor in the working folder"
+        raise UsageError(f"there is no {kind} file {str(path)!r}{where}; give it as path/to/file.py:Class.")
+    module = load_file(path)
+    if not hasattr(module, attribute):
+        raise UsageError(f"{path} has no class {attribute!r}; give the {kind} as path/to/file.py:Class.")
+    return getattr(module, attribute)

@@ -1,0 +1,114 @@
+"""How a row of a suite is trained, as the suite's file says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+
+from fsbench.errors import SuiteError
+from fsbench.files.strict import StrictModel
+
+__all__ = ["BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot"]
+
+_Value = TypeVar("_Value")
+_ROUNDING = 1e-6  # of a sum of shares
+_BETAS, _WARM_UP, _MILESTONE_FACTOR = (0.9, 0.999), 0.15, 0.1  # unless a training says otherwise
+_Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
+_Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _add_up(sizes: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    if abs(sum(share for _, share in sizes) - 1) > _ROUNDING:
+        raise ValueError("the shares of the sizes must add up to 1")
+    return sizes
+
+
+_Sizes: TypeAlias = Annotated[
+    list[tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[float, Field(gt=0, le=1)]]],
+    Field(min_length=1),
+    AfterValidator(_add_up),
+]
+
+
+class _Optimisation(StrictModel):
+    """The optimiser, how its rate goes, how long it runs, and what images it sees."""
+
+    steps: PerShot[PositiveInt]
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    betas: tuple[_Beta, _Beta] = _BETAS  # of adam and adamw
+    momentum: _Beta = 0.0  # of sgd
+    nesterov: bool = False  # of sgd
+    rate: PerShot[PositiveFloat]  # learning rate; of a shape that is not constant, the highest
+    rate_shape: Literal["constant", "cosine", "one-cycle"] = "constant"  # cosine: to 0; one-cycle: a rise before that
+    warm_up: _Share = _WARM_UP  # of one-cycle: the rise, of the steps
+    milestones: list[_Share] = Field(default_factory=list)  # of the steps; from each on, the rate is multiplied by
+    milestone_factor: PositiveFloat = _MILESTONE_FACTOR
+    halve_every: PerShot[PositiveInt] | None = None  # steps after which the rate is halved; none: never
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # of adamw: decoupled
+    clip: PositiveFloat | None = None  # largest norm of the gradient
+    clip_value: PositiveFloat | None = None  # largest absolute value in the gradient, cut before that
+    validate_every: PerShot[PositiveInt]  # steps
+    patience: PositiveInt | None = None  # validations without a new best before training stops; none: all steps
+    augment: bool | Literal["crop"] = False  # training images: random resized crop, flip and, if true, colour jitter
+    sizes: PerShot[_Sizes] | None = None  # pixels and share of the steps, in order; none: the suite's image size
+    recompute_statistics: Annotated[int, Field(ge=2)] | None = None  # plain training images for new running statistics
+    # before every look at the validation episodes; none: as the steps left them
+
+    @model_validator(mode="after")
+    def _are_used(self) -> _Optimisation:
+        unused = {
+            "betas": self.betas != _BETAS and self.optimiser == "sgd",
+            "momentum": self.momentum != 0 and self.optimiser != "sgd",
+            "nesterov": self.nesterov and self.optimiser != "sgd",
+            "warm_up": self.warm_up != _WARM_UP and self.rate_shape != "one-cycle",
+            "milestone_factor": self.milestone_factor != _MILESTONE_FACTOR and not self.milestones,
+        }
+        if any(unused.values()):
+            name = next(name for name, is_unused in unused.items() if is_unused)
+            raise ValueError(
+                f"{name} is given, but the optimiser {self.optimiser} with the rate_shape {self.rate_shape} and "
+                f"{len(self.milestones)} milestones makes no use of it"
+            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class EpisodicTraining(_Optimisation):
+    """Training on tasks: one step is one batch of tasks."""
+
+    kind: Literal["episodes"]
+    way: PerShot[Annotated[int, Field(ge=2)]]
+    queries: PerShot[PositiveInt]  # per class
+    tasks: PerShot[PositiveInt]  # per step
+    # Classes, `shot` + `queries` images of each, that a step embeds once to answer all of its tasks: these are random
+    # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images.
+    pool: PerShot[Annotated[int, Field(ge=2)]] | None = None
+
+
+class BatchTraining(_Optimisation):
+    """Training on batches of images of all training classes; validated on 1-shot episodes."""
+
+    kind: Literal["batches"]
+    batch: PositiveInt
+
+
+TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]
+
+
+def at_shot(value: Any, shot: int | None, name: str) -> Any:
+    """The value at a shot, or at variable shots (None): of a table from shot to value its entry, else the value itself.
+
+    Raises:
+        SuiteError: The table has no entry for the shot.
+    """
+    if not isinstance(value, dict):
+        return value
+    table = {int(key): entry for key, entry in value.items()}
+    if shot not in table:
+        wanted = "variable shots" if shot is None else str(shot)
+        remedy = "give one value for all" if shot is None else "add it to the suite"
+        raise SuiteError(f"{name} is given for the shots {sorted(table)}, not for {wanted}; {remedy}.")
+    return table[shot]
