@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeGuard
 from zipfile import ZipFile
 
 import pytest
@@ -32,7 +34,7 @@ each_module = pytest.mark.parametrize("module", SOURCES)
 def top_level_names(tree: ast.Module) -> tuple[set[str], set[str]]:
     """The names that a module offers to other modules, and the other ones at its top level: imports and commands."""
     offered, other = set[str](), set[str]()
-    for node in tree.body:
+    for node in itertools.chain.from_iterable(node.body if _types_only(node) else [node] for node in tree.body):
         match node:
             case ast.FunctionDef(name=name, decorator_list=decorators):
                 command = any(re.match(r"\w+\.(command|group)\b", ast.unparse(decorator)) for decorator in decorators)
@@ -44,6 +46,11 @@ def top_level_names(tree: ast.Module) -> tuple[set[str], set[str]]:
             case ast.Import(names=names) | ast.ImportFrom(names=names):
                 other.update(alias.asname or alias.name for alias in names)
     return offered, other
+
+
+def _types_only(node: ast.stmt) -> TypeGuard[ast.If]:
+    """Whether this is what only a type checker sees: where the Python interface names what it hands on."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 @each_module

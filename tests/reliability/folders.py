@@ -44,7 +44,7 @@ def _counts(path: Path) -> bool:
 def _content(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return _checkpoint(path)
-    if path.parent.name != "records":
+    if path.parent.name != "records" or path.suffix != ".json":
         return path.read_bytes()
     record = json.loads(path.read_text())
     assert all(seconds >= 0 for seconds in record["timings"].values())

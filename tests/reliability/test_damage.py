@@ -131,8 +131,8 @@ def test_what_was_set_aside_before_is_kept(run_one: Run, out: Path) -> None:
 
 def test_the_record_of_a_later_version_stays_where_it_is(run_one: Run, out: Path) -> None:
     path = next(out.glob("records/*.json"))
-    content = json.loads(path.read_text()) | {"schema_version": 2, "novelty": True}
+    content = json.loads(path.read_text()) | {"schema_version": 3, "novelty": True}
     path.write_text(json.dumps(content))
     before = contents(out)
-    assert run_one(out).refusal == f"the record {path} has schema 2, newer than 1; update fsbench."
+    assert run_one(out).refusal == f"the record {path} has schema 3, newer than 2; update fsbench."
     assert contents(out) == before

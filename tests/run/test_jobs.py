@@ -69,12 +69,8 @@ def test_the_error_of_a_job_ends_the_run(run: Run) -> None:
         list(carry_out(run.plan, Pool(1, submit)))
 
 
-def _sleep() -> None:
-    time.sleep(600)
-
-
 def test_a_pool_ends_its_own_processes_and_no_others(run: Run) -> None:
-    other = multiprocessing.get_context("spawn").Process(target=_sleep)
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
     other.start()
     try:
         with Processes(1)._open(run.order, 1) as pool:
