@@ -14,7 +14,7 @@ import numpy as np
 
 from fsbench.errors import RecordError
 from fsbench.records import Record
-from fsbench.setting import setting_of
+from fsbench.setting import row_label, setting_of
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
 from fsbench.stats.ranks import average_ranks, metadataset_ranks
@@ -289,10 +289,7 @@ def _spread(records: Sequence[Record]) -> float:
 
 def _names(first: Mapping[str, Record]) -> dict[str, str]:
     """What every row is called, by its key; rows that would share a name add their key to it."""
-    names = {row: record.label for row, record in first.items()}
-    for row, record in first.items():
-        if record.identity.transductive and "transductive" not in record.label:
-            names[row] += " (transductive)"
+    names = {row: row_label(record.label, transductive=record.identity.transductive) for row, record in first.items()}
     shared = Counter(names.values())
     return {row: f"{name} [{row}]" if shared[name] > 1 else name for row, name in names.items()}
 

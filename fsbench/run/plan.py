@@ -21,6 +21,7 @@ from fsbench.files.atomic import sha256_json
 from fsbench.methods.registry import load_method, revision_of
 from fsbench.recipe import BatchTraining, at_shot
 from fsbench.records import CellIdentity
+from fsbench.setting import row_label
 from fsbench.suite import BackboneSpec, Row, Suite
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def _row_called(suite: Suite, name: str) -> str:
         return name
     called: dict[str, list[str]] = {}
     for row, entry in suite.methods.items():  # labels are asked for only now, since loading methods takes seconds
-        label = entry.label or load_method(entry.method, suite.folder).label
+        method = load_method(entry.method, suite.folder)
+        label = row_label(entry.label or method.label, transductive=method.transductive)
         for each in {row.casefold(), label.casefold()}:
             called.setdefault(each, []).append(row)
     rows = called.get(name.casefold(), [])

@@ -126,6 +126,7 @@ def labelled() -> Suite:
     content = load_suite("glyphs").model_dump()
     rows = content["methods"]
     rows["proto-5way"] = rows["proto"] | {"label": "ProtoNet (5-way training)"}
+    rows["matching-again"] = rows["matching"]
     rows["relation-transductive"] = rows["relation"] | {"method": "relation-transductive"}
     return Suite.model_validate(content)
 
@@ -140,6 +141,8 @@ def labelled() -> Suite:
         ("Proto-5way", "proto-5way"),
         ("protonet (5-WAY training)", "proto-5way"),
         ("fo-Proto-MAML", "foprotomaml"),
+        ("RelationNet", "relation"),
+        ("relationnet (transductive)", "relation-transductive"),
     ],
 )
 def test_a_row_is_chosen_by_its_name_or_label_in_any_case(name: str, row: str) -> None:
@@ -150,8 +153,8 @@ def test_a_row_is_chosen_by_its_name_or_label_in_any_case(name: str, row: str) -
     ("name", "message"),
     [
         (
-            "relationnet",
-            "'relationnet' may be any of the rows relation, relation-transductive of the suite .*; say which",
+            "matchingnet",
+            "'matchingnet' may be any of the rows matching, matching-again of the suite .*; say which",
         ),
         ("ProtoNett", "unknown method of the suite"),
     ],
