@@ -33,9 +33,6 @@ class TrainingView(Protocol):
 class Progress(Protocol):
     """The view of a run."""
 
-    def line(self, text: str) -> None:
-        """Something that happened."""
-
     def training(self, label: str, steps: int) -> TrainingView:
         """A training of at most `steps` steps begins; the one before has ended."""
 
@@ -109,7 +106,7 @@ class _Lines:
     def __init__(self, console: Console, total: int) -> None:
         self._console, self._total, self._done = console, total, 0
 
-    def line(self, text: str) -> None:
+    def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def training(self, label: str, steps: int) -> TrainingView:
@@ -121,13 +118,13 @@ class _Lines:
             meter.update(step, loss, accuracy)
             if step == steps or time.monotonic() - last >= _SECONDS_A_LINE:
                 last = time.monotonic()
-                self.line(f"  {label}: step {step}/{steps}, {meter}")
+                self._line(f"  {label}: step {step}/{steps}, {meter}")
 
         return show
 
     def advance(self) -> None:
         self._done += 1
-        self.line(f"  {self._done} of {self._total} done")
+        self._line(f"  {self._done} of {self._total} done")
 
 
 class _Bars:
@@ -153,9 +150,6 @@ class _Bars:
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
-
-    def line(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
 
     def training(self, label: str, steps: int) -> TrainingView:
         if self._training is not None:

@@ -61,7 +61,7 @@ class Local:
         for training, of_sources in by_training(cells).values():
             worker.train(training, progress)
             for source, missing in of_sources.items():
-                worker.evaluate(run.cells(training.id, source), progress)
+                worker.evaluate(run.cells(training.id, source))
                 yield from missing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from fsbench.stats.intervals import mean_ci
 
 __all__ = ["Worker"]
 
+_LOG = logging.getLogger("fsbench")
+
 _BY_BACKBONE = (MetricMethod.embed, ClassifierMethod.embed)
 
 
@@ -56,31 +59,30 @@ class Worker:
             FsbenchError: Anything that its reader can mend; the last saved state is kept.
         """
         path = self._run.checkpoint(training)
-        with locked(path, functools.partial(_wait, progress)):
+        with locked(path, _wait):
             method = self._build(training.method, training.params, training)
             try:
                 trained = load_trained(path, method) is not None
             except RecordError as error:
-                _redo(path, error, progress)
+                _redo(path, error)
                 trained = False
             if not trained:
                 self._train(method, training, progress)
 
-    def evaluate(self, cells: Sequence[Cell], progress: Progress) -> None:
+    def evaluate(self, cells: Sequence[Cell]) -> None:
         """Evaluate cells of one trained model on one test source, and write those records that are not there.
 
         Args:
             cells: All cells of the run that belong to this training and source. Those that have a record are not done
                 again, but decide with the others which images are embedded side by side, and so how sums are rounded.
-            progress: Told how it goes.
 
         Raises:
             FsbenchError: Anything that its reader can mend; what was finished is kept.
         """
         training, source = cells[0].training, cells[0].identity.source
         target = self._run.checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
-        with locked(target, functools.partial(_wait, progress)):
-            missing = [cell for cell in cells if self._is_missing(cell, progress)]
+        with locked(target, _wait):
+            missing = [cell for cell in cells if self._is_missing(cell)]
             if not missing:  # another run has done it meanwhile
                 return
             weights, summary, seconds = self._trained(training)
@@ -107,18 +109,17 @@ class Worker:
                 )
                 store.pack.check_unchanged()
                 self._run.store.write(record)
-                progress.line(
-                    f"{cell.label}, {source}, {cell.episode_set.protocol}: {record.mean:.2f} ± {record.ci95:.2f}"
-                )
+                figure = f"{record.mean:.2f} ± {record.ci95:.2f}"
+                _LOG.info("%s, %s, %s: %s", cell.label, source, cell.episode_set.protocol, figure)
 
-    def _is_missing(self, cell: Cell, progress: Progress) -> bool:
+    def _is_missing(self, cell: Cell) -> bool:
         """Whether a cell has no record; a damaged one is set aside."""
         try:
             return self._run.store.find(cell.identity) is None
         except NewerRecordError:
             raise
         except RecordError as error:
-            _redo(self._run.store.path(cell.identity), error, progress)
+            _redo(self._run.store.path(cell.identity), error)
             return True
 
     def _train(self, method: Method, training: Training, progress: Progress) -> None:
@@ -212,9 +213,9 @@ def _embedding(method: FeatureMethod, cell: Cell) -> object:
     return type(method), canonical_json(cell.identity.params)
 
 
-def _redo(path: Path, damage: RecordError, progress: Progress) -> None:
-    progress.line(f"{damage} It is set aside as {set_aside(path).name} and done again.")
+def _redo(path: Path, damage: RecordError) -> None:
+    _LOG.warning("%s It is set aside as %s and done again.", damage, set_aside(path).name)
 
 
-def _wait(progress: Progress) -> None:
-    progress.line("Waiting for another process in this folder, which is at the same work.")
+def _wait() -> None:
+    _LOG.info("Waiting for another process in this folder, which is at the same work.")
