@@ -46,6 +46,10 @@ METHODS = (
     MethodInfo("finetune", "fsbench.methods.finetune:Finetune", "new linear head on frozen pretrained features"),
     MethodInfo("matching", "fsbench.methods.matching:MatchingNet", "attention over support images (Vinyals 2016)"),
     MethodInfo("proto", "fsbench.methods.proto:ProtoNet", "distance to class means (Snell 2017)"),
+    MethodInfo("r2d2", "fsbench.methods.r2d2:R2D2", "ridge regression on support features (Bertinetto 2019)"),
+    MethodInfo(
+        "metaoptnet-ridge", "fsbench.methods.metaoptnet:MetaOptNetRidge", "ridge regression, smoothed labels (Lee 2019)"
+    ),
     MethodInfo("relation", "fsbench.methods.relation:RelationNet", "learned comparison of feature maps (Sung 2018)"),
     MethodInfo(
         "relation-transductive",

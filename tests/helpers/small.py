@@ -22,6 +22,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "finetune": {"steps": 50, "rate": 0.1, "momentum": 0.9, "dampening": 0.9, "weight_decay": 1e-3},
     "matching": {"scale": 10.0},
     "proto": {"temperature": 1.0},
+    "r2d2": {"penalty": 1.0, "scale": 10.0},
+    "metaoptnet-ridge": {"penalty": 1.0, "scale": 5.0, "smoothing": 0.1},
     "relation": {"hidden": 8},
     "relation-transductive": {"hidden": 8},
     "fomaml": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},

@@ -14,7 +14,7 @@ SOURCE = "tiny"
 SIZE = 24  # pixels; the smallest maps that RelationNet can pool twice need 22
 
 _HEAD = f"""name = "tiny"
-title = "Nine rows on a source of the test's own"
+title = "A row of every method on a source of the test's own"
 
 [images]
 size = {SIZE}
@@ -55,6 +55,8 @@ _ROWS = {
     "finetune": ("steps = 3\nrate = 0.01\nmomentum = 0.9\ndampening = 0.9\nweight_decay = 1e-3\n", "knn"),
     "matching": ("scale = 100.0\n", _EPISODIC),
     "proto": ("temperature = 1.0\n", _EPISODIC),
+    "r2d2": ("penalty = 1.0\nscale = 10.0\n", _EPISODIC),
+    "metaoptnet-ridge": ("penalty = 1.0\nscale = 5.0\nsmoothing = 0.1\n", _EPISODIC),
     "relation": ("hidden = 8\n", _EPISODIC),
     "relation-transductive": ("hidden = 8\n", "relation"),
     "fomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),

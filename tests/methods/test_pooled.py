@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fsbench.methods.base import MetricMethod
 from fsbench.methods.registry import METHODS, load_method
 from fsbench.tasks import PooledTasks, Tasks
 from helpers.small import SIZE, build
@@ -46,7 +47,9 @@ def test_the_loss_of_pooled_tasks_is_that_of_the_same_tasks_apart(name: str) -> 
 
 
 def test_the_methods_that_compare_features_pool() -> None:
-    assert POOLING == ["matching", "proto", "relation", "relation-transductive"]
+    embedding_once = [info.name for info in METHODS if issubclass(load_method(info.name), MetricMethod)]
+    assert embedding_once == POOLING
+    assert {"matching", "proto", "r2d2", "relation"} <= set(POOLING)
 
 
 @pytest.mark.parametrize("name", POOLING)
