@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fsbench.errors import RecordError
 from fsbench.files.atomic import write_atomic
+from fsbench.files.reading import read_text
 
 __all__ = ["SUITE_FILE", "SUITE_SCHEMA", "SuiteOrder", "SuiteRow", "read_suite_order", "write_suite_order"]
 
@@ -70,7 +71,7 @@ def read_suite_order(folder: Path) -> SuiteOrder | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         version = content.get("schema_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > SUITE_SCHEMA:
             raise RecordError(f"{path} has schema {version}, newer than {SUITE_SCHEMA}; update fsbench.")

@@ -17,6 +17,7 @@ from pydantic_core import from_json  # three times as fast as json.loads
 
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
+from fsbench.files.reading import read_bytes
 from fsbench.files.strict import StrictModel
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 RECORD_SCHEMA: Final = 2
+
+_LARGEST: Final = 2**24  # bytes; a record of the most episodes has a twelfth of them
 
 
 def _packed(counts: Iterable[int]) -> array[int]:
@@ -277,7 +280,7 @@ def read_record(path: Path) -> Record:
         NewerRecordError: A later version of fsbench wrote it.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, _LARGEST)
         content = from_json(data)
         version = content["schema_version"]
         if isinstance(version, int) and version > RECORD_SCHEMA:

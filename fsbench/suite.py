@@ -24,6 +24,7 @@ from pydantic import (
 
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
+from fsbench.files.reading import read_text
 from fsbench.files.strict import StrictModel
 from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
 from fsbench.plugins import registered
@@ -276,7 +277,7 @@ def _read(name: str) -> tuple[str, str]:
     else:
         raise unknown("suite", name, suite_names())
     try:
-        return file.read_text(encoding="utf-8"), name
+        return read_text(file) if isinstance(file, Path) else file.read_text(encoding="utf-8"), name
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"the suite file {name} cannot be read ({error}).") from error
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from fsbench.errors import DataError, DataNotFoundError, first_problem, unknown
+from fsbench.files.reading import read_text
 from fsbench.files.strict import StrictModel
 from fsbench.files.toml import parse_toml
 
@@ -190,7 +191,7 @@ def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
         DataError: It cannot be read, or holds something else.
     """
     try:
-        return form.model_validate({**parse_toml(path.read_text(encoding="utf-8")), **more})
+        return form.model_validate({**parse_toml(read_text(path)), **more})
     except ValidationError as error:
         raise DataError(f"{path} is not valid ({first_problem(error)}); mend it.") from error
     except (OSError, ValueError) as error:

@@ -9,8 +9,11 @@ from typing import NamedTuple
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from fsbench.errors import DataError, first_problem
+from fsbench.files.reading import read_bytes
 
 __all__ = ["Annotation", "Category", "Label", "Picture", "read_labels"]
+
+_LARGEST = 2**30  # bytes; those of COCO's training images have 450 million
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def read_labels(path: Path) -> list[Label]:
         DataError: It cannot be read, is cut, lacks a key, or an annotation names an image or category that it lacks.
     """
     try:
-        content = TypeAdapter(_Content).validate_json(path.read_bytes())
+        content = TypeAdapter(_Content).validate_json(read_bytes(path, _LARGEST))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); get a new copy of it.") from error
     except ValidationError as error:

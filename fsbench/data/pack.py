@@ -20,6 +20,7 @@ from pydantic import BaseModel, NonNegativeInt, ValidationError
 from fsbench.errors import DataError, first_problem
 from fsbench.files.arrays import open_array
 from fsbench.files.atomic import sha256_file, sha256_json
+from fsbench.files.reading import read_text
 
 __all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "load_pack"]
 
@@ -166,7 +167,7 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
     """
     remedy = f"delete {folder} and prepare the source again."
     try:
-        content = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+        content = json.loads(read_text(folder / "pack.json"))
         digest = content.pop("digest")
         if sha256_json(content) != digest:
             raise DataError(f"the pack in {folder} is damaged (pack.json does not match its own hash); {remedy}")

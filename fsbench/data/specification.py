@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import SPLITS
 from fsbench.errors import DataError, first_problem
+from fsbench.files.reading import read_bytes
 
 __all__ = ["Specification", "read_specification"]
 
@@ -56,7 +57,7 @@ def read_specification(path: Path) -> Specification:
         DataError: It cannot be read, a key is missing or of the wrong type, or its parts do not fit each other.
     """
     try:
-        return _specification(_STORED.validate_json(path.read_bytes()))
+        return _specification(_STORED.validate_json(read_bytes(path)))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); get a new copy of it.") from error
     except ValidationError as error:

@@ -18,6 +18,7 @@ from typing import Any
 import google_crc32c
 
 from fsbench.errors import DataError
+from fsbench.files.reading import open_regular
 
 __all__ = ["index_records", "parse_example", "read_record"]
 
@@ -39,7 +40,7 @@ def index_records(path: Path) -> list[tuple[int, int]]:
     """
     found = []
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             at, size = 0, os.fstat(file.fileno()).st_size
             while at < size:
                 header = file.read(_HEADER.size)
@@ -72,7 +73,7 @@ def read_record(path: Path, offset: int, length: int) -> bytes:
         DataError: The file cannot be read, or the payload is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(offset)
             content = file.read(length + _CHECKSUM.size)
     except OSError as error:

@@ -7,16 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from fsbench.errors import RecordError
 from fsbench.files.atomic import canonical_json, write_atomic
+from fsbench.files.reading import read_bytes
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 _KEY = "fsbench"
+_LARGEST = 2**32  # bytes
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -39,9 +41,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="np") as file:  # its `get_tensor` makes a ValueError of an interruption
-            content = json.loads((file.metadata() or {})[_KEY])
-        tensors = load(path.read_bytes())
+        data = read_bytes(path, _LARGEST)
+        tensors = load(data)  # which sees that there is such a head
+        content = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][_KEY])
         header: dict[str, Any] = content["header"]
         whole = _checksum(tensors, header) == content["checksum"]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -22,6 +22,7 @@ from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, Variabl
 from fsbench.errors import EpisodeError, UsageError
 from fsbench.files.arrays import UNREADABLE
 from fsbench.files.atomic import atomic_path, write_atomic
+from fsbench.files.reading import open_regular, read_text
 
 __all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
 
@@ -111,7 +112,7 @@ def read_episodes(path: Path) -> EpisodeFile:
         EpisodeError: It cannot be read, or does not match its own hash.
     """
     try:
-        content = _read_npz(path) if path.suffix == ".npz" else json.loads(path.read_text(encoding="utf-8"))
+        content = _read_npz(path) if path.suffix == ".npz" else json.loads(read_text(path))
         protocol, episodes = (_variable if "offsets" in content else _fixed)(content)
         digest = episodes.digest
         found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
@@ -124,7 +125,7 @@ def read_episodes(path: Path) -> EpisodeFile:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+    with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
         wanted = {*_FIXED, *_VARIABLE} & set(file)
         for member in file.zip.infolist():
             if member.filename.removesuffix(".npy") not in {"about", *wanted}:

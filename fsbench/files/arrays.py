@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fsbench.files.reading import open_regular
+
 __all__ = ["UNREADABLE", "open_array"]
 
 # What NumPy raises at headers that are cut, damaged or made to do harm.
@@ -28,6 +30,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of headers that Python 2 wrote
-            return np.lib.format.open_memmap(path, mode="r")
+            with open_regular(path):  # NumPy opens it again, and would wait for a pipe
+                return np.lib.format.open_memmap(path, mode="r")
     except UNREADABLE as error:
         raise ValueError(str(error)) from error

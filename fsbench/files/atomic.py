@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fsbench.errors import OutputError
+from fsbench.files.reading import open_regular
 
 __all__ = [
     "atomic_path",
@@ -149,7 +150,7 @@ def sha256_json(value: Any) -> str:
 
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from fsbench.errors import UsageError
+from fsbench.files.reading import read_bytes
 
 __all__ = ["hash_of_file", "hash_of_package", "load_file"]
 
@@ -65,13 +66,9 @@ def hash_of_package(module: str) -> str:
     folders = [Path(folder) for folder in top.submodule_search_locations or ()]
     if not folders:
         file = Path(str(top.origin))
-        return _hash({file.name: file.read_bytes()})
+        return _hash({file.name: read_bytes(file)})
     return _hash(
-        {
-            str(path.relative_to(folder)): path.read_bytes()
-            for folder in folders
-            for path in sorted(folder.rglob("*.py"))
-        }
+        {str(path.relative_to(folder)): read_bytes(path) for folder in folders for path in sorted(folder.rglob("*.py"))}
     )
 
 
@@ -84,7 +81,7 @@ def _sources(path: Path) -> dict[str, bytes]:
         name = str(file.relative_to(folder))
         if name in sources:
             continue
-        sources[name] = file.read_bytes()
+        sources[name] = read_bytes(file)
         for imported in _imports(sources[name]):
             waiting += [beside] if (beside := folder / f"{imported}.py").is_file() else []
             waiting += sorted((folder / imported).rglob("*.py")) if (folder / imported / "__init__.py").exists() else []

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from fsbench.errors import DataError, DataNotFoundError
+from fsbench.files.reading import LARGEST, open_regular, read_bytes
 
 __all__ = ["Tree", "open_tree"]
 
-_LARGEST = 2**28  # bytes
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others zipfile unpacks everything at once
 _LONGEST = 1000  # characters of an entry of a zip
-_DEEPEST = 32  # folders
+_DEEPEST = 32  # folders within each other
 _BROKEN = (  # what reading folders and zips raises
     *(OSError, EOFError, LookupError, RuntimeError, struct.error),
     *(zipfile.BadZipFile, zlib.error),
@@ -68,13 +68,12 @@ class Tree:
                 than any image (which a zip of a few bytes can claim to be).
         """
         try:
-            file, archive = self.path / name, self._archive
-            size = archive.getinfo(name).file_size if archive else _size(file)
-            if size > _LARGEST:
-                raise DataError(f"{file} has {size:,} bytes, which is no image; take it away.")
-            if archive is None:
-                return file.read_bytes()
-            with archive.open(name) as member:
+            if self._archive is None:
+                return read_bytes(self.path / name)
+            size = self._archive.getinfo(name).file_size
+            if size > LARGEST:
+                raise OSError(errno.EFBIG, f"it claims to have {size:,} bytes, more than {LARGEST:,}")
+            with self._archive.open(name) as member:
                 return member.read(size)  # without a number, zipfile unpacks more than the size that is claimed
         except _BROKEN as error:
             raise DataError(f"{self.path / name} cannot be read ({error}); get a new copy of it.") from error
@@ -94,14 +93,14 @@ def open_tree(path: Path) -> Iterator[Tree]:
     elif not path.exists():
         raise DataNotFoundError(f"{path} does not exist; name a folder or a zip of images.")
     else:
-        try:
-            archive = zipfile.ZipFile(path)
-        except (*_BROKEN, ValueError) as error:
-            size = path.stat().st_size
-            raise DataError(
-                f"{path} ({size:,} bytes) is no complete zip ({error}); it may be truncated, get a new copy of it."
-            ) from error
-        with archive:
+        with ExitStack() as opened:
+            try:
+                archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(open_regular(path))))
+            except (*_BROKEN, ValueError) as error:
+                size = path.stat().st_size
+                raise DataError(
+                    f"{path} ({size:,} bytes) is no complete zip ({error}); it may be truncated, get a new copy of it."
+                ) from error
             for entry in archive.infolist():
                 name = entry.filename
                 if name.startswith("/") or ".." in name.split("/") or entry.header_offset < 0:
@@ -113,14 +112,6 @@ def open_tree(path: Path) -> Iterator[Tree]:
             yield Tree(path, archive)
 
 
-def _size(file: Path) -> int:
-    """Bytes of a file; a pipe or a device, which need not end, is none."""
-    found = file.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError("it is no regular file")
-    return found.st_size
-
-
 def _in_zip(archive: zipfile.ZipFile) -> tuple[list[str], set[str]]:
     entries = [name for name in archive.namelist() if _shown(name)]
     files = [name for name in entries if not name.endswith("/")]
@@ -128,15 +119,38 @@ def _in_zip(archive: zipfile.ZipFile) -> tuple[list[str], set[str]]:
 
 
 def _in_folder(path: Path) -> tuple[list[str], set[str]]:
-    files: list[str] = []
-    folders: set[str] = set()
-    for here, inner, names in os.walk(path, followlinks=True):
-        above = {Path(here).resolve(), *Path(here).resolve().parents}  # a link to one of these would never end
-        inner[:] = [name for name in inner if _shown(name) and (Path(here) / name).resolve() not in above]
-        place = Path(here).relative_to(path)
-        folders.update((place / name).as_posix() for name in inner)
-        files += [(place / name).as_posix() for name in names if _shown(name)]
+    """Walk through a folder, but not through links: those to folders can lead anywhere, and in circles."""
+    files, folders, waiting = list[str](), set[str](), [""]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(path / place) as entries:
+                for entry in entries:
+                    name = f"{place}{entry.name}"
+                    if not _shown(entry.name):
+                        continue
+                    if entry.is_symlink():
+                        _check_link(path, name)
+                    if not entry.is_dir(follow_symlinks=False):
+                        files.append(name)
+                    elif name.count("/") < _DEEPEST:
+                        folders.add(name)
+                        waiting.append(f"{name}/")
+                    else:
+                        raise DataError(f"{path} has the folder {name!r:.80}, which lies too deep; move it up.")
+        except OSError as error:
+            raise DataError(f"{path / place} cannot be read ({error.strerror}); see to it, or take it away.") from error
     return files, folders
+
+
+def _check_link(folder: Path, name: str) -> None:
+    """Refuse a link that leads out of a folder, or to another folder in it."""
+    root, end = os.path.realpath(folder), os.path.realpath(folder / name)
+    if os.path.commonpath([root, end]) != root or os.path.isdir(end):
+        raise DataError(
+            f"{folder} has {name!r:.80}, which is a link to a folder or out of this one, to {end!r:.200}; only what "
+            "lies in it is read, so put a copy of that in the place of the link."
+        )
 
 
 def _shown(name: str) -> bool:

@@ -20,6 +20,7 @@ from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.episodes.sampler import Rules, Sampler, protocol_of
 from fsbench.episodes.streams import Integers
 from fsbench.errors import DataError, EpisodeError
+from fsbench.files.reading import read_text
 from fsbench.report.table import Column, Table
 
 __all__ = ["Sheet", "contact_sheets", "episode_classes"]
@@ -92,7 +93,7 @@ def _packs() -> dict[str, Path]:
     found = {}
     for path in sorted(packs_folder().glob("*/pack.json")):
         try:
-            found[json.loads(path.read_text(encoding="utf-8"))["digest"]] = path.parent
+            found[json.loads(read_text(path))["digest"]] = path.parent
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fsbench.errors import UsageError
+from fsbench.files.reading import read_text
 
 __all__ = ["Ranking", "rank_file"]
 
@@ -89,16 +91,16 @@ def rank_file(path: Path) -> Ranking:
 
 def _read(path: Path) -> list[_Line]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, restkey="beyond the last", restval="")
-            heads = reader.fieldnames or ()
-            for column in _NEEDED:
-                if column not in heads:
-                    printable = "".join(filter(str.isprintable, ", ".join(heads))) or "none"
-                    raise UsageError(
-                        f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {printable:.500}."
-                    )
-            lines = [{**values, "number": reader.line_num} for values in reader]
+        text = io.StringIO(read_text(path).removeprefix("\ufeff"), newline="")
+        reader = csv.DictReader(text, skipinitialspace=True, restkey="beyond the last", restval="")
+        heads = reader.fieldnames or ()
+        for column in _NEEDED:
+            if column not in heads:
+                printable = "".join(filter(str.isprintable, ", ".join(heads))) or "none"
+                raise UsageError(
+                    f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {printable:.500}."
+                )
+        lines = [{**values, "number": reader.line_num} for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read as CSV ({error}); it must be comma-separated UTF-8 text.") from error
     try:

@@ -19,7 +19,7 @@ def look_into(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         if (folder / "cards").exists():
             monkeypatch.setattr("fsbench.data.card.cards_folder", lambda: folder / "cards")
         if (labels := folder / "origin" / "imagelabels.mat").exists():
-            digest = hashlib.md5(labels.read_bytes()).hexdigest()
-            monkeypatch.setattr("fsbench.data.sources.vgg_flower.LABELS_MD5", digest)
+            digest = hashlib.sha256(labels.read_bytes()).hexdigest()
+            monkeypatch.setattr("fsbench.data.sources.vgg_flower.LABELS_SHA256", digest)
 
     return look

@@ -18,6 +18,7 @@ from fsbench.data.pack import SPLITS
 from fsbench.data.prepared import Prepared
 from fsbench.errors import DataError, DataNotFoundError, UsageError
 from fsbench.files.atomic import sha256_json
+from fsbench.files.reading import read_text
 from fsbench.files.toml import parse_toml
 from fsbench.files.tree import Tree, open_tree
 
@@ -120,7 +121,7 @@ def read_rule(path: Path | None, fractions: tuple[float, float, float], seed: in
             raise UsageError(f"the fractions {', '.join(f'{part:g}' for part in fractions)} do not add up to 1.")
         return SplitRule(None, fractions, seed)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         content = parse_toml(text) if path.suffix == ".toml" else json.loads(text)
         sha256_json(content)  # which must be possible: JSON can hold halves of letters
     except (OSError, ValueError, TypeError, RecursionError) as error:

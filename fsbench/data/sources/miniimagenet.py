@@ -11,6 +11,7 @@ images are found
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from fsbench.data.prepared import Prepared
 from fsbench.data.sources.ilsvrc_2012 import train_images
 from fsbench.data.sources.listed import Splits, arrange, read_lists
 from fsbench.errors import DataError
+from fsbench.files.reading import read_text
 
 __all__ = ["prepare"]
 
@@ -66,22 +68,17 @@ def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
 def _read(path: Path) -> dict[str, list[str]]:
     """The images of every class, by name, as a CSV file lists them."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
-            head = next(rows, [])
-            if head != _COLUMNS:
-                raise DataError(
-                    f"{path} begins with {','.join(head)!r:.80}, not with 'filename,label'; get a new copy."
-                )
-            found: dict[str, list[str]] = {}
-            for number, row in enumerate(rows, 2):
-                if not row:  # an empty line
-                    continue
-                if len(row) != 2 or not re.fullmatch(re.escape(row[1]) + r"\d{8}\.jpg", row[0]):
-                    raise DataError(
-                        f"{path}, line {number}: {','.join(row)!r:.80} is no image with its class; mend it."
-                    )
-                found.setdefault(row[1], []).append(row[0])
+        rows = csv.reader(io.StringIO(read_text(path), newline=""))
+        head = next(rows, [])
+        if head != _COLUMNS:
+            raise DataError(f"{path} begins with {','.join(head)!r:.80}, not with 'filename,label'; get a new copy.")
+        found: dict[str, list[str]] = {}
+        for number, row in enumerate(rows, 2):
+            if not row:  # an empty line
+                continue
+            if len(row) != 2 or not re.fullmatch(re.escape(row[1]) + r"\d{8}\.jpg", row[0]):
+                raise DataError(f"{path}, line {number}: {','.join(row)!r:.80} is no image with its class; mend it.")
+            found.setdefault(row[1], []).append(row[0])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); get a new copy.") from error
     for name, files in found.items():

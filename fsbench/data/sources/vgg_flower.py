@@ -7,6 +7,7 @@ the classes start with them: "001.pink primrose".
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from fsbench.data.sources.originals import complete_listing, fetch, find_layout
 from fsbench.errors import DataError
 from fsbench.files.tree import Tree, open_tree
 
-__all__ = ["LABELS_MD5", "download", "original", "prepare"]
+__all__ = ["LABELS_SHA256", "download", "original", "prepare"]
 
-LABELS_MD5 = "e0620be6f572b9609742df49c70aed4d"
+LABELS_SHA256 = "4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d"
 _PLACES = ("flowers-102", "")
 _LABELS = "imagelabels.mat"
 
@@ -58,11 +59,12 @@ def download(folder: Path) -> None:
 def _labels(tree: Tree) -> list[int]:
     """The label of every image, in the order of their numbers."""
     path = tree.path / _LABELS
+    content = tree.read(_LABELS)
     # scipy's reader does not always survive a damaged file, so it gets none.
-    digest = hashlib.md5(tree.read(_LABELS), usedforsecurity=False).hexdigest()
-    if digest != LABELS_MD5:
-        raise DataError(f"{path} is not the file that its authors publish (MD5 {digest}); get a new copy of it.")
-    return [int(label) for label in np.ravel(loadmat(str(path))["labels"])]
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != LABELS_SHA256:
+        raise DataError(f"{path} is not the file that its authors publish (SHA-256 {digest}); get a new copy of it.")
+    return [int(label) for label in np.ravel(loadmat(io.BytesIO(content))["labels"])]  # type: ignore[arg-type]  # SciPy takes files
 
 
 prepare = listed_source(original)

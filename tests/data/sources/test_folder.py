@@ -124,10 +124,10 @@ def test_an_image_of_absurd_size_is_named(birds: Path, monkeypatch: pytest.Monke
 def test_an_entry_that_unpacks_to_more_than_an_image_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsbench.files.tree._LARGEST", 10_000)
+    monkeypatch.setattr("fsbench.files.tree.LARGEST", 10_000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("robin/a.png", bytes(10_001))
-    with pytest.raises(DataError, match=r"robin/a\.png has 10,001 bytes, which is no image"):
+    with pytest.raises(DataError, match=r"robin/a\.png cannot be read .* 10,001 bytes, more than 10,000"):
         prepare_own("own", tmp_path / "bomb.zip", OwnSource(size=8, fractions=(1, 0, 0)))
 
 
@@ -147,9 +147,33 @@ def test_more_than_eight_bits_a_pixel_are_refused(birds: Path) -> None:
         prepare_own("birds", birds, OwnSource(size=8))
 
 
-def test_a_link_to_a_folder_above_does_not_loop(birds: Path) -> None:
-    (birds / "bird00" / "up").symlink_to(birds, target_is_directory=True)
-    assert len(prepare_own("birds", birds, OwnSource(size=8)).images) == 30
+@pytest.mark.parametrize("link", ["bird00/up", "other", "bird00/z.png"])
+@pytest.mark.parametrize("target", ["birds", "birds/bird01", "/", "elsewhere", "elsewhere/private.png"])
+def test_a_link_to_a_folder_or_out_of_its_folder_is_refused_by_name(birds: Path, link: str, target: str) -> None:
+    shutil.copytree(birds / "bird00", birds.parent / "elsewhere")
+    (birds.parent / "elsewhere" / "a.png").rename(birds.parent / "elsewhere" / "private.png")
+    (birds / link).symlink_to(birds.parent / target)
+    with pytest.raises(DataError, match=rf"has '{link}', which is a link to a folder or out of this one, to '/"):
+        prepare_own("birds", birds, OwnSource(size=8))
+
+
+def test_a_link_to_an_image_beside_it_is_that_image(birds: Path) -> None:
+    (birds / "bird00" / "z.png").symlink_to("../bird01/a.png")
+    assert len(prepare_own("birds", birds, OwnSource(size=8)).images) == 31
+
+
+def test_folders_that_link_to_each_other_are_refused(birds: Path) -> None:
+    for here in range(3):
+        for there in {0, 1, 2} - {here}:
+            (birds / f"bird0{here}" / f"to{there}").symlink_to(birds / f"bird0{there}")
+    with pytest.raises(DataError, match="which is a link"):
+        prepare_own("birds", birds, OwnSource(size=8))
+
+
+def test_folders_without_end_are_refused(birds: Path) -> None:
+    birds.joinpath(*["deeper"] * 40).mkdir(parents=True)
+    with pytest.raises(DataError, match="lies too deep"):
+        prepare_own("birds", birds, OwnSource(size=8))
 
 
 @pytest.mark.parametrize(

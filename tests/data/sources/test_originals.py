@@ -134,8 +134,8 @@ class Source:
         self.card: Card = shipped.model_copy(update={"folder": folder / "card", "variants": (variant,)})
         self.split(SPLITS[name])
         if name == "vgg_flower":
-            digest = hashlib.md5((self.root / "imagelabels.mat").read_bytes()).hexdigest()
-            monkeypatch.setattr(vgg_flower, "LABELS_MD5", digest)
+            digest = hashlib.sha256((self.root / "imagelabels.mat").read_bytes()).hexdigest()
+            monkeypatch.setattr(vgg_flower, "LABELS_SHA256", digest)
 
     def split(self, splits: Splits) -> None:
         """Write other split lists."""
