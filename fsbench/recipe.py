@@ -19,16 +19,14 @@ PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every s
 _Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 
 
-def _add_up(sizes: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    if abs(sum(share for _, share in sizes) - 1) > _ROUNDING:
-        raise ValueError("the shares of the sizes must add up to 1")
-    return sizes
+def _leave_a_rest(phases: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    if sum(share for _, share in phases) > 1 - _ROUNDING:
+        raise ValueError("the shares must leave a rest of the steps for images of the suite's own size")
+    return phases
 
 
-_Sizes: TypeAlias = Annotated[
-    list[tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[float, Field(gt=0, le=1)]]],
-    Field(min_length=1),
-    AfterValidator(_add_up),
+_SmallFirst: TypeAlias = Annotated[
+    list[tuple[Annotated[int, Field(ge=8, le=1024)], _Share]], Field(min_length=1), AfterValidator(_leave_a_rest)
 ]
 
 
@@ -52,7 +50,9 @@ class _Optimisation(StrictModel):
     validate_every: PerShot[PositiveInt]  # steps
     patience: PositiveInt | None = None  # validations without a new best before training stops; none: all steps
     augment: bool | Literal["crop"] = False  # training images: random resized crop, flip and, if true, colour jitter
-    sizes: PerShot[_Sizes] | None = None  # pixels and share of the steps, in order; none: the suite's image size
+    # Smaller images at first: their pixels and share of the steps, in order. The rest is at the suite's image size, and
+    # so is what would not be smaller than that.
+    small_first: PerShot[_SmallFirst] | None = None
     recompute_statistics: Annotated[int, Field(ge=2)] | None = None  # plain training images for new running statistics
     # before every look at the validation episodes; none: as the steps left them
 

@@ -166,7 +166,7 @@ def make_schedule(
         pool: Classes that a step embeds once for all of its tasks, or None.
 
     Raises:
-        SuiteError: A value is not given for the shot, or the last of its sizes is not the suite's.
+        SuiteError: A value is not given for the shot.
     """
 
     def steps(whole: int) -> int:
@@ -179,15 +179,11 @@ def make_schedule(
     halve_every: int | None = value(spec.halve_every, "halve_every")
     if halve_every is not None:
         halve_every = max(steps(halve_every), min(halve_every, _LEAST_HALVING))
-    phases: list[tuple[int, float]] = value(spec.sizes, "sizes") or []
-    if phases and phases[-1][0] != image_size:
-        raise SuiteError(
-            f"methods.{row}.training.sizes ends with images of {phases[-1][0]} pixels, but the suite's have "
-            f"{image_size}; the last of the sizes must be the suite's."
-        )
+    small: list[tuple[int, float]] = value(spec.small_first, "small_first") or []
+    phases = [(size, share) for size, share in small if size < image_size]
     bounds = [round(total * sum(share for _, share in phases[:index])) for index in range(len(phases) + 1)]
-    spans = zip(phases, itertools.pairwise(bounds), strict=True)
-    sizes = tuple((size, first) for (size, _), (first, stop) in spans if first < stop)
+    spans = zip([*(size for size, _ in phases), image_size], itertools.pairwise([*bounds, total]), strict=True)
+    sizes = tuple((size, first) for size, (first, stop) in spans if first < stop) if phases else ()
     return Schedule(
         protocol=protocol,
         size=value(spec.tasks, "tasks") if isinstance(spec, EpisodicTraining) else spec.batch,

@@ -8,11 +8,10 @@ from pydantic import ValidationError
 
 from fsbench.engine.schedule import Schedule, make_schedule
 from fsbench.episodes.sampler import Rules
-from fsbench.errors import SuiteError
 from fsbench.recipe import BatchTraining
 from helpers.schedules import SCHEDULE, TASKS
 
-SIZES = [[48, 0.8], [84, 0.2]]
+SMALL_FIRST = [[48, 0.8]]
 
 
 def resolved(*, shot: int | None = 1, fraction: float = 1.0, **changes: Any) -> Schedule:
@@ -86,7 +85,7 @@ def test_milestones_lower_the_rate_for_good() -> None:
 
 @pytest.mark.parametrize("fraction", [1.0, 0.05])
 def test_phases_and_milestones_are_shares_of_what_is_trained(fraction: float) -> None:
-    schedule, steps = resolved(fraction=fraction, sizes=SIZES, milestones=[0.6]), round(1000 * fraction)
+    schedule, steps = resolved(fraction=fraction, small_first=SMALL_FIRST, milestones=[0.6]), round(1000 * fraction)
     seen = [schedule.size_at(step) for step in range(steps)]
     assert seen == [48] * (steps * 4 // 5) + [84] * (steps // 5)
     assert schedule.milestones == (steps * 3 // 5,)
@@ -96,9 +95,9 @@ def test_phases_and_milestones_are_shares_of_what_is_trained(fraction: float) ->
     assert list(resolved().phases(7)) == [(7, None, None)]
 
 
-def test_sizes_may_differ_between_shots() -> None:
-    sizes = {1: SIZES, 5: [[84, 1.0]]}
-    assert [resolved(sizes=sizes, shot=shot).size_at(0) for shot in (1, 5)] == [48, 84]
+def test_small_images_may_differ_between_shots() -> None:
+    small = {1: SMALL_FIRST, 5: [[64, 0.5]]}
+    assert [resolved(small_first=small, shot=shot).size_at(0) for shot in (1, 5)] == [48, 64]
 
 
 def test_a_short_training_does_not_freeze_its_rate() -> None:
@@ -108,9 +107,9 @@ def test_a_short_training_does_not_freeze_its_rate() -> None:
     assert resolved(halve_every=500, fraction=0.01).halve_every == 500
 
 
-def test_the_last_size_must_be_that_of_the_suite() -> None:
-    with pytest.raises(SuiteError, match="ends with images of 48 pixels, but the suite's have 84"):
-        resolved(sizes=[[84, 0.2], [48, 0.8]])
+def test_only_images_smaller_than_those_of_the_suite_come_first() -> None:
+    assert resolved(small_first=[[96, 0.2], [84, 0.1], [48, 0.5]]).sizes == ((48, 0), (84, 500))
+    assert resolved(small_first=[[84, 0.5], [96, 0.1]]) == resolved()
 
 
 def test_a_training_that_is_written_out_in_full_reads_back() -> None:
@@ -121,8 +120,8 @@ def test_a_training_that_is_written_out_in_full_reads_back() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": [[48, 0.8], [84, 0.3]]}, "add up to 1"),
-        ({"sizes": []}, "at least 1 item"),
+        ({"small_first": [[48, 0.8], [64, 0.2]]}, "leave a rest"),
+        ({"small_first": []}, "at least 1 item"),
         ({"optimiser": "sgd", "betas": [0.9, 0.99]}, "betas is given"),
         ({"momentum": 0.9}, "momentum is given"),
         ({"optimiser": "sgd", "nesterov": True}, "needs a momentum"),
