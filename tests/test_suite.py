@@ -18,8 +18,8 @@ SEVEN = {"knn", "finetune", "matching", "proto", "relation", "fomaml", "foprotom
 
 def test_the_shipped_suites() -> None:
     assert set(SUITES) == {
-        *("cifar-fs", "fc100", "glyphs", "metadataset-all", "metadataset-ilsvrc", "miniimagenet", "miniimagenet-fast"),
-        *("omniglot", "omniglot-20way", "tieredimagenet"),
+        *("cifar-fs", "fc100", "glyphs", "metadataset-all", "metadataset-ilsvrc", "miniimagenet", "miniimagenet-published"),
+        *("omniglot", "omniglot-20way", "omniglot-published", "tieredimagenet"),
     }
     assert all(load_suite(name) == suite for name, suite in SUITES.items())
 
