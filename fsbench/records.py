@@ -146,6 +146,7 @@ class Record(StrictModel):
     deviates: str | None = None  # in what the row deviates from the training of its paper, as its suite says
     identity: CellIdentity
     features: int | None = None  # numbers that the backbone makes of an image
+    declared: list[Literal["names_matter", "order_matters"]] = Field(default_factory=list)  # that answers depend on
     absent: dict[str, str] = Field(default_factory=dict)  # sources of the suite that were left out, and why
     train_partial: dict[str, str] = Field(default_factory=dict)  # training sources that are incomplete, and how
     correct: _Counts  # of every episode, correctly classified queries

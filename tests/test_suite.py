@@ -18,7 +18,15 @@ SEVEN = {"knn", "finetune", "matching", "proto", "relation", "fomaml", "foprotom
 
 def test_the_shipped_suites() -> None:
     assert set(SUITES) == {
-        *("cifar-fs", "fc100", "glyphs", "metadataset-all", "metadataset-ilsvrc", "miniimagenet", "miniimagenet-published"),
+        *(
+            "cifar-fs",
+            "fc100",
+            "glyphs",
+            "metadataset-all",
+            "metadataset-ilsvrc",
+            "miniimagenet",
+            "miniimagenet-published",
+        ),
         *("omniglot", "omniglot-20way", "omniglot-published", "tieredimagenet"),
     }
     assert all(load_suite(name) == suite for name, suite in SUITES.items())

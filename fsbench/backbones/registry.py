@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from fsbench.errors import UsageError
 from fsbench.plugins import load_class, revision_of_class
@@ -59,7 +60,16 @@ def build_backbone(
         UsageError: There is no such backbone, it cannot be loaded, or it does not say what every backbone does.
         SuiteError: It leaves nothing of such images.
     """
-    backbone = load_backbone(name, beside)(channels=channels, size=size, width=width, maps=maps)
+    arguments: dict[str, Any] = {"channels": channels, "size": size, "width": width, "maps": maps}
+    found = load_backbone(name, beside)
+    try:
+        inspect.signature(found).bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"the backbone {name!r} does not take {', '.join(arguments)} by keyword ({error}); give its constructor "
+            "these and no others without a default."
+        ) from None
+    backbone = found(**arguments)
     if lacking := [attribute for attribute in ("label", "shape", "features") if not hasattr(backbone, attribute)]:
         raise UsageError(f"the backbone {name!r} has no {lacking[0]}; set it in its constructor.")
     if norm_scale == "uniform":

@@ -41,6 +41,7 @@ def export(
 ) -> None:
     """Write a suite's test episodes as indices and image names, for any other codebase to run."""
     from fsbench.data.prepare import ensure_pack
+    from fsbench.episodes.content import content_digest
     from fsbench.episodes.files import EpisodeFile, write_episodes
     from fsbench.episodes.sampler import Sampler, protocol_of
     from fsbench.errors import unknown
@@ -58,4 +59,4 @@ def export(
     pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root)
     drawn = Sampler(pack, drawn_as, wanted.rules).draw()
     write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, drawn_as.sampler, drawn), pack)
-    click.echo(f"{len(drawn)} episodes of {chosen}, {drawn_as}, episode set {drawn.digest[:12]}, in {out}")
+    click.echo(f"{len(drawn)} episodes of {chosen}, {drawn_as}, hash {content_digest(pack, drawn)[:12]}, in {out}")

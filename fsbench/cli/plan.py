@@ -34,6 +34,7 @@ def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
         click.echo(outlook_to_markdown(look_ahead(suite, options)))
         return
     from fsbench.engine.devices import pick_device, tune_process
+    from fsbench.engine.precision import pick_precision
     from fsbench.forecast.cost import cost_of
     from fsbench.forecast.speeds import MeasuredSpeeds
 
@@ -42,6 +43,7 @@ def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
     outlook = look_ahead(suite, options)
     click.echo(outlook_to_markdown(outlook) + "\n")
     click.echo("Measuring; with large images on a CPU this takes minutes.", err=True)
-    speeds = MeasuredSpeeds(outlook, chosen)
+    precision = pick_precision(options.precision, chosen, deterministic=options.deterministic)
+    speeds = MeasuredSpeeds(outlook, chosen, precision)
     cost = cost_of(outlook, speeds)
     click.echo(cost_to_markdown(outlook, speeds, chosen, cost))

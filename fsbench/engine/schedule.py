@@ -11,7 +11,6 @@ from typing import Any, Literal
 from fsbench.episodes import pooled
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules
-from fsbench.errors import SuiteError
 from fsbench.recipe import BatchTraining, EpisodicTraining, PerShot, at_shot
 
 __all__ = ["Schedule", "make_schedule"]

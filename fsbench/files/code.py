@@ -20,7 +20,8 @@ _HASH = "__fsbench_hash__"  # on a module that `load_file` made
 def load_file(path: Path) -> ModuleType:
     """The module of a Python file, executed once for its path and content, so that no two share a module.
 
-    The modules beside it that it imports are found there.
+    The modules beside it that it imports while it is executed are found there, and are its own: another file's modules
+    of the same names are others.
 
     Raises:
         UsageError: There is no such file, or it fails when it is read.
@@ -39,6 +40,8 @@ def load_file(path: Path) -> ModuleType:
     module.__file__ = str(path)
     setattr(module, _HASH, found)
     sys.modules[name] = module  # where inspect looks for the file of a class
+    beside = {Path(source).parts[0].removesuffix(".py") for source in sources} - {path.stem}
+    others = _taken(beside)
     sys.path.insert(0, str(path.resolve().parent))
     try:
         exec(compile(sources[path.name], path, "exec"), vars(module))
@@ -49,6 +52,8 @@ def load_file(path: Path) -> ModuleType:
         raise UsageError(f"the file {path} fails when it is read ({type(error).__name__}: {error}).") from error
     finally:
         sys.path.remove(str(path.resolve().parent))
+        _taken(beside)
+        sys.modules.update(others)
     return module
 
 
@@ -70,6 +75,11 @@ def hash_of_package(module: str) -> str:
     return _hash(
         {str(path.relative_to(folder)): read_bytes(path) for folder in folders for path in sorted(folder.rglob("*.py"))}
     )
+
+
+def _taken(names: set[str]) -> dict[str, ModuleType]:
+    """The imported modules of some names and those within them, which no longer count as imported."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in names}
 
 
 def _sources(path: Path) -> dict[str, bytes]:

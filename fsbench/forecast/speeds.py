@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ import torch
 from fsbench.data.pack import Pack
 from fsbench.engine.batches import training_data
 from fsbench.engine.evaluation import correct_counts, embed_split
-from fsbench.engine.precision import backbones_in, pick_precision
+from fsbench.engine.precision import backbones_in
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.protocol import AnyProtocol
@@ -67,15 +67,21 @@ class MeasuredSpeeds:
     Args:
         outlook: Says what will be asked for.
         device: Where to compute.
+        precision: Of the trainings.
         clock: Seconds, from any beginning.
 
     Attributes:
         amounts: What is done in one timing.
     """
 
-    def __init__(self, outlook: Outlook, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._outlook, self._device, self._clock = outlook, device, clock
-        self._precision = pick_precision("auto", device, deterministic=False)
+    def __init__(
+        self,
+        outlook: Outlook,
+        device: torch.device,
+        precision: Literal["fp32", "bf16"],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._outlook, self._device, self._precision, self._clock = outlook, device, precision, clock
         self.amounts = amounts_on(device)
         self._measured: dict[str, float] = {}
         images = outlook.suite.images

@@ -39,6 +39,12 @@ _TRACKS = {
 }
 
 
+_DECLARED = {
+    "names_matter": "the numbers by which the classes of an episode are called",
+    "order_matters": "the order of the support images",
+}
+
+
 class Note(NamedTuple):
     """One point of a footnote, as plain text."""
 
@@ -54,6 +60,7 @@ def footnote(table: Table) -> list[Note]:
         _ranks(table),
         _bold(table),
         _inductive(table),
+        *_declared(table),
         _backbones(table),
         *_train_sources(table),
         *_incomplete(table),
@@ -171,6 +178,13 @@ def _inductive(table: Table) -> Note:
         "the answer to a query does not depend on the episode's other queries."
         + (exception if any(line.transductive for line in table.lines) else f" So it is {everywhere}."),
     )
+
+
+def _declared(table: Table) -> Iterator[Note]:
+    for name, what in _DECLARED.items():
+        lines = [line.name for line in table.lines if any(name in record.declared for record in line.records)]
+        if lines:
+            yield Note("Arbitrary", f"the answers of {listed(lines)} depend on {what}, which tells nothing of them.")
 
 
 def _backbones(table: Table) -> Note:

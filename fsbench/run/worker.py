@@ -175,6 +175,7 @@ class Worker:
             deviates=self._run.order.suite.methods[cell.identity.row].deviates,
             identity=cell.identity,
             features=None if backbone is None else backbone.features,
+            declared=[name for name in ("names_matter", "order_matters") if getattr(method, name)],
             absent=dict(self._run.material.left_out),
             train_partial={
                 source: partial

@@ -59,6 +59,13 @@ def test_the_modules_beside_a_method_file_are_part_of_it(tmp_path: Path) -> None
     assert revision(name) != before
 
 
+def test_modules_of_one_name_beside_two_method_files_are_two(tmp_path: Path) -> None:
+    names = [write(tmp_path / value, own_helper_of_a_test=f"VALUE = {value!r}\n") for value in "ab"]
+    helpers = [sys.modules[load_method(name).__module__].own_helper_of_a_test for name in names]
+    assert [helper.VALUE for helper in helpers] == ["a", "b"]
+    assert "own_helper_of_a_test" not in sys.modules
+
+
 def test_a_file_that_fails_is_one_sentence_and_leaves_no_module(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("raise RuntimeError('no')\n")
     before = set(sys.modules)

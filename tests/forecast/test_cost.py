@@ -106,7 +106,7 @@ def test_a_line_says_how_a_training_goes(suite: Path) -> None:
 
 def test_meta_dataset_is_planned_without_its_images() -> None:
     text = plan("--suite", "metadataset-all", "--seeds", 5)
-    assert "Total: 55 trainings with 4,000,000 steps; 700 cells with 420,000 test episodes of 10 sources.\n" in text
+    assert "Total: 55 trainings with 57,600 steps; 700 cells with 420,000 test episodes of 10 sources.\n" in text
 
 
 def test_sizes_are_those_that_cards_declare() -> None:
@@ -127,7 +127,7 @@ def test_a_source_that_is_there_has_its_own_size(ahead: Outlook) -> None:
 def test_a_source_that_cannot_give_the_episodes_is_left_out_as_in_a_run() -> None:
     text = plan("--suite", "metadataset-all", "--methods", "knn", "--shots", 100)
     assert "vgg_flower is left out: a 5-way episode needs 5 classes" in text
-    assert "Total: 1 training with 50,000 steps; 5 cells with 3,000 test episodes of 5 sources." in text
+    assert "Total: 1 training with 3,000 steps; 5 cells with 3,000 test episodes of 5 sources." in text
 
 
 def test_costs_are_products_and_sums(ahead: Outlook) -> None:
@@ -162,7 +162,7 @@ def test_two_seeds_take_twice_as_long(suite: Path) -> None:
 
 
 def test_training_grows_with_the_fraction_and_nothing_else_does() -> None:
-    suite = load_suite("metadataset-all")
+    suite = load_suite("omniglot-published")
     costs = [cost_of(look_ahead(suite, Options(fraction=part)), FixedSpeeds()) for part in (0.02, 0.2, 1.0)]
     whole = costs[-1].rows
     for part, cost in zip((0.02, 0.2, 1.0), costs, strict=True):
@@ -190,7 +190,7 @@ def trainings_of(ahead: Outlook, row: str) -> list[Training]:
 
 
 def test_a_time_is_that_of_one_step_one_image_and_one_episode(ahead: Outlook) -> None:
-    speeds = MeasuredSpeeds(ahead, torch.device("cpu"), Clock(13.0))
+    speeds = MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", Clock(13.0))
     proto, fomaml = (trainings_of(ahead, row)[0] for row in ("proto", "fomaml"))
     assert speeds.step(proto) == 13.0
     # 5 classes of 13 images are the fewest with 64
@@ -201,14 +201,14 @@ def test_a_time_is_that_of_one_step_one_image_and_one_episode(ahead: Outlook) ->
 
 def test_disturbed_timings_do_not_count(ahead: Outlook) -> None:
     clock = Clock(1.0, 50.0, 1.0, 70.0, 1.0)
-    assert MeasuredSpeeds(ahead, torch.device("cpu"), clock).step(trainings_of(ahead, "proto")[0]) == 1.0
+    assert MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", clock).step(trainings_of(ahead, "proto")[0]) == 1.0
     assert clock.read == 2 * TIMINGS == 10
 
 
 def test_a_shape_is_timed_once(suite: Path) -> None:
     ahead = look_ahead(load_suite(str(suite)), Options(seeds=2))
     clock = Clock(1.0)
-    speeds = MeasuredSpeeds(ahead, torch.device("cpu"), clock)
+    speeds = MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", clock)
     cost_of(ahead, speeds)
     steps, images, episodes = 1 + 2 + 2, 3 - 1, 4 * 2
     assert clock.read == (steps + images + episodes) * 2 * TIMINGS

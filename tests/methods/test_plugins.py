@@ -152,3 +152,14 @@ def test_a_backbone_that_does_not_say_what_it_makes_is_refused(tmp_path: Path) -
     )
     with pytest.raises(UsageError, match=r"the backbone '.*net\.py:Mine' has no shape; set it in its constructor"):
         build_backbone(f"{tmp_path}/net.py:Mine", channels=1, size=28, width=8)
+
+
+def test_a_backbone_with_another_constructor_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from fsbench.backbones.conv4 import Conv4\n\nclass Mine(Conv4):\n"
+        "    def __init__(self, *, channels, pixels):\n"
+        "        super().__init__(channels=channels, size=pixels, width=8)\n"
+    )
+    with pytest.raises(UsageError, match=r"does not take channels, size, width, maps by keyword \(.*'pixels'"):
+        build_backbone(f"{file}:Mine", channels=1, size=28, width=8)

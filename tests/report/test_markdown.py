@@ -303,6 +303,13 @@ def test_a_row_that_starts_elsewhere_says_how_good_it_was_before_its_own_trainin
     )
 
 
+def test_what_the_answers_of_a_row_depend_on_is_said() -> None:
+    record = make_record("ProtoNet").model_copy(update={"declared": ["order_matters"]})
+    text = to_markdown(build_table([make_record("k-NN"), record]))
+    assert "the answers of ProtoNet depend on the order of the support images" in _line(text, "- **Arbitrary**")
+    assert "**Arbitrary**" not in to_markdown(build_table([make_record("k-NN")]))
+
+
 def test_a_row_that_deviates_from_its_paper_is_marked_and_says_in_what() -> None:
     record = make_record("ProtoNet").model_copy(update={"deviates": "cosine schedule, 1 % of the steps"})
     table = build_table([make_record("k-NN"), record])
