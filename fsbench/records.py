@@ -12,13 +12,14 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PlainSerializer, PlainValidator, model_validator
 from pydantic_core import from_json  # three times as fast as json.loads
 
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
 from fsbench.files.reading import read_bytes
-from fsbench.files.strict import StrictModel
+from fsbench.files.strict import Accuracy, Count, LongText, Number, Seed, StrictModel, Text
+from fsbench.stats.intervals import mean_ci
 
 __all__ = [
     "RECORD_SCHEMA",
@@ -49,6 +50,18 @@ def _packed(counts: Iterable[int]) -> array[int]:
 _Counts: TypeAlias = Annotated[Sequence[int], PlainValidator(_packed), PlainSerializer(list)]
 
 
+class _Images(BaseModel):
+    """What must be known of `CellIdentity.images`, which stays as it was written, since it is hashed."""
+
+    size: Number
+    channels: Number
+
+
+def _check_images(images: dict[str, Any]) -> dict[str, Any]:
+    _Images.model_validate(images, strict=True)
+    return images
+
+
 class CellIdentity(StrictModel):
     """Everything that can change the number of a cell, apart from the arithmetic of the machine.
 
@@ -59,37 +72,37 @@ class CellIdentity(StrictModel):
     indices in the pack.
     """
 
-    suite: str
-    row: str  # the key of the row in the suite file, e.g. "relation-transductive"
-    method: str  # the method's name, e.g. "relation"
-    method_revision: int | str  # raised when the same hyper-parameters would give other numbers
+    suite: Text
+    row: Text  # the key of the row in the suite file, e.g. "relation-transductive"
+    method: LongText  # the method's name, e.g. "relation"
+    method_revision: Count | Text  # raised when the same hyper-parameters would give other numbers
     params: dict[str, Any]  # every hyper-parameter of the method
     transductive: bool
     backbone: dict[str, Any]
-    images: dict[str, Any]  # size, channels, mean, std
-    training: str  # hash of the training
-    train_sources: list[str]
-    train_shot: int | None  # None: trained without episodes
-    train_seed: int
-    training_fraction: float  # 1: the length that the suite states
-    source: str  # the test source
-    pack: str  # its digest
-    partial: str | None
-    split: str
-    way: int | None  # None: way, shot and queries vary from episode to episode
-    shot: int | None
-    queries: int | None  # per class
-    episodes: int
-    episode_seed: int
-    sampler: str
-    episode_set: str  # SHA-256 of what the episodes show, as `fsbench.episodes.content` has it
+    images: Annotated[dict[str, Any], AfterValidator(_check_images)]  # size, channels, mean, std
+    training: Text  # hash of the training
+    train_sources: list[Text]
+    train_shot: Number | None  # None: trained without episodes
+    train_seed: Seed
+    training_fraction: Annotated[float, Field(gt=0, le=1)]  # 1: the length that the suite states
+    source: Text  # the test source
+    pack: Text  # its digest
+    partial: LongText | None
+    split: Text
+    way: Number | None  # None: way, shot and queries vary from episode to episode
+    shot: Number | None
+    queries: Number | None  # per class
+    episodes: Count
+    episode_seed: Seed
+    sampler: Text
+    episode_set: Text  # SHA-256 of what the episodes show, as `fsbench.episodes.content` has it
     deterministic: bool
     # Later fields: while they have their default they do not enter the hash, so that older records keep their names.
     tracks: Literal["apart", "shared", "unknown"] | None = None  # of support and query; None: a source without tracks
-    classes_left_out: int = 0  # of the split, having too few images
-    initialised_from: str | None = None  # the row whose backbone the training started from
-    engine: int | None = None  # the revision of training and evaluation
-    backbone_revision: int | str | None = None
+    classes_left_out: Count = 0  # of the split, having too few images
+    initialised_from: Text | None = None  # the row whose backbone the training started from
+    engine: Count | None = None  # the revision of training and evaluation
+    backbone_revision: Count | Text | None = None
 
     @property
     def by_content(self) -> bool:
@@ -98,26 +111,27 @@ class CellIdentity(StrictModel):
 
 
 _ROUNDING = 1e-9  # percent
+_Seconds: TypeAlias = Annotated[float, Field(ge=0)]
 
 
 class Validation(StrictModel):
     """One look at the validation episodes during a training."""
 
-    step: int
+    step: Count
     loss: float | None  # mean training loss since the last look; None before the first step
-    accuracy: float  # percent, on the validation episodes
+    accuracy: Accuracy  # percent, on the validation episodes
 
 
 class TrainingSummary(StrictModel):
     """How the model of a cell was trained."""
 
-    steps: int  # steps taken
-    planned_steps: int
-    best_step: int  # the step whose weights were kept, chosen on validation episodes
-    best_accuracy: float  # percent, validation
+    steps: Count  # steps taken
+    planned_steps: Count
+    best_step: Count  # the step whose weights were kept, chosen on validation episodes
+    best_accuracy: Accuracy  # percent, validation
     stopped_early: bool
-    parameters: int  # trained
-    frozen: int = 0  # parameters that were not trained
+    parameters: Count  # trained
+    frozen: Count = 0  # parameters that were not trained
     history: list[Validation]
     precision: Literal["fp32", "bf16"] | None = None  # of the backbone in training; None: not said, which was fp32
 
@@ -125,47 +139,48 @@ class TrainingSummary(StrictModel):
 class Environment(StrictModel):
     """Where a cell was computed; it does not enter the identity."""
 
-    fsbench: str
-    commit: str | None
-    python: str
-    torch: str
-    numpy: str
-    platform: str
-    device: str
-    threads: int
+    fsbench: Text
+    commit: Text | None
+    python: Text
+    torch: Text
+    numpy: Text
+    platform: Text
+    device: Text
+    threads: Count
 
 
 class Record(StrictModel):
     """A finished cell."""
 
     schema_version: Literal[1, 2] = RECORD_SCHEMA
-    cell: str  # hash of the identity
+    cell: Text  # hash of the identity
     status: Literal["complete"] = "complete"
-    label: str  # the row's name in tables, e.g. "ProtoNet"
-    backbone_label: str  # e.g. "Conv4-64"
-    deviates: str | None = None  # in what the row deviates from the training of its paper, as its suite says
+    label: Text  # the row's name in tables, e.g. "ProtoNet"
+    backbone_label: Text  # e.g. "Conv4-64"
+    deviates: LongText | None = None  # in what the row deviates from the training of its paper, as its suite says
     identity: CellIdentity
-    features: int | None = None  # numbers that the backbone makes of an image
+    features: Annotated[int, Field(ge=1, lt=2**53)] | None = None  # numbers that the backbone makes of an image
     declared: list[Literal["names_matter", "order_matters"]] = Field(default_factory=list)  # that answers depend on
-    absent: dict[str, str] = Field(default_factory=dict)  # sources of the suite that were left out, and why
-    train_partial: dict[str, str] = Field(default_factory=dict)  # training sources that are incomplete, and how
+    absent: dict[Text, LongText] = Field(default_factory=dict)  # sources of the suite that were left out, and why
+    train_partial: dict[Text, LongText] = Field(default_factory=dict)  # training sources that are incomplete, and how
     correct: _Counts  # of every episode, correctly classified queries
     total: _Counts  # of every episode, queries
     mean: float  # accuracy over episodes, percent
     ci95: float  # half width of the 95 % confidence interval of the mean, percent
     training: TrainingSummary
     environment: Environment
-    timings: dict[str, float] = Field(default_factory=dict)  # seconds; the only part that differs between equal runs
+    timings: dict[Text, _Seconds] = Field(default_factory=dict)  # the only part that differs between equal runs
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Record:
-        if not 0 < len(self.correct) == len(self.total) == self.identity.episodes:
-            raise ValueError("correct and total need a number for every episode, and at least one")
+        if not 1 < len(self.correct) == len(self.total) == self.identity.episodes:
+            raise ValueError("correct and total need a number for every episode, and at least two")
         correct, total = np.asarray(self.correct), np.asarray(self.total)
         if not ((correct >= 0) & (correct <= total) & (total >= 1) & (total < 2**53)).all():
             raise ValueError("an episode has queries, of which none to all are correct")
-        if abs(self.mean - self.accuracies.mean()) > _ROUNDING:
-            raise ValueError("the mean is not that of the episodes")
+        found = mean_ci(self.accuracies)
+        if abs(self.mean - found.mean) > _ROUNDING or abs(self.ci95 - found.half_width) > _ROUNDING:
+            raise ValueError("the mean and its interval are not those of the episodes")
         return self
 
     @property
@@ -294,9 +309,10 @@ def read_record(path: Path) -> Record:
         if sha256(as_written).hexdigest() != checksum != sha256_json(content):
             raise RecordError(f"the record {path} is damaged (its checksum does not fit its content).")
         record = Record.model_validate(content)
+        whole = record.cell == cell_id(record.identity)  # there is none of what no JSON can say
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"the record {path} is damaged ({type(error).__name__}).") from error
-    if record.cell != cell_id(record.identity):
+    if not whole:
         raise RecordError(f"the record {path} is damaged (its identity does not fit its name).")
     return record
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from fsbench.errors import RecordError
 from fsbench.files.atomic import sha256_json
-from fsbench.records import RecordStore, cell_id, read_record
+from fsbench.records import CellIdentity, RecordStore, cell_id, read_record
 from helpers.factories import make_record
 
 
@@ -101,6 +104,64 @@ def test_a_changed_number_with_a_new_checksum_of_another_cell_is_noticed(written
     content["identity"]["train_seed"] = 9
     written.write_text(json.dumps(content | {"checksum": sha256_json(content)}))
     with pytest.raises(RecordError, match="its identity does not fit its name"):
+        read_record(written)
+
+
+def sign(path: Path, change: dict[str, object]) -> None:
+    """Rewrite a record with other values, under dotted names, and a checksum and a name that fit."""
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    for keys, value in change.items():
+        *parents, last = keys.split(".")
+        place = content
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    with suppress(ValueError):  # a value that no JSON can say
+        content["cell"] = cell_id(CellIdentity.model_construct(**content["identity"]))
+    checksum = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    with suppress(ValueError):
+        checksum = sha256_json(content)
+    path.write_text(json.dumps(content | {"checksum": checksum}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity.params": {"rate": math.nan}},
+        {"identity.params": {"rate": [math.inf]}},
+        {"identity.backbone": {"name": "conv4", "width": math.nan}},
+        {"identity.backbone": "conv4"},
+        {"identity.images": {}},
+        {"identity.images": {"size": [28], "channels": 1}},
+        {"identity.images": {"size": 28, "channels": {"a": 1}}},
+        {"identity.images": {"size": "28", "channels": 1}},
+        *({f"identity.{name}": value} for name in ("way", "shot", "queries") for value in (-5, 0, 10**9, 2**70)),
+        *({"identity.training_fraction": value} for value in (-1.0, 0.0, 2.0, 1e308)),
+        *({name: value} for name in ("identity.episode_seed", "identity.train_seed") for value in (2**70, -(10**400))),
+        {"identity.classes_left_out": -1},
+        {"identity.engine": -1},
+        {"identity.train_sources": ["a" * 201]},
+        *({name: "a" * 100_000} for name in ("label", "identity.row", "identity.source", "identity.partial")),
+        {"absent": {"fungi": "a" * 100_000}},
+        *({"ci95": value} for value in (-1.0, 0.0, 1e308, 5.0)),
+        {"mean": 50.0},
+        *({"features": value} for value in (-1, 0, 2**60)),
+        *({"training.best_accuracy": value} for value in (-1.0, 1e308)),
+        *({f"training.{name}": -1} for name in ("steps", "planned_steps", "best_step", "parameters", "frozen")),
+        {"training.history": [{"step": -1, "loss": 0.1, "accuracy": 90.0}]},
+        {"training.history": [{"step": 1, "loss": 0.1, "accuracy": 101.0}]},
+        {"timings": {"training": -1.0}},
+        {"environment.device": "a" * 201},
+        {"correct": [60], "total": [75], "identity.episodes": 1, "mean": 80.0, "ci95": 0.0},
+    ],
+    ids=str,
+)
+def test_a_sound_checksum_over_strange_values_is_damage(written: Path, change: dict[str, object]) -> None:
+    sign(written, {})
+    assert read_record(written) == make_record()
+    sign(written, change)
+    with pytest.raises(RecordError, match="is damaged"):
         read_record(written)
 
 

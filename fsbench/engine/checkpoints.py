@@ -44,7 +44,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
         data = read_bytes(path, _LARGEST)
         tensors = load(data)  # which sees that there is such a head
         content = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][_KEY])
-        header: dict[str, Any] = content["header"]
+        header = content["header"]
+        if not isinstance(header, dict):
+            raise TypeError("the header is no table")
         whole = _checksum(tensors, header) == content["checksum"]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(f"the checkpoint {path} is damaged ({type(error).__name__}).") from error

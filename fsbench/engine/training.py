@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from fsbench.engine.batches import training_data
@@ -21,7 +22,8 @@ from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.protocol import AnyEpisodes
-from fsbench.errors import TrainingError
+from fsbench.errors import RecordError, TrainingError
+from fsbench.files.strict import Count
 from fsbench.methods.base import Method
 from fsbench.methods.gradient import GradientMethod
 from fsbench.progress import TrainingView
@@ -30,22 +32,24 @@ from fsbench.records import TrainingSummary, Validation
 __all__ = ["load_trained", "train"]
 
 _CHECKED_TASKS = 4
+_SECONDS = TypeAdapter(Annotated[float, Field(ge=0, allow_inf_nan=False)])
 _SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
 
 
-@dataclass
-class _Progress:
+class _Progress(BaseModel):
     """What a training knows beside its tensors; it stands in the checkpoint's header."""
 
-    step: int = 0
-    best_step: int = 0
-    best_accuracy: float = -1.0
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    step: Count = 0
+    best_step: Count = 0
+    best_accuracy: Annotated[float, Field(ge=-1, le=100)] = -1.0
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    history: list[Validation] = Field(default_factory=list)
 
     def exhausted(self, schedule: Schedule) -> bool:
         """Whether there is nothing left to do: all steps taken, or no new best for `patience` looks."""
-        stale = sum(look["step"] > self.best_step for look in self.history)
+        stale = sum(look.step > self.best_step for look in self.history)
         return self.step >= schedule.steps or (schedule.patience is not None and stale >= schedule.patience)
 
 
@@ -57,13 +61,14 @@ def load_trained(path: Path, method: Method) -> tuple[TrainingSummary, float] | 
         when there is no finished one.
 
     Raises:
-        RecordError: The checkpoint is damaged.
+        RecordError: The checkpoint is damaged, or not one of this method; it may have some of its weights then.
     """
     found = load_checkpoint(path)
     if found is None or "summary" not in found[1]:
         return None
-    method.load_state_dict(found[0])
-    return TrainingSummary(**found[1]["summary"]), found[1]["seconds"]
+    with _belonging(path):
+        method.load_state_dict(found[0])
+        return TrainingSummary.model_validate(found[1]["summary"]), _SECONDS.validate_python(found[1]["seconds"])
 
 
 def train(
@@ -96,14 +101,15 @@ def train(
         What the records say of the training.
 
     Raises:
-        RecordError: The checkpoint is damaged.
+        RecordError: The checkpoint is damaged, or not one of this training; the method may have some of its weights
+            then, and nothing is changed.
         TrainingError: The loss is not finite.
         DeviceError: The device has too little memory.
         OutputError: The checkpoint cannot be written.
         DataError: The images were changed meanwhile.
     """
     take_step = Stepper(method, schedule, cuda_recorder(method, schedule, stores[0].device))
-    progress, best = _resume(path, method, take_step.optimiser)
+    progress, best = _resume(path, method, take_step.optimiser, schedule)
     losses: list[Tensor] = []
     reported = time.monotonic()
     started = reported - progress.seconds
@@ -111,7 +117,7 @@ def train(
     with backbones_in(precision, method):
         if look_first and progress.step == 0:
             progress.best_accuracy = _accuracy(method, *validation)
-            progress.history.append({"step": 0, "loss": None, "accuracy": progress.best_accuracy})
+            progress.history.append(Validation(step=0, loss=None, accuracy=progress.best_accuracy))
             best = {name: value.clone() for name, value in method.state_dict().items()}
         while not progress.exhausted(schedule):
             losses.append(take_step(next(data), progress.step))
@@ -123,7 +129,7 @@ def train(
                 if schedule.recompute_statistics is not None:
                     recompute_statistics(method, stores, schedule.recompute_statistics, schedule.seed)
                 accuracy = _accuracy(method, *validation)
-                progress.history.append({"step": progress.step, "loss": loss, "accuracy": accuracy})
+                progress.history.append(Validation(step=progress.step, loss=loss, accuracy=accuracy))
                 if accuracy > progress.best_accuracy:
                     progress.best_step, progress.best_accuracy = progress.step, accuracy
                     best = {name: value.clone() for name, value in method.state_dict().items()}
@@ -144,7 +150,7 @@ def train(
         stopped_early=progress.step < schedule.steps,
         parameters=sum(weight.numel() for weight in method.parameters() if weight.requires_grad),
         frozen=sum(weight.numel() for weight in method.parameters() if not weight.requires_grad),
-        history=[Validation(**look) for look in progress.history],
+        history=progress.history,
         precision=precision,
     )
     save_checkpoint(path, best, {"summary": summary.model_dump(), "seconds": progress.seconds})
@@ -170,27 +176,55 @@ def _save(
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items() if value is not None}
-    save_checkpoint(path, tensors, {"progress": asdict(progress)})
+    save_checkpoint(path, tensors, {"progress": progress.model_dump()})
 
 
-def _resume(path: Path, method: Method, optimiser: torch.optim.Optimizer) -> tuple[_Progress, dict[str, Tensor]]:
+def _resume(
+    path: Path, method: Method, optimiser: torch.optim.Optimizer, schedule: Schedule
+) -> tuple[_Progress, dict[str, Tensor]]:
     """Load an unfinished training into method and optimiser; return its progress and its best weights."""
     found = load_checkpoint(path)
     if found is None:
         return _Progress(), {}
+    with _belonging(path):
+        progress = _Progress.model_validate(found[1]["progress"])
+        if not progress.best_step <= progress.step <= schedule.steps:
+            raise ValueError(f"step {progress.step} is none of it")
+        return progress, _load(found[0], method, optimiser)
+
+
+def _load(tensors: Mapping[str, Tensor], method: Method, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Load what `_save` wrote into method and optimiser, and return the best weights."""
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
     states: dict[int, dict[str, Tensor]] = {}
-    for key, value in found[0].items():
+    for key, value in tensors.items():
         group, _, name = key.partition(".")
         if group == "optimiser":
             index, _, name = name.partition(".")
             states.setdefault(int(index), {})[name] = value
         else:
             groups[group][name] = value
+    if _forms(groups["best"]) != _forms(method.state_dict()):
+        raise ValueError("its best weights are not those of such a model")
     method.load_state_dict(groups["model"])
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
     for weight, state in optimiser.state.items():
         for name, value in state.items():
             if value.shape == weight.shape:  # a fused step walks through both in the order of memory
                 state[name] = torch.empty_like(weight).copy_(value)
-    return _Progress(**found[1]["progress"]), groups["best"]
+            elif value.numel() != 1:
+                raise ValueError(f"its optimiser has {tuple(value.shape)} numbers for {tuple(weight.shape)} weights")
+    return groups["best"]
+
+
+def _forms(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (value.dtype, value.shape) for name, value in weights.items()}
+
+
+@contextmanager
+def _belonging(path: Path) -> Iterator[None]:
+    """Make of all that a sound checkpoint with strange content brings about, in torch too, that it is none of ours."""
+    try:
+        yield
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        raise RecordError(f"the checkpoint {path} is damaged (it is not of this training: {error!s:.300}).") from error

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, TypeAlias
 
-__all__ = ["StrictModel"]
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = ["Accuracy", "Count", "LongText", "Number", "Seed", "StrictModel", "Text"]
+
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=200)]  # a name, or what stands in a cell of a table
+LongText: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]  # a sentence, or a path
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]  # of which there may be none
+Number: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]  # of ways, shots, queries, tasks
+Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Accuracy: TypeAlias = Annotated[float, Field(ge=0, le=100)]  # percent
 
 
 class StrictModel(BaseModel):

@@ -60,14 +60,13 @@ class Worker:
         """
         path = self._run.checkpoint(training)
         with locked(path, _wait):
-            method = self._build(training.method, training.params, training)
             try:
-                trained = load_trained(path, method) is not None
+                trained = load_trained(path, self._build(training.method, training.params, training)) is not None
             except RecordError as error:
                 _redo(path, error)
                 trained = False
             if not trained:
-                self._train(method, training, progress)
+                self._train(training, progress)
 
     def evaluate(self, cells: Sequence[Cell]) -> None:
         """Evaluate cells of one trained model on one test source, and write those records that are not there.
@@ -122,19 +121,31 @@ class Worker:
             _redo(self._run.store.path(cell.identity), error)
             return True
 
-    def _train(self, method: Method, training: Training, progress: Progress) -> None:
+    def _train(self, training: Training, progress: Progress) -> None:
         shot = "" if training.shot is None else f" {training.shot}-shot"
         if training.starts_from is not None:
             self.train(training.starts_from, progress)
-            weights, own = self._trained(training.starts_from)[0], method.state_dict()
-            method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
         looked_at = self._images(training.validation_source, "val")
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
         validation, path = (looked_at, episodes), self._run.checkpoint(training)
         started = training.starts_from is not None
-        train(method, training.schedule, stores, validation, path, view, self._precision, look_first=started)
+        rest = (training.schedule, stores, validation, path, view, self._precision, started)
+        method = self._untrained(training)
+        try:
+            train(method, *rest)
+        except RecordError as error:
+            _redo(path, error)
+            train(self._untrained(training), *rest)  # a new one: that one may have some of the weights
+
+    def _untrained(self, training: Training) -> Method:
+        """The method of a training before its first step, with the backbone that it starts from."""
+        method = self._build(training.method, training.params, training)
+        if training.starts_from is not None:
+            weights, own = self._trained(training.starts_from)[0], method.state_dict()
+            method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
+        return method
 
     def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
         """The weights of a finished training, its summary, and the seconds that it took."""

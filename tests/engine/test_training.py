@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.engine.checkpoints import load_checkpoint
+from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
-from fsbench.errors import TrainingError
+from fsbench.errors import RecordError, TrainingError
 from fsbench.methods.base import Method
 from fsbench.records import TrainingSummary
 from helpers.schedules import TASKS
@@ -58,6 +59,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return Data(tmp_path_factory.mktemp("pack"))
 
 
+@pytest.fixture(scope="module")
+def stopped(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a training of ProtoNet that was stopped after four steps of twelve."""
+    path = tmp_path_factory.mktemp("stopped") / "a.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        data.fit(build("proto"), TASKS, path, stop_at=4)
+    return path
+
+
 def laid_out(name: str) -> Method:
     """A method as runs build them: the weights of convolutions have their channels last."""
     return build(name).to(memory_format=torch.channels_last)
@@ -77,6 +87,75 @@ def test_a_stopped_training_ends_as_one_that_was_not(name: str, schedule: Schedu
     assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
     assert header["summary"] == other["summary"]
     assert [look.step for look in expected.history] == [4, 8, 12]
+
+
+def strange_ends() -> dict[str, tuple[dict[str, torch.Tensor], Any]]:
+    """Tensors and headers with a sound checksum that no training of ProtoNet ends with."""
+    weights, summary = build("proto").state_dict(), {"summary": {}, "seconds": 1.0}
+    return {
+        "no summary": (weights, summary),
+        "weights of another model": (build("relation").state_dict(), summary),
+        "no weights": ({}, summary),
+        "a header that is a list": (weights, ["summary"]),
+        "a header that is a number": (weights, 7),
+        "a header that is nothing": (weights, None),
+    }
+
+
+@pytest.mark.parametrize("name", strange_ends())
+def test_a_sound_checkpoint_that_is_no_end_of_this_training_is_damaged(name: str, tmp_path: Path) -> None:
+    tensors, header = strange_ends()[name]
+    save_checkpoint(tmp_path / "a.safetensors", tensors, header)
+    with pytest.raises(RecordError, match=r"a\.safetensors is damaged"):
+        load_trained(tmp_path / "a.safetensors", build("proto"))
+
+
+def _without(group: str) -> Callable[[dict[str, torch.Tensor], dict[str, Any]], None]:
+    def change(tensors: dict[str, torch.Tensor], _: dict[str, Any]) -> None:
+        for name in [name for name in tensors if name.startswith(group)]:
+            del tensors[name]
+
+    return change
+
+
+def _replaced(group: str, value: torch.Tensor) -> Callable[[dict[str, torch.Tensor], dict[str, Any]], None]:
+    def change(tensors: dict[str, torch.Tensor], _: dict[str, Any]) -> None:
+        tensors[max(name for name in tensors if name.startswith(group) and tensors[name].numel() > 1)] = value
+
+    return change
+
+
+STRANGE_MIDDLES: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], object]] = {
+    "no progress": lambda _, header: header.clear(),
+    "progress of nothing": lambda _, header: header.update(progress=None),
+    "more than is known": lambda _, header: header["progress"].update(novelty=1),
+    "a step beyond the last": lambda _, header: header["progress"].update(step=13),
+    "a best step that is to come": lambda _, header: header["progress"].update(best_step=5),
+    "a negative step": lambda _, header: header["progress"].update(step=-1),
+    "an accuracy above all": lambda _, header: header["progress"].update(best_accuracy=1e308),
+    "looks that are none": lambda _, header: header["progress"].update(history=[{"step": 4}]),
+    "no weights": _without("model."),
+    "no best weights": _without("best."),
+    "best weights of another form": _replaced("best.", torch.zeros(3)),
+    "weights of another form": _replaced("model.", torch.zeros(3)),
+    "another optimiser's state": _replaced("optimiser.", torch.zeros(3)),
+    "a tensor of no group": lambda tensors, _: tensors.update({"other.weight": torch.zeros(3)}),
+    "a state of no parameter": lambda tensors, _: tensors.update({"optimiser.a.b": torch.zeros(3)}),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE_MIDDLES)
+def test_a_sound_checkpoint_that_is_no_middle_of_this_training_is_damaged(
+    name: str, stopped: Path, data: Data, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors, header = load_checkpoint(stopped) or ({}, {})
+    STRANGE_MIDDLES[name](tensors, header)
+    save_checkpoint(path, tensors, header)
+    before = path.read_bytes()
+    with pytest.raises(RecordError, match=r"a\.safetensors is damaged"):
+        data.fit(build("proto"), TASKS, path)
+    assert path.read_bytes() == before
 
 
 def test_the_best_weights_on_validation_are_kept(data: Data, tmp_path: Path) -> None:

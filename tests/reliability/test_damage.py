@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fsbench.engine.checkpoints import load_checkpoint
+from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.errors import RecordError
+from fsbench.files.atomic import sha256_json
 from fsbench.records import RecordStore
 from helpers.factories import make_record
 from reliability.folders import contents
@@ -42,7 +43,27 @@ def replace_by_a_folder(path: Path) -> None:
     (path / "file").touch()
 
 
-DAMAGES = (empty, halve, change_a_bit, replace_by_a_folder)
+def swap_for_a_strange_end(path: Path) -> None:
+    """Sound by its checksum, and nothing that a training ends with."""
+    sign_anew(path, {"summary": {}})
+
+
+def swap_for_a_strange_middle(path: Path) -> None:
+    """Sound by its checksum, and nothing that a training goes on from."""
+    sign_anew(path, {"progress": {"step": 10**9}})
+
+
+def sign_anew(path: Path, header: dict[str, object]) -> None:
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        del content["checksum"]
+        content["ci95"] = -1.0
+        path.write_text(json.dumps(content | {"checksum": sha256_json(content)}))
+    elif (found := load_checkpoint(path)) is not None:
+        save_checkpoint(path, found[0], header)
+
+
+DAMAGES = (empty, halve, change_a_bit, replace_by_a_folder, swap_for_a_strange_end, swap_for_a_strange_middle)
 
 
 @pytest.fixture
