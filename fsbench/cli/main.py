@@ -15,6 +15,7 @@ from fsbench import __version__
 from fsbench.cli.check import check
 from fsbench.cli.compare import compare
 from fsbench.cli.data import data
+from fsbench.cli.doctor import doctor
 from fsbench.cli.episodes import episodes
 from fsbench.cli.methods import methods
 from fsbench.cli.plan import plan
@@ -74,7 +75,7 @@ def main() -> None:
     """A benchmark suite for few-shot image classification."""
 
 
-for _command in (check, compare, data, episodes, methods, plan, rank, report, reported, run, suites, table):
+for _command in (check, compare, data, doctor, episodes, methods, plan, rank, report, reported, run, suites, table):
     main.add_command(_command)
 
 

@@ -1,0 +1,76 @@
+"""Makes the committed tables again: `python -m results` in the top folder of a clone.
+
+One run after the other takes all cores, in order of value: all tables with one training seed, then with three. What is
+finished is used again, and a training that was stopped goes on, so the command may be ended and started at any time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from fsbench.errors import unknown
+from fsbench.files.atomic import canonical_json
+from fsbench.forecast.outlook import look_ahead
+from fsbench.records import CellIdentity
+from fsbench.report.write import records_in
+from fsbench.run.plan import Options
+from fsbench.suite import load_suite
+
+_FOLDER = Path(__file__).parent
+
+
+class _Work(NamedTuple):
+    """One run towards a table, which lies in the folder of its suite's name."""
+
+    table: str
+    seeds: int
+
+    def cells(self) -> tuple[int, int]:
+        """How many cells are not recorded yet, and how many there are."""
+        planned = look_ahead(load_suite(self.table), Options(seeds=self.seeds)).cells
+        wanted = {_key(cell.identity) for cell in planned}
+        records = _FOLDER / self.table / "records"
+        found = {_key(record.identity) for record in records_in(records)} if records.is_dir() else set()
+        return len(wanted - found), len(wanted)
+
+    def run(self, data_root: str | None) -> None:
+        """Carry it out, as `fsbench run` does."""
+        words = ["run", "--suite", self.table, "--seeds", str(self.seeds), "--out", str(_FOLDER / self.table)]
+        words += ["--data-root", data_root] if data_root else []
+        click.echo(f"fsbench {' '.join(words)}")
+        subprocess.run([sys.executable, "-m", "fsbench", *words], check=True)
+
+
+_TABLES = ("miniimagenet", "omniglot", "glyphs", "metadataset-ilsvrc", "metadataset-all", "omniglot-20way")
+_WORK = [_Work(table, seeds) for seeds in (1, 3) for table in _TABLES if seeds == 1 or table != "glyphs"]
+
+
+def _key(identity: CellIdentity) -> str:
+    """What a cell is, whether or not its images are there."""
+    parts = ("row", "method_revision", "params", "training_fraction", "train_seed", "source", "way", "shot", "engine")
+    return canonical_json({part: getattr(identity, part) for part in parts}).decode()
+
+
+@click.command()
+@click.argument("tables", nargs=-1)
+@click.option("--left", is_flag=True, help="Only say what there is to do.")
+@click.option("--data-root", help="Folder of the sources' folders; as of `fsbench run`.")
+def main(tables: tuple[str, ...], left: bool, data_root: str | None) -> None:
+    """Make the committed tables again, all or some: miniimagenet, omniglot, ..."""
+    if others := sorted(set(tables) - set(_TABLES)):
+        raise click.UsageError(str(unknown("table", others[0], _TABLES)))
+    for work in _WORK:
+        if not tables or work.table in tables:
+            missing, cells = work.cells()
+            click.echo(f"{work.table}, seeds {work.seeds}: {missing} of {cells} cells are left")
+            if missing and not left:
+                work.run(data_root)
+
+
+if __name__ == "__main__":
+    main()
