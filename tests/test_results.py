@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -49,3 +51,14 @@ def test_the_readme_shows_the_omniglot_table() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(first) > 8
     assert [line for line in first if line not in readme] == []
+
+
+def test_one_command_makes_every_table_and_says_what_is_left() -> None:
+    command = runpy.run_path(str(ROOT / "results" / "__main__.py"))["main"]
+    for folder in FOLDERS:
+        result = CliRunner().invoke(command, ["--left", folder.name])
+        assert (result.exit_code, result.exception) == (0, None)
+        assert re.search(rf"^{folder.name}, seeds 1: \d+ of \d+ cells are left$", result.output, re.M)
+    refused = CliRunner().invoke(command, ["--left", "omniglott"])
+    assert refused.exit_code == 2
+    assert "unknown table 'omniglott'; did you mean 'omniglot'?" in refused.output
