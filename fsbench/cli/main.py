@@ -13,6 +13,7 @@ import click
 
 from fsbench import __version__
 from fsbench.cli.check import check
+from fsbench.cli.cite import cite
 from fsbench.cli.compare import compare
 from fsbench.cli.data import data
 from fsbench.cli.doctor import doctor
@@ -75,7 +76,11 @@ def main() -> None:
     """A benchmark suite for few-shot image classification."""
 
 
-for _command in (check, compare, data, doctor, episodes, methods, plan, rank, report, reported, run, suites, table):
+_COMMANDS = (
+    *(check, cite, compare, data, doctor, episodes, methods),
+    *(plan, rank, report, reported, run, suites, table),
+)
+for _command in _COMMANDS:
     main.add_command(_command)
 
 
