@@ -60,6 +60,10 @@ def _is_name(name: str) -> str:
 _RowName: TypeAlias = Annotated[str, AfterValidator(_is_name)]
 
 
+def _listed(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
 class ImageSpec(StrictModel):
     """What a method sees: square images, normalised on the scale 0 to 1."""
 
@@ -95,7 +99,7 @@ class BackboneSpec(StrictModel):
 class Sources(StrictModel):
     """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
 
-    train: Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = Field(
+    train: Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
         min_length=1
     )  # several: for every episode, or every image of a batch, one is drawn uniformly
     validation: str | None = None  # the source of the validation episodes; none: the first to train on

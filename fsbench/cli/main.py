@@ -24,6 +24,7 @@ from fsbench.cli.rank import rank
 from fsbench.cli.report import report
 from fsbench.cli.reported import reported
 from fsbench.cli.run import run
+from fsbench.cli.schema import schema
 from fsbench.cli.suites import suites
 from fsbench.cli.table import table
 from fsbench.errors import FsbenchError
@@ -78,7 +79,7 @@ def main() -> None:
 
 _COMMANDS = (
     *(check, cite, compare, data, doctor, episodes, methods),
-    *(plan, rank, report, reported, run, suites, table),
+    *(plan, rank, report, reported, run, schema, suites, table),
 )
 for _command in _COMMANDS:
     main.add_command(_command)
