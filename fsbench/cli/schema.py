@@ -19,7 +19,7 @@ def schema(kind: str) -> None:
     from fsbench.records import Record
     from fsbench.suite import Suite
 
-    found = {"suite": Suite, "record": Record}[kind].model_json_schema()
+    found = Suite.model_json_schema() if kind == "suite" else Record.model_json_schema()
     if kind == "suite":
         for table in (found, *found["$defs"].values()):
             table.pop("required", None)
