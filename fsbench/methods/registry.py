@@ -50,6 +50,9 @@ METHODS = (
     MethodInfo(
         "metaoptnet-ridge", "fsbench.methods.metaoptnet:MetaOptNetRidge", "ridge regression, smoothed labels (Lee 2019)"
     ),
+    MethodInfo(
+        "metaoptnet-svm", "fsbench.methods.metaoptnet:MetaOptNetSVM", "support vector machine as a head (Lee 2019)"
+    ),
     MethodInfo("relation", "fsbench.methods.relation:RelationNet", "learned comparison of feature maps (Sung 2018)"),
     MethodInfo(
         "relation-transductive",

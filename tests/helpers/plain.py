@@ -8,6 +8,7 @@ import higher
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from fsbench.backbones.conv4 import Conv4
@@ -26,6 +27,7 @@ __all__ = [
     "plain_norm",
     "plain_relation",
     "plain_ridge",
+    "plain_svm",
 ]
 
 
@@ -98,6 +100,24 @@ def plain_ridge(support: Tensor, labels: Tensor, query: Tensor, way: int, penalt
     inputs, targets = support.numpy(), np.eye(way)[labels.numpy()]
     weights = np.linalg.solve(inputs.T @ inputs + penalty * np.eye(inputs.shape[1]), inputs.T @ targets)
     return torch.from_numpy(query.numpy() @ weights)
+
+
+def plain_svm(support: Tensor, labels: Tensor, query: Tensor, way: int, c: float) -> Tensor:
+    """Values `[Q, way]` of one episode's machine, by SciPy's solver for any constrained problem."""
+    inputs, targets = support.numpy(), np.eye(way)[labels.numpy()]
+    kernel, shape = inputs @ inputs.T + np.eye(len(inputs)), targets.shape
+    found = minimize(
+        lambda flat: (
+            0.5 * np.sum(flat.reshape(shape) * (kernel @ flat.reshape(shape))) - np.sum(flat * targets.ravel())
+        ),
+        np.zeros(targets.size),
+        jac=lambda flat: (kernel @ flat.reshape(shape) - targets).ravel(),
+        bounds=[(None, c * target) for target in targets.ravel()],
+        constraints={"type": "eq", "fun": lambda flat: flat.reshape(shape).sum(1)},
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 1000},
+    )
+    return torch.from_numpy(query.numpy() @ inputs.T @ found.x.reshape(shape))
 
 
 class PlainNetwork(nn.Module):
