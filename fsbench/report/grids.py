@@ -58,7 +58,7 @@ class Entry:
     ident: str = ""
 
 
-_SELF: Final = Entry("", sort=0.0)
+_EMPTY: Final = Entry("")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Grid:
     heads: tuple[str, ...]
     lines: tuple[tuple[Entry, ...], ...]
     foot: tuple[tuple[Entry, ...], ...] = ()
+    apart: int = 0  # so many of the last lines stand below a rule
 
 
 class Grids:
@@ -88,7 +89,9 @@ class Grids:
         for layout in lay_out(self._table, ranks=True, page=True):
             heads = tuple(_name(head) for head in layout.heads)
             lines, foot = (tuple(map(self._entries, part)) for part in (layout.lines, layout.foot))
-            yield Grid(self._title(layout.title), heads, lines, foot)
+            methods = len(lines) == len(self._table.lines)
+            apart = sum(line.transductive for line in self._table.lines) if methods else 0
+            yield Grid(self._title(layout.title), heads, lines, foot, apart)
 
     def published(self) -> Grid | None:
         """Published results beside ours, if there are any."""
@@ -203,16 +206,14 @@ def _over_classes(record: Record, classes: Sequence[npt.ArrayLike] | str) -> Ent
 
 
 def matrix(family: Family) -> Grid:
-    """All pairs of a family: the method of the line minus that of the column."""
-    turned = (pair._replace(method=pair.other, other=pair.method, difference=-pair.difference) for pair in family.pairs)
-    figures = {pair[:2]: _difference(pair) for pair in (*family.pairs, *turned)}
+    """All pairs of a family, each once: the method of the line minus that of the column."""
+    figures = {pair[:2]: _difference(pair) for pair in family.pairs}
     lines = (
-        (Entry(line, kind="name"), *(figures.get((line, other), _SELF) for other in family.methods))
-        for line in family.methods
+        (Entry(line, kind="name"), *(figures.get((line, other), _EMPTY) for other in family.methods[1:]))
+        for line in family.methods[:-1]
     )
-    return Grid(
-        f"Differences, {family.source or ALL_SOURCES}, {family.setting}", ("Method", *family.methods), tuple(lines)
-    )
+    title = f"Differences, {family.source or ALL_SOURCES}, {family.setting}"
+    return Grid(title, ("Method", *family.methods[1:]), tuple(lines))
 
 
 def _difference(pair: Pair) -> Entry:

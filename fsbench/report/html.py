@@ -9,10 +9,11 @@ from fsbench.report import svg
 from fsbench.report.differences import differences
 from fsbench.report.episodes import Sheet
 from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
+from fsbench.report.findings import findings
 from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
 from fsbench.report.grids import Classes, Grid, Grids, matrix
 from fsbench.report.table import Column, Table
-from fsbench.stats.friedman import MIN_SOURCES, Friedman
+from fsbench.stats.friedman import Friedman
 
 __all__ = ["Sheets", "to_html"]
 
@@ -48,7 +49,8 @@ def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None, classe
 
 
 def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes) -> dict[str, Any]:
-    """What the template says of one table."""
+    """What the template says of one table, whose best rows come first."""
+    table = table.by_rank()
     known = {column: classes[column] for column in table.columns if column in classes}
     grids, trainings, tests = Grids(table, ident, known), training_panels(table), critical_differences(table)
     kinds = sorted({curve.kind for panel in trainings for curve in panel.marks})
@@ -58,6 +60,7 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes
         "ident": ident,
         "title": title,
         "facts": _facts(table),
+        "findings": findings(table),
         "reduced": reduced(table),
         "partial": partial(table),
         "transductive": any(line.transductive for line in table.lines),
@@ -66,7 +69,6 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes
         "dots": [(panel.title, svg.accuracy_svg(panel)) for panel in accuracy_panels(table)],
         "published": grids.published(),
         "differences": list(_differences(table)),
-        "min_sources": MIN_SOURCES,
         "ranks": [(setting, svg.critical_svg(test, setting), _words(test)) for setting, test in tests.items()],
         "kinds": kinds,
         "trainings": [(panel.title, svg.training_svg(panel, kinds, padded(looks))) for panel in trainings],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -164,6 +164,14 @@ class Table:
         inductive = (line for line in self.lines if not line.transductive)
         figures = {line.name: tuple(line.figures[index] for index in indices) for line in inductive}
         return {name: tuple(filter(None, row)) for name, row in figures.items() if None not in row}
+
+    def by_rank(self) -> Table:
+        """The same with the best average rank first, then rows with gaps, and the transductive rows last."""
+
+        def order(line: Line) -> tuple[bool, bool, float]:
+            return line.transductive, line.average_rank is None, line.average_rank or 0.0
+
+        return replace(self, lines=tuple(sorted(self.lines, key=order)))
 
     @property
     def several_seeds(self) -> bool:
