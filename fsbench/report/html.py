@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from fsbench.published.citations import cited
 from fsbench.report import svg
 from fsbench.report.differences import differences
 from fsbench.report.episodes import Sheet
@@ -20,7 +21,13 @@ __all__ = ["Sheets", "to_html"]
 Sheets: TypeAlias = Mapping[Column, tuple[Sheet, ...] | str]
 
 
-def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None, classes: Classes | None = None) -> str:
+def to_html(
+    tables: Mapping[str, Table],
+    *,
+    sheets: Sheets | None = None,
+    classes: Classes | None = None,
+    files: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Write tables as one page.
 
     Its text depends on the arguments alone. It loads nothing, also works without its script, and escapes every name.
@@ -29,6 +36,7 @@ def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None, classe
         tables: What every table is called, and the table, in the order of the page.
         sheets: The pictures of a column's episodes, or why there are none.
         classes: Of every column the classes of its episodes, or why they are not known; None: not asked for.
+        files: What lies beside the page with the same contents, of every table.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -41,7 +49,8 @@ def to_html(tables: Mapping[str, Table], *, sheets: Sheets | None = None, classe
         keep_trailing_newline=True,
     )
     parts = [
-        _part(f"table-{n}", title, tables[title], sheets or {}, classes or {}) for n, title in enumerate(tables, 1)
+        _part(f"table-{n}", title, tables[title], sheets or {}, classes or {}) | {"files": (files or {}).get(title, ())}
+        for n, title in enumerate(tables, 1)
     ]
     return environment.get_template("page.html.j2").render(
         parts=parts, reduced_mark=REDUCED_MARK, partial_mark=PARTIAL_MARK
@@ -61,6 +70,7 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes
         "title": title,
         "facts": _facts(table),
         "findings": findings(table),
+        "citation": _citation(table),
         "reduced": reduced(table),
         "partial": partial(table),
         "transductive": any(line.transductive for line in table.lines),
@@ -93,6 +103,13 @@ def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], li
         gaps = [line.name for line in table.lines if first and line.name in compared - {*first.methods}]
         others = [matrix(family) for family in found if family is not first]
         yield setting, None if first is None else matrix(first), gaps, others
+
+
+def _citation(table: Table) -> str:
+    """BibTeX of what the table holds; what no paper is known of is left out."""
+    cells = [record.identity for record in table.records]
+    sources = {source.partition(":")[0] for cell in cells for source in (cell.source, *cell.train_sources)}
+    return cited({cell.method for cell in cells} | sources)[0]
 
 
 def _facts(table: Table) -> list[str]:

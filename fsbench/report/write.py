@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fsbench.report.episodes import Sheet
     from fsbench.report.table import Column
 
+_BESIDE = ("table.md", "table.tex", "table.csv", "table.json", "differences.csv")
+
 __all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_everything", "write_reports"]
 
 TABLE_COLUMNS = (
@@ -154,6 +156,7 @@ def write_everything(folders: Sequence[Path], out: Path) -> None:
     tables: dict[str, Table] = {}
     sheets: dict[Column, tuple[Sheet, ...] | str] = {}
     classes: dict[Column, tuple[Integers, ...] | str] = {}
+    files: dict[str, list[str]] = {}
     for title, records in runs.items():
         folder = out / _file_name(title) if len(runs) > 1 else out
         tables[title] = table = write_reports(records, folder)
@@ -164,7 +167,8 @@ def write_everything(folders: Sequence[Path], out: Path) -> None:
         write_atomic(folder / "differences.csv", differences_to_csv(table))
         for name, content in plots(table).items():
             write_atomic(folder / "plots" / name, content)
-    write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes))
+        files[title] = [str((folder / name).relative_to(out)) for name in _BESIDE]
+    write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes, files=files))
 
 
 def _titled(runs: Mapping[Path, Sequence[Record]]) -> dict[str, Sequence[Record]]:

@@ -96,13 +96,14 @@ def test_every_figure_of_differences_csv_stands_on_the_page(tmp_path: Path) -> N
     with (tmp_path / "out" / "differences.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 2
-    assert len(found) == 2 * len(lines)
+    assert len(found) == len(lines)
     for line in lines:
         p = f"p = {float(line['p']):.2g}; Holm-corrected {float(line['p_holm']):.2g}"
-        both = (line["method"], line["other"]), (line["other"], line["method"])
-        for (ours, other), sign in zip(both, (1, -1), strict=True):
+        either = set()
+        for ours, other, sign in ((line["method"], line["other"], 1), (line["other"], line["method"], -1)):
             difference = f"{sign * float(line['difference']):+.2f}".replace("-", "−")
-            assert (f"{ours} minus {other}: {p}", difference, f"± {float(line['ci95']):.2f}") in shown
+            either.add((f"{ours} minus {other}: {p}", difference, f"± {float(line['ci95']):.2f}"))
+        assert len(either & shown) == 1  # with the better one first
 
 
 @pytest.mark.parametrize("protocol", [FixedProtocol("test", 5, 1, 15, 30, 0), VariableProtocol("test", 30, 0)])

@@ -25,6 +25,18 @@
   button.hidden = false;
 }
 
+// What is there to be copied has a button for it, where the browser lets a page write to the clipboard.
+for (const text of navigator.clipboard ? document.querySelectorAll(".copied") : []) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "Copied";
+  });
+  text.after(button);
+}
+
 // Tables sort by the column whose head is pressed; figures that are missing stay last.
 for (const head of document.querySelectorAll("thead th")) {
   const button = document.createElement("button");
