@@ -14,6 +14,7 @@ __all__ = ["cite"]
 @click.option("--suite", "suite_name", help="All of a suite instead of what the records in FOLDER hold.")
 def cite(folder: Path | None, suite_name: str | None) -> None:
     """Print BibTeX of fsbench, and of the papers of the sources and methods in a table."""
+    from fsbench import __version__
     from fsbench.errors import UsageError
     from fsbench.published.citations import cited
     from fsbench.report.write import records_in
@@ -29,7 +30,7 @@ def cite(folder: Path | None, suite_name: str | None) -> None:
         suite = load_suite(suite_name or "")
         names = {row.method for row in suite.methods.values()}
         sources = {*suite.sources.train, *suite.sources.test}
-    text, unknown = cited(names | {source.partition(":")[0] for source in sources})
+    text, unknown = cited(names | {source.partition(":")[0] for source in sources}, __version__)
     click.echo(text, nl=False)
     if unknown:
         click.echo(f"No paper is known here of: {', '.join(unknown)}.", err=True)

@@ -11,8 +11,6 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-import fsbench
-
 __all__ = ["Paper", "cited", "load_papers"]
 
 
@@ -38,21 +36,22 @@ def load_papers() -> tuple[Paper, ...]:
     return tuple(Paper(key, frozenset(names.split(", ")), entry) for entry, key, names in found)
 
 
-def cited(names: Collection[str]) -> tuple[str, list[str]]:
+def cited(names: Collection[str], version: str) -> tuple[str, list[str]]:
     """BibTeX of fsbench and of the papers of some methods and sources, and the names that no paper stands for.
 
     Args:
         names: Of methods as suites name them, and of sources without their variant.
+        version: Of fsbench.
     """
     wanted = set(names)
     papers = [paper for paper in load_papers() if paper.names & wanted]
     covered = frozenset[str]().union(*(paper.names for paper in papers))
-    return "\n\n".join([_own(), *(paper.entry for paper in papers)]) + "\n", sorted(wanted - covered)
+    return "\n\n".join([_own(version), *(paper.entry for paper in papers)]) + "\n", sorted(wanted - covered)
 
 
-def _own() -> str:
+def _own(version: str) -> str:
     return (
         "@software{fsbench,\n  author = {{The fsbench authors}},\n"
         "  title = {fsbench: a benchmark suite for few-shot image classification},\n"
-        f"  version = {{{fsbench.__version__}}},\n  year = {{2026}},\n}}"
+        f"  version = {{{version}}},\n  year = {{2026}},\n}}"
     )

@@ -109,7 +109,7 @@ def _citation(table: Table) -> str:
     """BibTeX of what the table holds; what no paper is known of is left out."""
     cells = [record.identity for record in table.records]
     sources = {source.partition(":")[0] for cell in cells for source in (cell.source, *cell.train_sources)}
-    return cited({cell.method for cell in cells} | sources)[0]
+    return cited({cell.method for cell in cells} | sources, table.records[-1].environment.fsbench)[0]
 
 
 def _facts(table: Table) -> list[str]:
