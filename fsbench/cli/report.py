@@ -10,7 +10,7 @@ import click
 from fsbench.errors import UsageError
 
 if TYPE_CHECKING:
-    pass
+    from fsbench.report.latex import Notes
 
 __all__ = [
     "report",
@@ -22,7 +22,14 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
 @click.option("--out", type=_FOLDER, help="Where to write; default DIR/report, if there is only one DIR.")
-def report(folders: tuple[Path, ...], out: Path | None) -> None:
+@click.option(
+    "--notes",
+    type=click.Choice(["short", "full"]),
+    default="short",
+    show_default=True,
+    help="Below the LaTeX table: what a caption needs, or all that there is to know of its figures.",
+)
+def report(folders: tuple[Path, ...], out: Path | None, notes: Notes) -> None:
     """Write a report of the records of runs: a page, tables and plots.
 
     Every DIR is the out folder of a run. The page index.html needs no other file and no network. Beside it lie
@@ -34,5 +41,5 @@ def report(folders: tuple[Path, ...], out: Path | None) -> None:
     from fsbench.report.write import write_everything
 
     target = out or folders[0] / "report"
-    write_everything(folders, target)
+    write_everything(folders, target, notes=notes)
     click.echo(f"The page, and the tables and plots beside it: {target / 'index.html'}", err=True)

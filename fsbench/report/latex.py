@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from fsbench.report.footnote import footnote, partial, reduced
+from fsbench.report.footnote import footnote, listed, partial, reduced, span
 from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
 from fsbench.report.table import Figure, Table
 
-__all__ = ["to_latex"]
+__all__ = ["Notes", "to_latex"]
+
+Notes: TypeAlias = Literal["short", "full"]
 
 _NOTHING: Final = "--"
 _WITH_SPREAD: Final = r"r@{\,}l"  # two columns: the figure, and the spread between training seeds
@@ -46,11 +48,16 @@ _SIGNS: Final = {
 }
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: Table, *, notes: Notes = "short") -> str:
     """Write a table, what its marks mean, and what its figures are; only `booktabs` is needed.
 
     The layout is that of `fsbench.report.layout`. Decimals stand below each other, being equally many and aligned
     right. Letters other than Latin ones are written as they are, for LuaLaTeX or XeLaTeX.
+
+    Args:
+        table: The table.
+        notes: Below it: what a caption needs, in two lines and one for every mark; or all that a reader must know to
+            quote a figure.
     """
     digits = max(len(f"{figure.ci95:.2f}") - 3 for line in table.lines for figure in line.figures if figure is not None)
     parts = [r"% needs \usepackage{booktabs}, and nothing else"]
@@ -58,7 +65,7 @@ def to_latex(table: Table) -> str:
         if layout.title:
             parts.append(rf"\noindent\textbf{{{layout.title.capitalize()}}}\par\smallskip")
         parts += [r"\noindent", _tabular(layout, digits), r"\par\medskip"]
-    return "\n".join([*parts, _notes(table)]) + "\n"
+    return "\n".join([*parts, _notes(table, notes)]) + "\n"
 
 
 def _escape(text: str) -> str:
@@ -133,15 +140,28 @@ def _superscript(*marks: Mark) -> str:
     return f"$^{{{''.join(_MARKS[mark] for mark in marks)}}}$" if marks else ""
 
 
-def _notes(table: Table) -> str:
+def _notes(table: Table, notes: Notes) -> str:
     """What the marks mean and what the figures are, each a paragraph in small type."""
-    points = [
-        *_legend(table),
-        *(rf"\textbf{{{_escape(note.term)}:}} {_escape(note.text)}" for note in footnote(table)),
-    ]
+    full = (rf"\textbf{{{_escape(note.term)}:}} {_escape(note.text)}" for note in footnote(table))
+    points = [*_legend(table), *(full if notes == "full" else map(_escape, _caption(table)))]
     return "\n".join(
         [r"{\footnotesize\setlength{\parindent}{0pt}\raggedright", *(rf"{point}\par" for point in points), "}"]
     )
+
+
+def _caption(table: Table) -> Iterator[str]:
+    columns = table.columns
+    queries = {column.queries for column in columns if column.queries is not None}
+    each = f" with {span(queries)} queries per class" if queries else ""
+    sizes = listed(f"{column.image_size}×{column.image_size}" for column in columns)
+    yield (
+        f"Mean accuracy in percent ± 95 % confidence interval over {span(column.episodes for column in columns)} "
+        f"episodes{each}, {sizes} pixels. Bold: the best, and those not significantly worse (paired t test, Holm)."
+    )
+    hashes = listed(column.episode_set[:12] for column in columns)
+    versions = listed(record.environment.fsbench for record in table.records)
+    rule = {"metadataset": "Meta-Dataset's rule", "paired": "by paired tests"}[table.ranks]
+    yield f"fsbench {versions}, suite {table.suite}, episodes {hashes}. Rank: {rule}."
 
 
 def _legend(table: Table) -> Iterator[str]:
@@ -149,5 +169,7 @@ def _legend(table: Table) -> Iterator[str]:
         yield f"{_superscript('reduced')} reduced training {_escape(stamp)}"
     if stamp := partial(table):
         yield f"{_superscript('partial')} partial images: {_escape(stamp)}"
+    if any(line.deviates for line in table.lines):
+        yield f"{_superscript('deviates')} trained otherwise than in its paper"
     if any(line.transductive for line in table.lines):
         yield f"{_superscript('transductive')} transductive: not ranked, never bold"

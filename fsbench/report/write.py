@@ -18,6 +18,7 @@ from fsbench.report.table import RankRule, Table, build_table
 if TYPE_CHECKING:
     from fsbench.episodes.streams import Integers
     from fsbench.report.episodes import Sheet
+    from fsbench.report.latex import Notes
     from fsbench.report.table import Column
 
 _BESIDE = ("table.md", "table.tex", "table.csv", "table.json", "differences.csv")
@@ -133,12 +134,13 @@ def _number(value: float) -> str:
     return repr(round(value, 6))
 
 
-def write_everything(folders: Sequence[Path], out: Path) -> None:
+def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "short") -> None:
     """Write the report of one run or of several; what it holds depends on their records and the packs in the cache.
 
     Args:
         folders: The out folders of runs.
         out: Where to write; of several runs the tables and plots go into a folder each.
+        notes: Of the LaTeX table.
 
     Raises:
         RecordError: A folder holds no records, or damaged ones, or ones that do not belong into one table.
@@ -162,7 +164,7 @@ def write_everything(folders: Sequence[Path], out: Path) -> None:
         tables[title] = table = write_reports(records, folder)
         sheets |= contact_sheets(table)
         classes |= episode_classes(table)
-        write_atomic(folder / "table.tex", to_latex(table))
+        write_atomic(folder / "table.tex", to_latex(table, notes=notes))
         write_atomic(folder / "table.json", to_json(table))
         write_atomic(folder / "differences.csv", differences_to_csv(table))
         for name, content in plots(table).items():

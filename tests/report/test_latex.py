@@ -11,7 +11,7 @@ import pytest
 
 from fsbench.records import Record
 from fsbench.report.footnote import footnote
-from fsbench.report.latex import to_latex
+from fsbench.report.latex import Notes, to_latex
 from fsbench.report.table import Table, build_table
 from helpers.factories import make_record
 
@@ -102,13 +102,13 @@ def _hostile(name: str) -> Table:
 
 @pytest.mark.parametrize(("golden", "records"), [("one_source.tex", _suite()), ("two_sources.tex", _two_sources())])
 def test_the_whole_text_above_the_notes(golden: str, records: list[Record]) -> None:
-    text = to_latex(build_table(records))
+    text = to_latex(build_table(records), notes="full")
     assert _without_notes(text) == (FOLDER / golden).read_text(encoding="utf-8")
 
 
 def test_the_notes_are_those_of_every_format() -> None:
     table = build_table(_two_sources())
-    below = to_latex(table).splitlines()
+    below = to_latex(table, notes="full").splitlines()
     start = next(place for place, line in enumerate(below) if line.startswith(r"\textbf{Accuracy:}"))
     notes = footnote(table)
     assert below[start + len(notes) :] == ["}"]
@@ -116,6 +116,20 @@ def test_the_notes_are_those_of_every_format() -> None:
         assert _printed(line.removesuffix(r"\par").replace(r"\textbf{", "", 1).replace(":}", ":", 1)) == (
             f"{note.term}: {note.text}"
         )
+
+
+def test_a_caption_is_two_lines_and_one_for_every_mark() -> None:
+    text = to_latex(build_table(_suite()))
+    _, *points, end = text.partition(r"{\footnotesize")[2].splitlines()
+    assert end == "}"
+    assert [point[:24] for point in points] == [
+        r"$^{\dagger}$ transductiv",
+        "Mean accuracy in percent",
+        "fsbench 0.1.0, suite tin",
+    ]
+    assert "over 4 episodes with 15 queries per class" in points[1]
+    assert "Rank: Meta-Dataset's rule." in points[2]
+    assert "Rank: by paired tests." in to_latex(build_table(_suite(), ranks="paired"))
 
 
 def test_half_widths_of_other_lengths_are_padded() -> None:
@@ -176,7 +190,8 @@ def test_tex_takes_every_table(tmp_path: Path) -> None:
     names = []
     for number, table in enumerate(tables):
         names.append(f"table-{number}")
-        (tmp_path / f"{names[-1]}.tex").write_text(to_latex(table), "utf-8")
+        notes: Notes = "full" if number % 2 else "short"
+        (tmp_path / f"{names[-1]}.tex").write_text(to_latex(table, notes=notes), "utf-8")
     body = "\n".join(rf"\input{{{name}}}\clearpage" for name in names)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "paper.tex").write_text(document, encoding="utf-8")

@@ -318,7 +318,7 @@ def test_a_row_that_deviates_from_its_paper_is_marked_and_says_in_what() -> None
     assert "| k-NN  " in text
     line = _line(text, "- **Deviation**")
     assert line == "- **Deviation**: ‖ ProtoNet, from the training of its paper: cosine schedule, 1 % of the steps"
-    latex, page = to_latex(table), to_html({"t": table})
+    latex, page = to_latex(table, notes="full"), to_html({"t": table})
     assert r"ProtoNet$^{\Vert}$ &" in latex
     assert r"\textbf{Deviation:} $\Vert$ ProtoNet, from" in latex
     assert "ProtoNet\N{NO-BREAK SPACE}‖" in page
