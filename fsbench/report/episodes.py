@@ -15,6 +15,7 @@ from PIL import Image
 
 from fsbench.data.pack import Pack, load_pack
 from fsbench.data.places import packs_folder
+from fsbench.data.words import in_words
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.episodes.sampler import Rules, Sampler, protocol_of
@@ -140,7 +141,7 @@ def _sheet(pack: Pack, number: int, block: Block) -> Sheet:
     small.save(png, "PNG", optimize=True)
     return Sheet(
         number=number,
-        classes=tuple(pack.classes[label] for label in block.classes[0][: len(shown)]),
+        classes=tuple(in_words(pack.classes[label]) for label in block.classes[0][: len(shown)]),
         more=block.way - len(shown),
         png=png.getvalue(),
         width=zoom * picture.width,
