@@ -36,7 +36,9 @@ class _Setting(click.ParamType[tuple[str, Any]]):
 )
 @click.pass_context
 def check(context: click.Context, name: str, given: tuple[tuple[str, Any], ...]) -> None:
-    """Check that METHOD does what every method must, on tiny synthetic images, in seconds on a CPU.
+    """Check that a method keeps the rules.
+
+    METHOD is tried on tiny synthetic images, in seconds on a CPU.
 
     METHOD is a name of `fsbench methods`, one that a package registers, or path/to/file.py:Class. Methods of fsbench
     have the hyper-parameters of the suites unless told otherwise. The exit code is 0 if all checks pass, 1 if one

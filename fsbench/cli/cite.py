@@ -13,7 +13,10 @@ __all__ = ["cite"]
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 @click.option("--suite", "suite_name", help="All of a suite instead of what the records in FOLDER hold.")
 def cite(folder: Path | None, suite_name: str | None) -> None:
-    """Print BibTeX of fsbench, and of the papers of the sources and methods in a table."""
+    """Print what to cite with a table, as BibTeX.
+
+    It is fsbench, and the papers of the sources and methods.
+    """
     from fsbench import __version__
     from fsbench.errors import UsageError
     from fsbench.published.citations import cited

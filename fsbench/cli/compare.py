@@ -50,7 +50,9 @@ def compare(
     junit_file: Path | None,
     summary_file: Path | None,
 ) -> None:
-    """Compare the records of the folder NEW with those of BASE, cell by cell.
+    """Compare two runs, cell by cell.
+
+    The records of the folder NEW are compared with those of BASE.
 
     A cell passes if the 95 % confidence interval of the paired difference NEW - BASE lies above -MARGIN. It has
     regressed if the interval lies below 0, the difference below -MARGIN/2, and it is significant after Holm's

@@ -37,6 +37,14 @@ _FAULT: Final = (
 )
 
 
+_SECTIONS: Final = {
+    "Run": (run, plan, doctor),
+    "Results": (table, report, compare, rank, reported, cite),
+    "What there is": (suites, methods, data, episodes, schema),
+    "Extend": (check,),
+}
+
+
 class _Group(click.Group):
     """A group whose commands end in one sentence when their reader can mend what went wrong, or has stopped them.
 
@@ -70,6 +78,12 @@ class _Group(click.Group):
         finally:
             signal.signal(signal.SIGTERM, former)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by purpose."""
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(command.name), command.get_short_help_str(80)) for command in commands])
+
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fsbench")
@@ -77,12 +91,9 @@ def main() -> None:
     """A benchmark suite for few-shot image classification."""
 
 
-_COMMANDS = (
-    *(check, cite, compare, data, doctor, episodes, methods),
-    *(plan, rank, report, reported, run, schema, suites, table),
-)
-for _command in _COMMANDS:
-    main.add_command(_command)
+for _section in _SECTIONS.values():
+    for _command in _section:
+        main.add_command(_command)
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import click
 
 from fsbench.errors import FsbenchError
@@ -10,17 +12,27 @@ __all__ = ["methods"]
 
 
 @click.command()
-def methods() -> None:
-    """List the methods, those of installed packages too, one line each."""
-    from fsbench.methods.registry import METHODS, load_method
+@click.argument("method", required=False)
+def methods(method: str | None) -> None:
+    """List the methods, or describe one.
+
+    Without METHOD one line each, those of installed packages too; else its hyper-parameters and what it says of itself.
+    """
+    from fsbench.methods.registry import METHODS, hyper_parameters, load_method
     from fsbench.plugins import registered
 
-    found = {info.name: info.summary for info in METHODS}
+    if method is not None:
+        found = load_method(method)
+        click.echo(f"{method}: {found.label}, learns from {found.learns_from}")
+        click.echo(f"hyper-parameters: {', '.join(hyper_parameters(found)) or 'none'}\n")
+        click.echo(inspect.getdoc(found) or "")
+        return
+    lines = {info.name: info.summary for info in METHODS}
     for name, point in registered("method").items():
         try:
-            found[name] = f"{load_method(name).label} of {point.value}"
+            lines[name] = f"{load_method(name).label} of {point.value}"
         except FsbenchError as error:
             click.echo(f"Warning: {error}", err=True)
-    width = max(map(len, found))
-    for name, summary in found.items():
+    width = max(map(len, lines))
+    for name, summary in lines.items():
         click.echo(f"{name:{width}}  {summary}")

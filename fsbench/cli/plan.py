@@ -22,7 +22,9 @@ __all__ = [
 @click.option("--cost", "with_cost", is_flag=True, help="Measure this machine and compute what the run would take.")
 @click.option("--device", default="auto", show_default=True, help="What to measure: auto, cpu or cuda.")
 def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
-    """Print what `fsbench run` would do with the same options, as Markdown; no images are needed.
+    """Print what a run would do and take.
+
+    It takes the options of `fsbench run`, prints Markdown, and needs no images.
 
     With --cost, a few of its training steps, embeddings and episodes are timed on random images, and the plan is
     multiplied out: hours of every row, of all, and on several devices.

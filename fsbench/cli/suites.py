@@ -11,7 +11,10 @@ __all__ = ["suites"]
 
 @click.command()
 def suites() -> None:
-    """List the suites, those of installed packages too, one line each."""
+    """List the suites.
+
+    One line each, those of installed packages too.
+    """
     from fsbench.suite import load_suite, suite_names
 
     found = {}

@@ -31,7 +31,10 @@ CELL_RANKS = click.option("--cell-ranks", is_flag=True, help="Show ranks in ever
 @RANKS
 @CELL_RANKS
 def table(folder: Path, rule: RankRule, cell_ranks: bool) -> None:
-    """Make the table of all records in FOLDER again, e.g. after several runs of parts of a suite."""
+    """Make the table of records again.
+
+    Of all records in FOLDER, e.g. after several runs of parts of a suite.
+    """
     from fsbench.report.write import records_in, write_reports
 
     table = write_reports(records_in(folder / "records"), folder, rule=rule, ranks=cell_ranks)

@@ -297,3 +297,18 @@ def test_a_folder_without_records_has_no_table(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["table", str(tmp_path)])
     assert result.exit_code == 2
     assert "there are no records in" in result.stderr
+
+
+def test_help_lists_every_command_by_purpose_and_cuts_nothing() -> None:
+    text = fsbench("--help").stdout.partition("Run:")[2]
+    listed = {line.split()[0] for line in text.splitlines() if line.startswith("  ")}
+    assert listed == set(main.commands)
+    assert "..." not in text
+
+
+def test_a_method_is_described_with_its_hyper_parameters() -> None:
+    text = fsbench("methods", "fomaml").stdout
+    assert text.startswith("fomaml: fo-MAML, learns from episodes\nhyper-parameters: ")
+    assert "inner_rate" in text.splitlines()[1]
+    assert "Finn" in text
+    assert "unknown method 'fomam'; did you mean 'fomaml'?" in refused("methods", "fomam")
