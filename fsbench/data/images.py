@@ -9,12 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps, features
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from fsbench.errors import DataError
 
 __all__ = ["RESAMPLING", "Box", "decode_image", "decoder_versions", "squeeze"]
 
 RESAMPLING = "bilinear, antialiased"
+_MOST_PIXELS = 2**24  # with transparency they take 24 bytes each
+_MOST_OF_A_PHOTOGRAPH = 60_000_000  # pixels of a JPEG that is read in one go: 8 bytes each, where it is turned
+_LONGEST_SIDE = 2**16  # pixels; Pillow's filter takes 24 bytes for each
+_MOST_SCANS = 50  # of a progressive JPEG, in each of which all pixels are visited; ten are usual
+_MOST_BYTES, _METADATA = 8, 2**20  # of a file: for a pixel, and beside
+_SCAN = b"\xff\xda"  # marks where one begins
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")  # of others Pillow hands some, as EPS, to another program
 Box = tuple[int, int, int, int]  # left, upper, right, lower: pixels, as Pillow counts them
 
@@ -37,17 +45,19 @@ def decode_image(
         uint8 `[channels, size, size]`, 0 is black.
 
     Raises:
-        DataError: It is no image that can be decoded, it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, or the
-            box lies outside of it.
+        DataError: It is no image that can be decoded, it would take too much time or memory, or the box lies outside
+            of it.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
-                image = _plain(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
+                _check_cost(opened, content)
+                ImageOps.exif_transpose(opened, in_place=True)
+                image = _plain(opened, "L" if channels == 1 else "RGB")
                 part = image if box is None else image.crop(_within(box, image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (_Costly, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large to decode ({error}); shrink it or take it away.") from error
     except Exception as error:  # decoders raise whatever comes up
         raise DataError(f"{name} cannot be decoded as an image ({error}); replace it or take it away.") from error
@@ -70,6 +80,28 @@ def decoder_versions(*codecs: str) -> dict[str, str]:
         codecs: Libraries that Pillow decodes with and that change pixels, as `PIL.features` calls them.
     """
     return {"pillow": PIL.__version__, **{codec: str(features.version(codec)) for codec in codecs}}
+
+
+class _Costly(Exception):
+    """An image that would take too much time or memory."""
+
+
+def _check_cost(image: Image.Image, content: bytes) -> None:
+    """Refuse an opened image whose pixels would take too much time or memory to decode."""
+    scans = 0
+    if isinstance(image, JpegImageFile):
+        scans = content.count(_SCAN) - sum(part.count(_SCAN) for _, part in image.applist)  # thumbnails have some
+    pixels, most = image.width * image.height, _MOST_OF_A_PHOTOGRAPH if scans == 1 else _MOST_PIXELS
+    if pixels > most:
+        raise _Costly(f"it has {pixels:,} pixels, more than {most:,}")
+    if max(image.size) > _LONGEST_SIDE:
+        raise _Costly(f"a side has {max(image.size):,} pixels, more than {_LONGEST_SIDE:,}")
+    if scans > _MOST_SCANS:
+        raise _Costly(f"it has {scans:,} scans, more than {_MOST_SCANS}")
+    if len(content) > _MOST_BYTES * pixels + _METADATA:
+        raise _Costly(f"it has {len(content):,} bytes for {pixels:,} pixels")
+    if isinstance(image, ImageFile) and any(tile.codec_name in Image.DECODERS for tile in image.tile):
+        raise ValueError("this form of it is decoded slowly, a number at a time; save it as PNG")
 
 
 def _within(box: Box, image: Image.Image) -> Box:

@@ -188,13 +188,13 @@ def test_a_file_of_a_known_name_is_read_without_listing_its_folder(
     quarters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[Path] = []
-    walk = os.walk
+    scan = os.scandir
 
-    def noted(path: Path, **options: Any) -> Iterator[tuple[Any, ...]]:
+    def noted(path: Path) -> Iterator[os.DirEntry[str]]:
         listed.append(path)
-        return walk(path, **options)
+        return scan(path)
 
-    monkeypatch.setattr("os.walk", noted)
+    monkeypatch.setattr("os.scandir", noted)
     with open_tree(quarters.parent) as tree:
         assert tree.read("quarters.png") == quarters.read_bytes()
         assert listed == []

@@ -216,7 +216,7 @@ def _birds(folder: Path) -> None:
         "e.bmp": _image("BMP"),
         "f.ppm": _image("PPM"),
         "g.png": _image("PNG", mode="RGBA", exif=exif),
-        "h.pgm": b"P2 2 2 255 0 1 2 3",
+        "h.pgm": b"P5 2 2 255 \x00\x01\x02\x03",
     }
     for label in range(10):
         place = folder / "birds" / f"bird{label}"
