@@ -46,6 +46,7 @@ _PARAMS: Final[dict[str, dict[str, Any]]] = {
     "proto": {"temperature": 1.0},
     "relation": {"hidden": 8},
     "fomaml": {"inner_rate": 0.05, "train_steps": 5, "test_steps": 10},
+    "maml": {"inner_rate": 0.05, "train_steps": 5, "test_steps": 10},
     "foprotomaml": {"inner_rate": 0.02, "train_steps": 1, "test_steps": 6, "temperature": 1.0},
 }
 

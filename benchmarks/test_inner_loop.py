@@ -27,12 +27,16 @@ from peers import (
 if TYPE_CHECKING:
     from conftest import Beside
 
-TARGETS = {OMNIGLOT: 1.15, MINIIMAGENET: 1.6}
+TARGETS = {
+    "fomaml": {OMNIGLOT: 1.15, MINIIMAGENET: 1.6},
+    "foprotomaml": {OMNIGLOT: 1.15, MINIIMAGENET: 1.6},
+    "maml": {OMNIGLOT: 1.1, MINIIMAGENET: 1.15},
+}
 ROUNDS = {OMNIGLOT: 15, MINIIMAGENET: 9}
 TASKS = {OMNIGLOT: 4, MINIIMAGENET: 1}
 
 shapes = pytest.mark.parametrize("shape", [OMNIGLOT, MINIIMAGENET], ids=str)
-names = pytest.mark.parametrize("name", ["fomaml", "foprotomaml"])
+names = pytest.mark.parametrize("name", ["fomaml", "foprotomaml", "maml"])
 
 
 @pytest.mark.allocation
@@ -60,7 +64,7 @@ def compare(beside: Beside, name: str, shape: Shape, peer_step: MakeStep, peer_n
         agree=agree,
         unit="tasks/s",
         our_work=len(tasks),
-        target=TARGETS[shape],
+        target=TARGETS[name][shape],
         rounds=ROUNDS[shape],
         note=f"a step of {len(tasks)} task{'s' * (len(tasks) > 1)}, with Adam on both sides",
     )

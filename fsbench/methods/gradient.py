@@ -1,10 +1,11 @@
-"""Methods that adapt their weights to the support set by gradient steps, first order."""
+"""Methods that adapt their weights to the support set by gradient steps, of first or second order."""
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -53,9 +54,13 @@ class GradientMethod(Method):
     support set's statistics under the adapted weights, with gradients through them (Meta-Dataset's
     default); a transductive one normalises the queries by the statistics of the queries.
 
-    First order: the adapted weights are the initial ones plus a change that is constant to the outer
-    gradient (Finn et al., ICML 2017, section 5.2). The tasks of a batch go through grouped convolutions
-    side by side, each with weights of its own.
+    Of first order, the adapted weights are the initial ones plus a change that is constant to the outer
+    gradient (Finn et al., ICML 2017, section 5.2). Of second order, the outer gradient goes through the inner
+    steps and their gradients too, and training keeps the activations of all steps. Predictions are the same. The
+    tasks of a batch go through grouped convolutions side by side, each with weights of its own.
+
+    Attributes:
+        order: 1 or 2, of the outer gradient.
 
     Args:
         inner_rate: Learning rate of the inner steps.
@@ -63,6 +68,7 @@ class GradientMethod(Method):
         test_steps: Inner steps in validation and test.
     """
 
+    order: ClassVar[Literal[1, 2]] = 1
     separable = True
     replayable = True
 
@@ -90,23 +96,38 @@ class GradientMethod(Method):
         return self.query_logits(self.adapt(tasks, self.test_steps), tasks)
 
     def adapt(self, tasks: Tasks, steps: int) -> Weights:
-        """The weights after `steps` inner steps on every support set, first-order in the initial ones."""
-        backbone = {name: torch.cat([weight] * len(tasks)) for name, weight in self.backbone.named_parameters()}
+        """The weights after `steps` inner steps on every support set, in the initial ones of the class's `order`."""
+        backbone = self.side_by_side(tasks)
         initial = Weights(backbone, *self.initial_head(tasks, backbone))
+        if self.order == 2 and torch.is_grad_enabled():
+            adapted = initial.like([weight.requires_grad_() for weight in initial.tensors()])
+            for _ in range(steps):
+                adapted = self._stepped(adapted, tasks, differentiable=True)
+            return adapted
         adapted = initial.like([weight.detach().requires_grad_() for weight in initial.tensors()])
         for _ in range(steps):
             with torch.enable_grad():
-                logits = self._logits(adapted, tasks.support, tasks.support.shape[1])
-                # the mean of every task, added up: no task has a part in another's gradient
-                loss = len(tasks) * F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten())
-                gradients = torch.autograd.grad(loss, adapted.tensors())
-            stepped = [
-                (weight.detach() - self.inner_rate * gradient).requires_grad_()
-                for weight, gradient in zip(adapted.tensors(), gradients, strict=True)
-            ]
-            adapted = initial.like(stepped)
+                stepped = self._stepped(adapted, tasks, differentiable=False)
+            adapted = initial.like([weight.detach().requires_grad_() for weight in stepped.tensors()])
         return initial.like(
             [weight + (new - weight).detach() for weight, new in zip(initial.tensors(), adapted.tensors(), strict=True)]
+        )
+
+    def side_by_side(self, tasks: Tasks) -> dict[str, Tensor]:
+        """The weights of the backbone by name, once for every task, stacked along their first dimension."""
+        return {name: torch.cat([weight] * len(tasks)) for name, weight in self.backbone.named_parameters()}
+
+    def _stepped(self, weights: Weights, tasks: Tasks, *, differentiable: bool) -> Weights:
+        """The weights after one inner step, whose gradient may be differentiated again."""
+        used, support = weights, tasks.support
+        if differentiable:  # with channels last, differentiating batch normalisation twice takes three times as long
+            used, support = weights.like([weight.contiguous() for weight in weights.tensors()]), support.contiguous()
+        logits = self._logits(used, support, support.shape[1])
+        # the mean of every task, added up: no task has a part in another's gradient
+        loss = len(tasks) * F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten())
+        gradients = torch.autograd.grad(loss, weights.tensors(), create_graph=differentiable)
+        return weights.like(
+            [weight - self.inner_rate * gradient for weight, gradient in zip(weights.tensors(), gradients, strict=True)]
         )
 
     @torch.no_grad()

@@ -70,6 +70,13 @@ METHODS = (
         "fsbench.methods.foprotomaml:FirstOrderProtoMAML",
         "first-order MAML from ProtoNet's head (Triantafillou 2020)",
     ),
+    MethodInfo("maml", "fsbench.methods.maml:MAML", "MAML, with second-order gradients (Finn 2017)"),
+    MethodInfo(
+        "maml-transductive",
+        "fsbench.methods.maml:TransductiveMAML",
+        "MAML with the statistics of the queries, as published",
+    ),
+    MethodInfo("anil", "fsbench.methods.maml:ANIL", "MAML whose inner steps move the head alone (Raghu 2020)"),
 )
 _OWN: Final = {info.name: info.path for info in METHODS}
 

@@ -15,6 +15,7 @@ from fsbench.backbones.conv4 import Conv4
 from fsbench.methods.base import FeatureMethod, prototypes
 from fsbench.methods.foprotomaml import FirstOrderProtoMAML
 from fsbench.methods.gradient import GradientMethod
+from fsbench.methods.maml import ANIL
 from fsbench.methods.relation import RelationNet
 from fsbench.tasks import Tasks
 
@@ -137,7 +138,7 @@ def plain_inner_loop(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """One task, adapted by `higher`: query loss, adapted weights (head, bias, backbone), gradients of `backbone`.
 
-    The gradient goes through the initial head too.
+    The gradient goes through the initial head too; of a method of second order it is through all inner steps.
     """
     support, query, labels = task.support[0], task.query[0], task.support_labels[0]
     head, bias = support.new_zeros(task.way, method.backbone.features), support.new_zeros(task.way)
@@ -146,8 +147,13 @@ def plain_inner_loop(
         centres = prototypes(features[None], labels[None], task.way)[0]
         head, bias = (part / method.temperature for part in (2 * centres, -centres.square().sum(-1)))
     network = PlainNetwork(backbone, head, bias)
-    optimiser = torch.optim.SGD(network.parameters(), lr=method.inner_rate)
-    with higher.innerloop_ctx(network, optimiser, track_higher_grads=False) as (functional, inner):
+    moving = [network.head, network.bias] if isinstance(method, ANIL) else network.parameters()
+    optimiser = torch.optim.SGD(moving, lr=method.inner_rate)
+    second = method.order == 2
+    with higher.innerloop_ctx(network, optimiser, copy_initial_weights=not second, track_higher_grads=second) as (
+        functional,
+        inner,
+    ):
         for _ in range(steps):
             inner.step(F.cross_entropy(functional(support, len(support)), labels))
         if method.transductive:
@@ -156,7 +162,7 @@ def plain_inner_loop(
             logits = functional(torch.cat([support, query]), len(support))[len(support) :]
         loss = F.cross_entropy(logits, task.query_labels[0])
         weights = list(functional.parameters())
-        of_head, of_bias, *gradients = torch.autograd.grad(loss, weights)
+        of_head, of_bias, *gradients = torch.autograd.grad(loss, list(network.parameters()) if second else weights)
     if head.requires_grad:
         through_head = torch.autograd.grad([head, bias], list(backbone.parameters()), [of_head, of_bias])
         gradients = [direct + path for direct, path in zip(gradients, through_head, strict=True)]

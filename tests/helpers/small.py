@@ -30,6 +30,9 @@ PARAMS: dict[str, dict[str, Any]] = {
     "fomaml": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},
     "fomaml-transductive": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},
     "foprotomaml": {"inner_rate": 0.05, "train_steps": 2, "test_steps": 3, "temperature": 2.0},
+    "maml": {"inner_rate": 0.1, "train_steps": 2, "test_steps": 3},
+    "maml-transductive": {"inner_rate": 0.1, "train_steps": 2, "test_steps": 3},
+    "anil": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},
 }
 NAMES = [info.name for info in METHODS]
 

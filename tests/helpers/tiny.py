@@ -63,6 +63,9 @@ _ROWS = {
     "fomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
     "fomaml-transductive": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
     "foprotomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\ntemperature = 1.0\n", _EPISODIC),
+    "maml": ("inner_rate = 0.05\ntrain_steps = 2\ntest_steps = 2\n", _EPISODIC),
+    "maml-transductive": ("inner_rate = 0.05\ntrain_steps = 2\ntest_steps = 2\n", _EPISODIC),
+    "anil": ("inner_rate = 0.05\ntrain_steps = 2\ntest_steps = 2\n", _EPISODIC),
 }
 
 
