@@ -80,6 +80,7 @@ class EpisodicTraining(_Optimisation):
     """Training on tasks: one step is one batch of tasks."""
 
     kind: Literal["episodes"]
+    shot: PositiveInt | None = None  # of the training and validation episodes, for one model; none: that of the test
     way: PerShot[Annotated[int, Field(ge=2)]]
     queries: PerShot[PositiveInt]  # per class
     tasks: PerShot[PositiveInt]  # per step

@@ -53,6 +53,7 @@ METHODS = (
     MethodInfo(
         "metaoptnet-svm", "fsbench.methods.metaoptnet:MetaOptNetSVM", "support vector machine as a head (Lee 2019)"
     ),
+    MethodInfo("siamese", "fsbench.methods.siamese:Siamese", "nearest image, contrastive loss (Hadsell 2006)"),
     MethodInfo("relation", "fsbench.methods.relation:RelationNet", "learned comparison of feature maps (Sung 2018)"),
     MethodInfo(
         "relation-transductive",

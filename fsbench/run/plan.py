@@ -216,7 +216,8 @@ class _Planner:
         spec = owner.training
         assert not isinstance(spec, str)  # the suite's own validation
         episodic = not isinstance(spec, BatchTraining)
-        shot = test_shot if episodic or test_shot is None else 1
+        own = 1 if isinstance(spec, BatchTraining) else spec.shot
+        shot = test_shot if own is None or test_shot is None else own
 
         def value(name: str) -> Any:
             return at_shot(getattr(spec, name), shot, f"methods.{row}.training.{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import higher
 import numpy as np
@@ -22,6 +23,7 @@ from fsbench.tasks import Tasks
 __all__ = [
     "PlainConv4",
     "PlainNetwork",
+    "plain_contrastive",
     "plain_finetune",
     "plain_inner_loop",
     "plain_method",
@@ -94,6 +96,18 @@ def plain_finetune(
         optimiser.step()
     logits: Tensor = head(query).detach()
     return logits
+
+
+def plain_contrastive(features: Tensor, labels: Tensor, margin: float) -> float:
+    """The contrastive loss of features `[N, D]`, pair by pair; either kind of pairs weighs one half."""
+    similar, dissimilar = [], []
+    for one, other in itertools.combinations(range(len(labels)), 2):
+        distance = (features[one] - features[other]).norm().item()
+        if labels[one] == labels[other]:
+            similar.append(distance**2)
+        else:
+            dissimilar.append(max(0.0, margin - distance) ** 2)
+    return (sum(similar) / len(similar) + sum(dissimilar) / len(dissimilar)) / 2
 
 
 def plain_ridge(support: Tensor, labels: Tensor, query: Tensor, way: int, penalty: float) -> Tensor:

@@ -25,6 +25,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "r2d2": {"penalty": 1.0, "scale": 10.0},
     "metaoptnet-ridge": {"penalty": 1.0, "scale": 5.0, "smoothing": 0.1},
     "metaoptnet-svm": {"c": 0.1, "scale": 10.0, "smoothing": 0.1},
+    "siamese": {"margin": 1.0},
     "relation": {"hidden": 8},
     "relation-transductive": {"hidden": 8},
     "fomaml": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},

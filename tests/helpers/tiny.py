@@ -58,6 +58,7 @@ _ROWS = {
     "r2d2": ("penalty = 1.0\nscale = 10.0\n", _EPISODIC),
     "metaoptnet-ridge": ("penalty = 1.0\nscale = 5.0\nsmoothing = 0.1\n", _EPISODIC),
     "metaoptnet-svm": ("c = 0.1\nscale = 10.0\nsmoothing = 0.1\n", _EPISODIC),
+    "siamese": ("margin = 1.0\n", _EPISODIC),
     "relation": ("hidden = 8\n", _EPISODIC),
     "relation-transductive": ("hidden = 8\n", "relation"),
     "fomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
