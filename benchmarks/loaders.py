@@ -75,12 +75,12 @@ def _normalised(pixels: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels.copy()).float().div_(255).sub_(0.5).div_(0.25)
 
 
-def loader(dataset: Any, *, shot: int, tasks: int) -> Callable[[], Iterator[Any]]:
-    """A fresh pass over 5-way tasks with 15 queries a class, support and query images apart, without workers."""
+def loader(dataset: Any, *, shot: int, tasks: int, queries: int = 15) -> Callable[[], Iterator[Any]]:
+    """A fresh pass over 5-way tasks, support and query images apart, without workers."""
     with pytest.MonkeyPatch.context() as patch:
         # easyfsl 1.5 hands its base class an argument that PyTorch has dropped
         patch.setattr(Sampler, "__init__", lambda self, *_, **__: None)
-        sampler = TaskSampler(dataset, n_way=5, n_shot=shot, n_query=15, n_tasks=tasks)
+        sampler = TaskSampler(dataset, n_way=5, n_shot=shot, n_query=queries, n_tasks=tasks)
     loading = DataLoader(dataset, batch_sampler=sampler, collate_fn=sampler.episodic_collate_fn)
     return lambda: iter(loading)
 
