@@ -24,7 +24,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "proto": {"temperature": 1.0},
     "r2d2": {"penalty": 1.0, "scale": 10.0},
     "metaoptnet-ridge": {"penalty": 1.0, "scale": 5.0, "smoothing": 0.1},
-    "metaoptnet-svm": {"c": 0.1, "scale": 10.0, "smoothing": 0.1},
+    "metaoptnet-svm": {"c": 1.0, "scale": 10.0, "smoothing": 0.1},
     "siamese": {"margin": 1.0},
     "relation": {"hidden": 8},
     "relation-transductive": {"hidden": 8},
