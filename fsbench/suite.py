@@ -15,7 +15,6 @@ from pydantic import (
     Field,
     JsonValue,
     PositiveFloat,
-    PositiveInt,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -25,13 +24,14 @@ from pydantic import (
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.reading import read_text
-from fsbench.files.strict import StrictModel
+from fsbench.files.strict import LongText, Number, Seed, StrictModel, Text
 from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
 from fsbench.plugins import registered
 from fsbench.recipe import TrainingSpec
 
 __all__ = [
     "MOST_EPISODES",
+    "MOST_SEEDS",
     "BackboneSpec",
     "EpisodeSpec",
     "ImageSpec",
@@ -45,6 +45,7 @@ __all__ = [
     "suite_names",
 ]
 
+MOST_SEEDS: Final = 1000  # of training; every one is a whole run
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
 
 
@@ -86,7 +87,7 @@ class ImageSpec(StrictModel):
 class BackboneSpec(StrictModel):
     """The backbone of a row, or of all rows of a suite that name none."""
 
-    name: str  # of fsbench or an installed package, or path/to/file.py:Class
+    name: LongText  # of fsbench or an installed package, or path/to/file.py:Class
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
     norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
 
@@ -99,22 +100,22 @@ class BackboneSpec(StrictModel):
 class Sources(StrictModel):
     """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
 
-    train: Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
+    train: Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
         min_length=1
     )  # several: for every episode, or every image of a batch, one is drawn uniformly
-    validation: str | None = None  # the source of the validation episodes; none: the first to train on
-    test: Annotated[list[str], Field(min_length=1)]
+    validation: Text | None = None  # the source of the validation episodes; none: the first to train on
+    test: Annotated[list[Text], Field(min_length=1)]
     absent: Literal["error", "leave out"] = "error"  # what happens to a source whose files are not there
 
 
 class EpisodeSpec(StrictModel):
     """The test episodes, and what holds for all episodes."""
 
-    way: Annotated[int, Field(ge=2)]
-    shots: Annotated[list[PositiveInt], Field(min_length=1)]
-    queries: PositiveInt  # per class
+    way: Annotated[Number, Field(ge=2)]
+    shots: Annotated[list[Number], Field(min_length=1)]
+    queries: Number  # per class
     number: Annotated[int, Field(ge=2, le=MOST_EPISODES)]  # one episode has no interval
-    seed: int
+    seed: Seed
     small_classes: Literal["error", "leave out"] = "error"  # those with too few images for shot + queries
     tracks: Literal["apart", "shared"] = "apart"  # whether support and query may show the same object
 
@@ -128,18 +129,18 @@ class ValidationSpec(StrictModel):
     """The validation episodes, of the test's way and queries and the training's shot."""
 
     number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
-    seed: int
+    seed: Seed
 
 
 class Row(StrictModel):
     """A row of the table: a method, its hyper-parameters, and how it is trained."""
 
-    method: str
-    label: str | None = None  # in tables; none: the method's own
+    method: LongText
+    label: Text | None = None  # in tables; none: the method's own
     params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
     training: TrainingSpec | str  # or the name of the row whose training it shares
-    deviates: Annotated[str, Field(min_length=1, max_length=300)] | None = None  # from the paper's training, in a line
-    start: str | None = None  # the row whose trained backbone it starts from; none: random weights
+    deviates: Annotated[LongText, Field(min_length=1, max_length=300)] | None = None  # from the paper's training
+    start: Text | None = None  # the row whose trained backbone it starts from; none: random weights
     backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
 
     @field_validator("params")
@@ -157,8 +158,8 @@ class Row(StrictModel):
 class Suite(StrictModel):
     """A benchmark suite."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    title: str
+    name: Annotated[Text, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: Text
     images: ImageSpec
     backbone: BackboneSpec
     sources: Sources
