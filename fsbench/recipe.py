@@ -57,6 +57,12 @@ class _Optimisation(StrictModel):
     recompute_statistics: Annotated[int, Field(ge=2, le=10**6)] | None = None  # plain training images for new running
     # statistics before every look at the validation episodes; none: as the steps left them
 
+    @property
+    def needs_images(self) -> str | None:
+        """The name of what it says of the training images, if anything: features that are made once cannot have it."""
+        changed = {name: getattr(self, name) for name in ("augment", "small_first", "recompute_statistics")}
+        return next((name for name, value in changed.items() if value), None)
+
     @model_validator(mode="after")
     def _are_used(self) -> _Optimisation:
         unused = {

@@ -141,6 +141,7 @@ class Row(StrictModel):
     training: TrainingSpec | str  # or the name of the row whose training it shares
     deviates: Annotated[LongText, Field(min_length=1, max_length=300)] | None = None  # from the paper's training
     start: Text | None = None  # the row whose trained backbone it starts from; none: random weights
+    freeze: bool = False  # that backbone is not trained: every image is embedded once, and training sees features
     backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
 
     @field_validator("params")
@@ -189,6 +190,12 @@ class Suite(StrictModel):
                 raise ValueError(f"methods.{name}.backbone needs a training of its own; {row.training} has another")
             if row.start is not None and self.backbone_of(name) != self.backbone_of(row.start):
                 raise ValueError(f"methods.{name}.start names {row.start!r}, which has another backbone")
+            if row.freeze and row.start is None:
+                raise ValueError(f"methods.{name}.freeze needs a start, the row whose backbone is left as it is")
+            if row.freeze and not isinstance(row.training, str) and (used := row.training.needs_images):
+                raise ValueError(
+                    f"methods.{name}.freeze embeds every image once, as it is, so that {used} has no use; leave it out"
+                )
         return self
 
     @model_validator(mode="after")
