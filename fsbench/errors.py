@@ -20,8 +20,6 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fsbench.text import printable
-
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -44,13 +42,7 @@ __all__ = [
 
 
 class FsbenchError(Exception):
-    """A mistake that its reader can mend; its text is one sentence with the value and the way out.
-
-    Whatever names stand in it, it is one line of printable signs.
-    """
-
-    def __str__(self) -> str:
-        return printable(super().__str__())
+    """A mistake that its reader can mend; its text is one sentence with the value and the way out."""
 
 
 class UsageError(FsbenchError):

@@ -25,8 +25,10 @@ __all__ = [
     "RECORD_SCHEMA",
     "CellIdentity",
     "Environment",
+    "Pretraining",
     "Record",
     "RecordStore",
+    "Track",
     "TrainingSummary",
     "Validation",
     "cell_id",
@@ -48,6 +50,10 @@ def _packed(counts: Iterable[int]) -> array[int]:
 
 # Packed, counts are cheap to check and to compute with, and the garbage collector need not visit every one of them.
 _Counts: TypeAlias = Annotated[Sequence[int], PlainValidator(_packed), PlainSerializer(list)]
+
+# A: trained here, on the suite's own classes. B: trained elsewhere, without known overlap with the test classes.
+# C: with overlap, or it is not known.
+Track: TypeAlias = Literal["A", "B", "C"]
 
 
 class _Images(BaseModel):
@@ -81,7 +87,7 @@ class CellIdentity(StrictModel):
     backbone: dict[str, Any]
     images: Annotated[dict[str, Any], AfterValidator(_check_images)]  # size, channels, mean, std
     training: Text  # hash of the training
-    train_sources: list[Text]
+    train_sources: list[Text]  # none: it was not trained here
     train_shot: Number | None  # None: trained without episodes
     train_seed: Seed
     training_fraction: Annotated[float, Field(gt=0, le=1)]  # 1: the length that the suite states
@@ -128,12 +134,21 @@ class TrainingSummary(StrictModel):
     steps: Count  # steps taken
     planned_steps: Count
     best_step: Count  # the step whose weights were kept, chosen on validation episodes
-    best_accuracy: Accuracy  # percent, validation
+    best_accuracy: Accuracy | None  # percent, validation; None: there was no training
     stopped_early: bool
     parameters: Count  # trained
     frozen: Count = 0  # parameters that were not trained
     history: list[Validation]
     precision: Literal["fp32", "bf16"] | None = None  # of the backbone in training; None: not said, which was fp32
+
+
+class Pretraining(StrictModel):
+    """What is known of a backbone that was trained elsewhere, and of what it has seen of a cell's test classes."""
+
+    corpora: list[Text]  # empty: unknown
+    overlap: LongText  # with the test classes, in words
+    library: Text  # name and version of what built it; empty: a file
+    fingerprint: list[float]  # of its features, as in `fsbench.backbones.pretrained`
 
 
 class Environment(StrictModel):
@@ -163,6 +178,8 @@ class Record(StrictModel):
     declared: list[Literal["names_matter", "order_matters"]] = Field(default_factory=list)  # that answers depend on
     absent: dict[Text, LongText] = Field(default_factory=dict)  # sources of the suite that were left out, and why
     train_partial: dict[Text, LongText] = Field(default_factory=dict)  # training sources that are incomplete, and how
+    track: Track = "A"  # what its weights may have seen of the test classes
+    pretraining: Pretraining | None = None  # None: its backbone was trained here
     correct: _Counts  # of every episode, correctly classified queries
     total: _Counts  # of every episode, queries
     mean: float  # accuracy over episodes, percent

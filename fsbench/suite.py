@@ -15,23 +15,25 @@ from pydantic import (
     Field,
     JsonValue,
     PositiveFloat,
+    PositiveInt,
     PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from fsbench.backbones.specification import PretrainedSpec
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.reading import read_text
-from fsbench.files.strict import LongText, Number, Seed, StrictModel, Text
+from fsbench.files.strict import StrictModel
 from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
 from fsbench.plugins import registered
 from fsbench.recipe import TrainingSpec
 
 __all__ = [
     "MOST_EPISODES",
-    "MOST_SEEDS",
+    "UNTRAINED",
     "BackboneSpec",
     "EpisodeSpec",
     "ImageSpec",
@@ -45,14 +47,15 @@ __all__ = [
     "suite_names",
 ]
 
-MOST_SEEDS: Final = 1000  # of training; every one is a whole run
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
+
+UNTRAINED: Final = "none"  # the training of rows whose backbone was trained elsewhere
 
 
 def _is_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
         raise ValueError(
-            f"{name!r} cannot be a row's name, which names files; use up to 64 letters, digits, '-' and '_', and a "
+            f"{name!r} cannot be a name here, which names files; use up to 64 letters, digits, '-' and '_', and a "
             "label for any other"
         )
     return name
@@ -87,7 +90,7 @@ class ImageSpec(StrictModel):
 class BackboneSpec(StrictModel):
     """The backbone of a row, or of all rows of a suite that name none."""
 
-    name: LongText  # of fsbench or an installed package, or path/to/file.py:Class
+    name: str  # of fsbench or an installed package, or path/to/file.py:Class
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
     norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
 
@@ -100,22 +103,22 @@ class BackboneSpec(StrictModel):
 class Sources(StrictModel):
     """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
 
-    train: Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
+    train: Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
         min_length=1
     )  # several: for every episode, or every image of a batch, one is drawn uniformly
-    validation: Text | None = None  # the source of the validation episodes; none: the first to train on
-    test: Annotated[list[Text], Field(min_length=1)]
+    validation: str | None = None  # the source of the validation episodes; none: the first to train on
+    test: Annotated[list[str], Field(min_length=1)]
     absent: Literal["error", "leave out"] = "error"  # what happens to a source whose files are not there
 
 
 class EpisodeSpec(StrictModel):
     """The test episodes, and what holds for all episodes."""
 
-    way: Annotated[Number, Field(ge=2)]
-    shots: Annotated[list[Number], Field(min_length=1)]
-    queries: Number  # per class
+    way: Annotated[int, Field(ge=2)]
+    shots: Annotated[list[PositiveInt], Field(min_length=1)]
+    queries: PositiveInt  # per class
     number: Annotated[int, Field(ge=2, le=MOST_EPISODES)]  # one episode has no interval
-    seed: Seed
+    seed: int
     small_classes: Literal["error", "leave out"] = "error"  # those with too few images for shot + queries
     tracks: Literal["apart", "shared"] = "apart"  # whether support and query may show the same object
 
@@ -129,20 +132,20 @@ class ValidationSpec(StrictModel):
     """The validation episodes, of the test's way and queries and the training's shot."""
 
     number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
-    seed: Seed
+    seed: int
 
 
 class Row(StrictModel):
     """A row of the table: a method, its hyper-parameters, and how it is trained."""
 
-    method: LongText
-    label: Text | None = None  # in tables; none: the method's own
+    method: str
+    label: str | None = None  # in tables; none: the method's own
     params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
-    training: TrainingSpec | str  # or the name of the row whose training it shares
-    deviates: Annotated[LongText, Field(min_length=1, max_length=300)] | None = None  # from the paper's training
-    start: Text | None = None  # the row whose trained backbone it starts from; none: random weights
-    freeze: bool = False  # that backbone is not trained: every image is embedded once, and training sees features
-    backbone: BackboneSpec | None = None  # none: that of the row whose training it shares, or the suite's
+    training: TrainingSpec | str  # or the name of the row whose training it shares, or "none" for a frozen backbone
+    deviates: Annotated[str, Field(min_length=1, max_length=300)] | None = None  # from the paper's training, in a line
+    start: str | None = None  # the row whose trained backbone it starts from; none: random weights
+    # none: that of the row whose training it shares, or the suite's; of a row without training a name in `backbones`
+    backbone: BackboneSpec | str | None = None
 
     @field_validator("params")
     @classmethod
@@ -159,13 +162,14 @@ class Row(StrictModel):
 class Suite(StrictModel):
     """A benchmark suite."""
 
-    name: Annotated[Text, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    title: Text
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
     images: ImageSpec
     backbone: BackboneSpec
     sources: Sources
     episodes: EpisodeSpec
     validation: ValidationSpec
+    backbones: dict[_RowName, PretrainedSpec] = Field(default_factory=dict)  # trained elsewhere
     methods: Annotated[dict[_RowName, Row], Field(min_length=1)]
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -175,8 +179,29 @@ class Suite(StrictModel):
         return self._folder
 
     @model_validator(mode="after")
+    def _frozen_rows_fit(self) -> Suite:
+        for name, row in self.methods.items():
+            frozen, named = row.training == UNTRAINED, isinstance(row.backbone, str)
+            if name == UNTRAINED:
+                raise ValueError(f"methods.{name} cannot be called so, which stands for rows without a training")
+            if frozen != named:
+                raise ValueError(
+                    f"methods.{name} has the training {UNTRAINED!r} without the name of a pretrained backbone"
+                    if frozen
+                    else f"methods.{name}.backbone names {row.backbone!r}, which needs training = {UNTRAINED!r}"
+                )
+            if named and row.backbone not in self.backbones:
+                known = ", ".join(self.backbones) or "none"
+                raise ValueError(f"methods.{name}.backbone names {row.backbone!r}; known in backbones: {known}")
+            if frozen and row.start is not None:
+                raise ValueError(f"methods.{name}.start needs a training of its own")
+        return self
+
+    @model_validator(mode="after")
     def _rows_fit(self) -> Suite:
         for name, row in self.methods.items():
+            if row.training == UNTRAINED:
+                continue
             shared = isinstance(row.training, str)
             for key, other in (("training", row.training if shared else None), ("start", row.start)):
                 owner = None if other is None else self.methods.get(str(other))
@@ -190,12 +215,6 @@ class Suite(StrictModel):
                 raise ValueError(f"methods.{name}.backbone needs a training of its own; {row.training} has another")
             if row.start is not None and self.backbone_of(name) != self.backbone_of(row.start):
                 raise ValueError(f"methods.{name}.start names {row.start!r}, which has another backbone")
-            if row.freeze and row.start is None:
-                raise ValueError(f"methods.{name}.freeze needs a start, the row whose backbone is left as it is")
-            if row.freeze and not isinstance(row.training, str) and (used := row.training.needs_images):
-                raise ValueError(
-                    f"methods.{name}.freeze embeds every image once, as it is, so that {used} has no use; leave it out"
-                )
         return self
 
     @model_validator(mode="after")
@@ -204,23 +223,59 @@ class Suite(StrictModel):
             raise ValueError(f"sources.validation is {self.sources.validation!r}, which is not in sources.train")
         return self
 
-    def changed(self, *, backbone: str | None = None, image_size: int | None = None) -> Suite:
-        """The suite with another backbone or image size, where one is given; a row's own backbone stays."""
+    def changed(
+        self, *, backbone: str | None = None, image_size: int | None = None, weights: str | None = None
+    ) -> Suite:
+        """The suite with another backbone or image size, where one is given; a row's own backbone stays.
+
+        A backbone of timm or torchvision, or one with weights, is that of all rows without training; the image size is
+        that of the others.
+
+        Raises:
+            UsageError: Weights are given without a backbone, or the suite has no row for such a one.
+        """
         changes: dict[str, Any] = {}
-        if backbone is not None:
+        if backbone is None and weights is not None:
+            raise UsageError(
+                f"the weights {weights} are given without a backbone; say --backbone timm:NAME, or another."
+            )
+        if backbone is not None and (weights is not None or backbone.startswith(("timm:", "torchvision:"))):
+            changes |= self._with_pretrained(PretrainedSpec(build=backbone, weights=weights))
+        elif backbone is not None:
             changes["backbone"] = self.backbone.model_copy(update={"name": backbone})
         if image_size is not None:
             changes["images"] = self.images.model_copy(update={"size": image_size})
         return self.model_copy(update=changes)
 
+    def _with_pretrained(self, spec: PretrainedSpec) -> dict[str, Any]:
+        """What changes if all rows without training have a certain backbone."""
+        if all(row.training != UNTRAINED for row in self.methods.values()):
+            raise UsageError(
+                f"the suite {self.name} trains all of its rows and has none for {spec.build}; run --suite frozen, or "
+                "write a suite with such rows."
+            )
+        given = {"backbone": "given"}
+        rows = {
+            name: row.model_copy(update=given) if row.training == UNTRAINED else row
+            for name, row in self.methods.items()
+        }
+        return {"methods": rows, "backbones": {"given": spec}}
+
     def backbone_of(self, row: str) -> BackboneSpec:
-        """The backbone of a row: its own, or the suite's."""
-        return self.methods[self.trained_as(row)].backbone or self.backbone
+        """The backbone of a row that is trained here: its own, or the suite's."""
+        own = self.methods[self.trained_as(row)].backbone
+        assert not isinstance(own, str)  # the suite's own validation
+        return own or self.backbone
+
+    def pretrained_of(self, row: str) -> str | None:
+        """The name, in `backbones`, of the frozen backbone of a row without training; None for any other row."""
+        own = self.methods[row].backbone
+        return own if isinstance(own, str) else None
 
     def trained_as(self, row: str) -> str:
         """The row whose training `row` uses: itself, or the one it names."""
         training = self.methods[row].training
-        return training if isinstance(training, str) else row
+        return training if isinstance(training, str) and training != UNTRAINED else row
 
 
 def check_number(episodes: int | None) -> None:

@@ -55,11 +55,12 @@ _OPTIONS = (
     click.option("--shots", type=_Shots(), multiple=True, help="Shots to run, comma-separated; default all."),
     PROTOCOL,
     click.option(
-        "--backbone", help="Instead of the suite's: conv4, resnet18, one of a package, or path/to/file.py:Class."
+        "--backbone", help="Instead of the suite's: conv4, resnet18, timm:NAME, one of a package, or file.py:Class."
     ),
+    click.option("--weights", help="Of that backbone, for rows without training: a file of safetensors or torch.save."),
     click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels."),
     click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's."),
-    click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Training seeds, from 0."),
+    click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0."),
     click.option(
         "--training-fraction",
         type=click.FloatRange(min=0, max=1, min_open=True),
@@ -92,6 +93,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         shots: tuple[list[int], ...],
         protocol: str,
         backbone: str | None,
+        weights: str | None,
         image_size: int | None,
         episodes: int | None,
         seeds: int,
@@ -104,7 +106,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         from fsbench.suite import check_number, load_suite
 
         check_number(episodes)
-        suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size)
+        suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size, weights=weights)
         options = Options(
             rows=tuple(name for names in methods for name in names),
             variable=protocol == "variable",

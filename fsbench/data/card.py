@@ -85,6 +85,10 @@ class Card(StrictModel):
         most: Images of a class that are kept, evenly spaced over their names; None: all.
         track: Regular expression whose group tells, from the last part of an image's name, which images of a class
             show one and the same object; empty where nothing is known of that.
+        overlap: What its test classes share with a corpus that weights are pretrained on, by the corpus's name: "none";
+            "classes" if some are labels there; "images" if it is known to hold some of their images; "possible" if it
+            is likely to hold some. Corpora that are not named are unknown. Of sources whose classes are WordNet ids
+            it is computed and not declared.
         variants: The ways to prepare it; the first is the default.
     """
 
@@ -102,6 +106,7 @@ class Card(StrictModel):
     download: bool = False
     most: int | None = Field(default=None, ge=1)
     track: str = ""
+    overlap: dict[str, Literal["none", "classes", "images", "possible"]] = Field(default_factory=dict)
     variants: tuple[Variant, ...] = Field(min_length=1)
 
     @field_validator("track")

@@ -15,24 +15,30 @@ from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 
-__all__ = ["asked_counts", "asked_images", "correct_counts", "embed_split"]
+__all__ = ["LEAST_FROZEN", "asked_counts", "asked_images", "correct_counts", "embed_split"]
 
 # What is done at once on a CPU: large enough to fill the cores, small enough for its activations to stay in cache and,
 # with glibc's default thresholds, on the heap.
 _PIXELS_A_CHUNK = 1 << 16  # 83 images of 28x28, 9 of 84x84
 _NUMBERS_A_CHUNK = 1 << 24  # of the largest array that comparing builds: 64 MiB
 _TASKS_A_CHUNK = 1
+LEAST_FROZEN = 16  # images at once of a backbone that was trained elsewhere: they are large, and one is slower than 16
 _NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
 
-def embed_split(method: FeatureMethod, store: ImageStore) -> Tensor:
+def embed_split(method: FeatureMethod, store: ImageStore, least: int = 1) -> Tensor:
     """Features `[N, ...]` of every image of a split, in the order of `store.indices`.
+
+    Args:
+        method: Left in evaluation mode.
+        store: The images.
+        least: Images at once, however large they are.
 
     Raises:
         DeviceError: The device has too little memory.
     """
     method.eval()
-    size = max(1, _PIXELS_A_CHUNK // store.pixels)
+    size = max(least, _PIXELS_A_CHUNK // store.pixels)
     with torch.no_grad():
         return in_chunks(
             lambda which: method.embed(store.images(store.indices[which])),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fsbench.engine.schedule import Schedule
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.outlook import Outlook
 from fsbench.run.plan import Training
 from fsbench.suite import BackboneSpec
+
+if TYPE_CHECKING:
+    from fsbench.backbones.pretrained import Pretrained
 
 __all__ = ["Cost", "RowCost", "Speeds", "cost_of", "look_seconds", "looks"]
 
@@ -22,10 +25,12 @@ class Speeds(Protocol):
     def step(self, training: Training) -> float:
         """Of a step of a training."""
 
-    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> float:
+    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec | Pretrained) -> float:
         """Of embedding an image."""
 
-    def episode(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec, protocol: AnyProtocol) -> float:
+    def episode(
+        self, method: str, params: Mapping[str, Any], backbone: BackboneSpec | Pretrained, protocol: AnyProtocol
+    ) -> float:
         """Of answering an episode; of a method that embeds all images first, without that."""
 
 
@@ -81,18 +86,9 @@ def look_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
     """What one look at the validation episodes takes: images embedded, episodes answered."""
     method, params, backbone, protocol = training.method, training.params, training.backbone, training.validation
     answering = protocol.episodes * speeds.episode(method, params, backbone, protocol)
-    if training.frozen or not outlook.embeds(method):
+    if not outlook.embeds(method):
         return answering
     return outlook.asked(protocol, training.validation_source) * speeds.image(method, params, backbone) + answering
-
-
-def _embedding_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
-    """What embedding all images takes before a training on features of a frozen backbone."""
-    if not training.frozen:
-        return 0.0
-    seen = [(source, "train") for source in training.sources] + [(training.validation_source, "val")]
-    images = sum(outlook.images(source, split) for source, split in seen)
-    return images * speeds.image(training.method, training.params, training.backbone)
 
 
 def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
@@ -101,7 +97,7 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
     chains: dict[str, tuple[float, tuple[str, ...]]] = {}
     for training in outlook.trainings:
         schedule, row = training.schedule, rows[training.row]
-        stepping = schedule.steps * speeds.step(training) + _embedding_seconds(outlook, training, speeds)
+        stepping = schedule.steps * speeds.step(training)
         looking = looks(schedule) * look_seconds(outlook, training, speeds)
         row.training += stepping
         row.validation += looking
@@ -122,8 +118,9 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
         jobs[job] = jobs.get(job, 0.0) + seconds
 
     chained = [
-        (chains[training][0] + seconds, (*chains[training][1], f"its evaluation on {source}"))
+        (before + seconds, (*names, f"its evaluation on {source}"))
         for (training, source), seconds in jobs.items()
+        for before, names in [chains.get(training, (0.0, ("no training",)))]
     ]
     longest, chain = max(chained, key=lambda entry: entry[0])
     return Cost(dict(rows), longest, chain)

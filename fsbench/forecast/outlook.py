@@ -16,6 +16,7 @@ from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import Method
 from fsbench.methods.registry import load_methods
+from fsbench.run.frozen import load_backbones
 from fsbench.run.material import draw_columns
 from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
 from fsbench.suite import Suite
@@ -50,7 +51,7 @@ class Outlook:
         trainings: dict[str, Training] = {}
         for cell in self.cells:
             for training in (cell.training.starts_from, cell.training):
-                if training is not None:
+                if isinstance(training, Training):
                     trainings.setdefault(training.id, training)
         return list(trainings.values())
 
@@ -97,7 +98,10 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         raise next(iter(refused.values()))
     if not columns:
         raise EpisodeError(f"no test source of the suite {suite.name} can give its episodes; lower the shots.")
-    cells = make_plan(suite, options, methods, packs, columns)
+    backbones = load_backbones(suite, selected_rows(suite, options))
+    # The size of an image changes nothing here, so that the packs of the suite's size stand for those of all sizes.
+    sized = {(source, each.prepared_size): packs[source] for source, _ in columns for each in backbones.values()}
+    cells = make_plan(suite, options, methods, packs, columns, backbones, sized)
     return Outlook(suite, methods, packs, assumed, {source: str(error) for source, error in refused.items()}, cells)
 
 

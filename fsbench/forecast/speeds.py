@@ -12,17 +12,15 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from fsbench.data.pack import Pack
 from fsbench.engine.batches import training_data
-from fsbench.engine.evaluation import correct_counts, embed_split
-from fsbench.engine.frozen import embedded_once
+from fsbench.engine.evaluation import LEAST_FROZEN, correct_counts, embed_split
 from fsbench.engine.precision import backbones_in
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
@@ -30,9 +28,12 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.methods.registry import build_model
+from fsbench.methods.registry import build_frozen, build_model
 from fsbench.run.plan import Training
 from fsbench.suite import BackboneSpec
+
+if TYPE_CHECKING:
+    from fsbench.backbones.pretrained import Pretrained
 
 __all__ = ["TIMINGS", "Amounts", "MeasuredSpeeds", "amounts_on"]
 
@@ -108,35 +109,34 @@ class MeasuredSpeeds:
         def measure() -> float:
             model = self._model(training.method, training.params, training.backbone)
             take_step = Stepper(model, schedule, cuda_recorder(model, schedule, self._device))
-            numbers, stores = itertools.count(first), [self._all] * len(training.sources)
+            data = training_data(schedule, [self._all] * len(training.sources), first)
+            numbers = itertools.count(first)
 
-            with (
-                embedded_once(model, stores) if training.frozen else nullcontext(stores) as shown,
-                backbones_in(self._precision, model),
-            ):
-                data = training_data(schedule, shown, first)
+            def steps() -> None:
+                for _ in range(self.amounts.steps):
+                    take_step(next(data), next(numbers))
 
-                def steps() -> None:
-                    for _ in range(self.amounts.steps):
-                        take_step(next(data), next(numbers))
-
+            with backbones_in(self._precision, model):
                 return self._seconds(steps) / self.amounts.steps
 
         clips = [schedule.clip, schedule.clip_value]
-        own = [training.method, training.params, training.backbone.identity(), len(training.sources), training.frozen]
+        own = [training.method, training.params, training.backbone.identity(), len(training.sources)]
         return self._once([*own, *shape, *clips], measure)
 
-    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> float:
+    def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec | Pretrained) -> float:
         """Seconds of embedding an image."""
 
         def measure() -> float:
             model = self._model(method, params, backbone)
             assert isinstance(model, FeatureMethod)
-            return self._seconds(lambda: embed_split(model, self._some)) / len(self._some.indices)
+            store, least = self._seen_by(backbone)
+            return self._seconds(lambda: embed_split(model, store, least)) / len(store.indices)
 
         return self._once([method, params, backbone.identity()], measure)
 
-    def episode(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec, protocol: AnyProtocol) -> float:
+    def episode(
+        self, method: str, params: Mapping[str, Any], backbone: BackboneSpec | Pretrained, protocol: AnyProtocol
+    ) -> float:
         """Seconds of answering an episode; of a method that embeds all images first, without that."""
 
         def measure() -> float:
@@ -145,11 +145,18 @@ class MeasuredSpeeds:
             number = self.amounts.compared if embeds else self.amounts.adapted
             episodes = Sampler(self._pack, replace(protocol, split="train", episodes=number), Rules()).draw()
             if isinstance(model, FeatureMethod) and embeds:
-                some = embed_split(model, self._some)
+                some = embed_split(model, *self._seen_by(backbone))
                 features = some[torch.arange(len(self._all.indices)) % len(some)]
             return self._seconds(lambda: correct_counts(model, self._all, episodes, features)) / number
 
         return self._once([method, params, backbone.identity(), str(protocol)], measure)
+
+    def _seen_by(self, backbone: BackboneSpec | Pretrained) -> tuple[ImageStore, int]:
+        """The images as a backbone sees them, and how many it embeds at once at least."""
+        if isinstance(backbone, BackboneSpec):
+            return self._some, 1
+        store = ImageStore(self._pack, "val", self._device, backbone.mean, backbone.std)
+        return store.showing(backbone.size), LEAST_FROZEN
 
     def _once(self, what: list[Any], measure: Callable[[], float]) -> float:
         key = json.dumps(what)
@@ -173,7 +180,10 @@ class MeasuredSpeeds:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def _model(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec) -> Method:
+    def _model(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec | Pretrained) -> Method:
+        if not isinstance(backbone, BackboneSpec):
+            found = self._outlook.methods[method]
+            return build_frozen(backbone.network, method, found, params, device=self._device)
         # a stand-in may have more classes than a source, and there is one of it for every source
         classes = max(self._outlook.classes, len(self._outlook.suite.sources.train) * len(self._pack.classes))
         outlook = self._outlook
@@ -185,8 +195,9 @@ class MeasuredSpeeds:
 def _stand_in(outlook: Outlook, images: int) -> Pack:
     """A pack of noise: "train" has enough for the largest episodes, "val" about so many images, or all."""
     trained = (training.schedule.protocol for training in outlook.trainings)
-    asked = (protocol for cell in outlook.cells for protocol in (cell.episode_set.protocol, cell.training.validation))
-    classes, each = max(2, *(training.schedule.pool or 0 for training in outlook.trainings)), 1
+    looked_at = (training.validation for training in outlook.trainings)
+    asked = itertools.chain((cell.episode_set.protocol for cell in outlook.cells), looked_at)
+    classes, each = max([2, *(training.schedule.pool or 0 for training in outlook.trainings)]), 1
     for protocol in itertools.chain(trained, asked):
         if protocol is not None:
             way, items = protocol.largest

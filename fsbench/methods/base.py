@@ -140,7 +140,7 @@ class ClassifierMethod(FeatureMethod):
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__()
         self.backbone = make_backbone()
-        self.classifier = nn.Linear(self.backbone.features, classes)
+        self.classifier = nn.Linear(self.backbone.features, classes) if classes else nn.Identity()  # none to be trained
 
     def embed(self, images: Tensor) -> Tensor:
         """Features `[N, D]`."""

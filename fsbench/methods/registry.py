@@ -13,16 +13,19 @@ from fsbench.backbones.registry import build_backbone, load_backbone
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.plugins import load_class, revision_of_class
 from fsbench.recipe import EpisodicTraining
-from fsbench.suite import BackboneSpec, Row, Suite
+from fsbench.suite import UNTRAINED, BackboneSpec, Row, Suite
 
 if TYPE_CHECKING:
     import torch
 
+    from fsbench.backbones.base import Backbone
+    from fsbench.backbones.pretrained import FrozenBackbone
     from fsbench.methods.base import Method
 
 __all__ = [
     "METHODS",
     "MethodInfo",
+    "build_frozen",
     "build_model",
     "check_row",
     "hyper_parameters",
@@ -44,6 +47,10 @@ class MethodInfo:
 METHODS = (
     MethodInfo("knn", "fsbench.methods.knn:NearestNeighbour", "1-nearest neighbour, pretrained features, cosine"),
     MethodInfo("finetune", "fsbench.methods.finetune:Finetune", "new linear head on frozen pretrained features"),
+    MethodInfo("simpleshot", "fsbench.methods.simpleshot:SimpleShot", "nearest mean of unit features (Wang 2019)"),
+    MethodInfo("logistic", "fsbench.methods.linear:LogisticHead", "logistic regression on unit features (Tian 2020)"),
+    MethodInfo("ridge", "fsbench.methods.linear:RidgeHead", "ridge regression on unit features"),
+    MethodInfo("cosine", "fsbench.methods.cosine:CosineClassifier", "trained cosine classifier (Chen 2019, Qi 2018)"),
     MethodInfo("matching", "fsbench.methods.matching:MatchingNet", "attention over support images (Vinyals 2016)"),
     MethodInfo("proto", "fsbench.methods.proto:ProtoNet", "distance to class means (Snell 2017)"),
     MethodInfo("r2d2", "fsbench.methods.r2d2:R2D2", "ridge regression on support features (Bertinetto 2019)"),
@@ -124,6 +131,11 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name}.params lacks {lacking[0]!r}, which {method.label} needs; add it to the suite."
         )
+    if row.training == UNTRAINED and not method.embeds_once():
+        raise SuiteError(
+            f"methods.{name} has no training, but {method.label} does not answer from features of single images alone; "
+            "give it a training, or choose another method."
+        )
     if not isinstance(row.training, str) and row.training.kind != method.learns_from:
         raise SuiteError(
             f"methods.{name}.training.kind is {row.training.kind!r}, but {method.label} learns from "
@@ -133,11 +145,6 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name}.training.pool asks for many tasks on the same images, but {method.label} does not embed "
             "images once to compare them; leave it out."
-        )
-    if row.freeze and not method.embeds_once():
-        raise SuiteError(
-            f"methods.{name}.freeze leaves the backbone as it is, but {method.label} does not answer from features of "
-            "single images; leave it out."
         )
 
 
@@ -153,7 +160,8 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
     needed = dict.fromkeys([*rows, *trained, *(start for row in trained if (start := suite.methods[row].start))])
     methods = {suite.methods[row].method: load_method(suite.methods[row].method, suite.folder) for row in needed}
     for row in needed:
-        load_backbone(suite.backbone_of(row).name, suite.folder)
+        if suite.pretrained_of(row) is None:
+            load_backbone(suite.backbone_of(row).name, suite.folder)
         check_row(row, suite.methods[row], methods[suite.methods[row].method])
         _check_ways(row, suite, methods[suite.methods[row].method])
     return methods
@@ -197,6 +205,40 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = method(make_backbone, classes, **params)
+    return model.to(device).to(memory_format=torch.channels_last)
+
+
+def build_frozen(
+    backbone: FrozenBackbone, name: str, method: type[Method], params: Mapping[str, object], *, device: torch.device
+) -> Method:
+    """A method on a frozen backbone, which it shares with all others on it.
+
+    Args:
+        backbone: Trained elsewhere.
+        name: Of the row, for messages.
+        method: Its class.
+        params: Its hyper-parameters.
+        device: Where it will compute.
+
+    Raises:
+        SuiteError: The method wants feature maps, or has weights of its own, which nothing would train.
+    """
+    import torch
+
+    def make_backbone(*, maps: bool = False) -> Backbone:
+        if maps:
+            raise SuiteError(
+                f"methods.{name} needs feature maps, which {backbone.label} does not give; choose another method."
+            )
+        return backbone
+
+    model = method(make_backbone, 0, **params)
+    shared = {id(weight) for weight in backbone.parameters()}
+    if own := [part for part, weight in model.named_parameters() if id(weight) not in shared]:
+        raise SuiteError(
+            f"methods.{name} has no training, but {method.label} has weights of its own ({own[0]}), which nothing "
+            "would train; choose another method."
+        )
     return model.to(device).to(memory_format=torch.channels_last)
 
 

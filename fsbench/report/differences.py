@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from fsbench.records import Record
+from fsbench.records import Record, Track
 from fsbench.report.csv import to_csv
 from fsbench.report.footnote import steady
 from fsbench.report.table import Column, Table
@@ -59,16 +59,25 @@ class Family:
         columns: All of one way and shot: one of them, or those of several sources, each of which counts the same.
         methods: The names of two or more inductive rows, in the table's order.
         pairs: Every two of them once, in the same order.
+        tracks: Of the columns, the same for all methods.
     """
 
     columns: tuple[Column, ...]
     methods: tuple[str, ...]
     pairs: tuple[Pair, ...]
+    tracks: tuple[Track, ...]
 
     @property
     def setting(self) -> str:
         """Way and shot, in words."""
         return self.columns[0].setting
+
+    @property
+    def place(self) -> str:
+        """The test source or all of them, and where it is not A the track, in words."""
+        tracks = sorted({*self.tracks})
+        track = "" if tracks == ["A"] else f", track {' and '.join(tracks)}"
+        return (self.source or ALL_SOURCES) + track
 
     @property
     def source(self) -> str | None:
@@ -77,7 +86,7 @@ class Family:
 
 
 def differences(table: Table) -> list[Family]:
-    """Compare the inductive rows of a table with each other, as in `fsbench.stats.paired`.
+    """Compare the inductive rows of a table with each other, those of one track at a time, by `fsbench.stats.paired`.
 
     Of every way and shot first over its sources where it has several, among the rows without a gap there, then on
     every column among those that it has. Where fewer than two rows are left, there is nothing to compare. On a column
@@ -108,13 +117,17 @@ def _of_setting(table: Table, setting: str) -> Iterator[Family]:
     indices = [index for index, column in enumerate(table.columns) if column.setting == setting]
     columns = tuple(table.columns[index] for index in indices)
     if len(columns) > 1:
-        complete = table.complete(setting).items()
-        yield from _family(columns, {name: [figure.records for figure in figures] for name, figures in complete})
+        for complete in table.comparable(setting):
+            yield from _family(
+                columns, {name: [figure.records for figure in figures] for name, figures in complete.items()}
+            )
     for index, column in zip(indices, columns, strict=True):
-        figures = {line.name: line.figures[index] for line in table.lines if not line.transductive}
-        yield from _family(
-            (column,), {name: [figure.records] for name, figure in figures.items() if figure is not None}
-        )
+        groups: dict[Track, dict[str, list[tuple[Record, ...]]]] = {}
+        for line in table.lines:
+            if not line.transductive and (figure := line.figures[index]) is not None:
+                groups.setdefault(figure.track, {})[line.name] = [figure.records]
+        for group in groups.values():
+            yield from _family((column,), group)
 
 
 def _family(columns: tuple[Column, ...], methods: Mapping[str, Sequence[Sequence[Record]]]) -> Iterator[Family]:
@@ -131,4 +144,5 @@ def _family(columns: tuple[Column, ...], methods: Mapping[str, Sequence[Sequence
             )
             for (method, other), found in pairwise_differences(methods).items()
         )
-        yield Family(columns, tuple(methods), pairs)
+        tracks = tuple(records[0].track for records in next(iter(methods.values())))
+        yield Family(columns, tuple(methods), pairs, tracks)

@@ -141,11 +141,12 @@ def training_panels(table: Table) -> list[Panel[Curve]]:
 def critical_differences(table: Table) -> dict[str, Friedman]:
     """Friedman's and Nemenyi's tests over the sources of every way and shot that has enough of them.
 
-    They are of the inductive rows that have no gap there.
+    They are of the inductive rows that have no gap there; of several tracks, of the largest group of one track.
     """
     found = {}
     for setting in table.settings:
-        means = {name: [figure.mean for figure in figures] for name, figures in table.complete(setting).items()}
+        group = max(table.comparable(setting), key=len, default={})
+        means = {name: [figure.mean for figure in figures] for name, figures in group.items()}
         if len(means) > 1 and sum(column.setting == setting for column in table.columns) >= MIN_SOURCES:
             found[setting] = friedman(means)
     return found
@@ -187,7 +188,8 @@ def _by_rank(table: Table, place: int) -> list[tuple[Line, Figure]]:
 
 def _dot(line: Line, figure: Figure) -> Dot:
     kind: _Kind = "apart" if figure.rank is None else "best" if figure.best else "ranked"
-    return Dot(line.name, figure.mean, figure.ci95, kind, trace(figure))
+    name = line.name if figure.track == "A" else f"{line.name}, track {figure.track}"
+    return Dot(name, figure.mean, figure.ci95, kind, trace(figure))
 
 
 def _histogram(name: str, figure: Figure) -> Histogram:
@@ -208,5 +210,5 @@ def _curve(record: Record) -> Curve:
         kind="any shot" if shot is None else f"{shot}-shot",
         seed=record.identity.train_seed,
         looks=tuple((look.step, look.accuracy) for look in training.history),
-        kept=(training.best_step, training.best_accuracy),
+        kept=(training.best_step, training.best_accuracy or 0.0),
     )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from fsbench.report.differences import ALL_SOURCES, Family, Pair, differences
+from fsbench.report.differences import Family, Pair, differences
 from fsbench.report.table import Table
 
 __all__ = ["findings"]
 
 
 def findings(table: Table) -> list[str]:
-    """A sentence for every way and shot: over all of its sources where it has several, else on its one.
+    """A sentence for every way, shot and track: over all of its sources where it has several, else on its one.
 
     It says nothing that the paired differences do not: differences are in percentage points with their 95 %
     confidence interval, and p is corrected by Holm's method over all pairs.
     """
-    first: dict[str, Family] = {}
+    found: list[str] = []
+    named: dict[str, set[str]] = {}  # of every way and shot, the methods that have a sentence
     for family in differences(table):
-        first.setdefault(family.setting, family)
-    return [f"{setting}, {family.source or ALL_SOURCES}: {_sentence(family)}" for setting, family in first.items()]
+        if named.setdefault(family.setting, set()).isdisjoint(family.methods):
+            named[family.setting].update(family.methods)
+            found.append(f"{family.setting}, {family.place}: {_sentence(family)}")
+    return found
 
 
 def _sentence(family: Family) -> str:

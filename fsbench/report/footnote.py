@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fsbench.records import Record
-from fsbench.report.table import Column, Table
+from fsbench.report.table import Column, Figure, Table
 
 __all__ = [
     "DEVIATES_MARK",
@@ -23,6 +23,8 @@ __all__ = [
     "signed",
     "span",
     "steady",
+    "track_mark",
+    "trained_on",
 ]
 
 REDUCED_MARK: Final = "§"  # † and ‡ are those of published results
@@ -61,6 +63,7 @@ def footnote(table: Table) -> list[Note]:
         _bold(table),
         _inductive(table),
         *_declared(table),
+        *_tracks(table),
         _backbones(table),
         *_train_sources(table),
         *_incomplete(table),
@@ -109,6 +112,18 @@ def signed(points: float) -> str:
 def steady(value: float, digits: int = 9) -> float:
     """A figure without the digits in which library versions differ."""
     return float(f"{value:.{digits}g}")
+
+
+def trained_on(record: Record) -> str:
+    """The sources that a model was trained on here, or the corpora elsewhere."""
+    if record.pretraining is None:
+        return listed(record.identity.train_sources)
+    return f"elsewhere: {listed(record.pretraining.corpora) or 'unknown'}"
+
+
+def track_mark(figure: Figure) -> str:
+    """What follows a figure that is of another track than A."""
+    return "" if figure.track == "A" else f"\N{NO-BREAK SPACE}{figure.track}"
 
 
 def _accuracy() -> Note:
@@ -180,6 +195,30 @@ def _inductive(table: Table) -> Note:
     )
 
 
+def _tracks(table: Table) -> Iterator[Note]:
+    """What weights from elsewhere have seen, where there are any."""
+    if not table.external:
+        return
+    one, place = _line(table), "row" if table.by_source else "column"
+    yield Note(
+        "Track",
+        "what the weights may have seen of the test classes. A, without a sign: trained here, on the suite's own "
+        "classes. B: trained elsewhere, without known overlap with the test classes. C: with overlap, or it is not "
+        f"known. Only {one}s of one track are ranked, set in bold and compared with each other, in every {place}; a "
+        f"{one} that shares its track with another in some of them only has no average rank.",
+    )
+    seen: dict[str, dict[str, None]] = {}
+    for record in table.records:
+        where, own = record.identity.source, record.pretraining
+        if record.track != "A" and own is None:
+            seen.setdefault(record.backbone_label, {})[f"on {where} {record.track}, trained here on its classes"] = None
+        elif own is not None:
+            whose = f"{record.backbone_label}, pretrained on {listed(own.corpora) or 'what is unknown'}"
+            seen.setdefault(whose, {})[f"on {where} {record.track}, since {own.overlap}"] = None
+    for whose, found in seen.items():
+        yield Note("Track", f"{whose}: {'; '.join(found)}.")
+
+
 def _declared(table: Table) -> Iterator[Note]:
     for name, what in _DECLARED.items():
         lines = [line.name for line in table.lines if any(name in record.declared for record in line.records)]
@@ -198,6 +237,8 @@ def _backbones(table: Table) -> Note:
 def _sizes(records: Sequence[Record]) -> str:
     features = [record.features for record in records if record.features is not None]
     known = f"{span(features)} features, " if features else ""
+    if frozen := [record.training.frozen for record in records if record.pretraining is not None]:
+        known += f"{span(frozen)} frozen and "
     return known + span(record.training.parameters for record in records)
 
 
@@ -268,16 +309,24 @@ def _episodes(table: Table) -> Iterator[Note]:
     """One note a source: its images, and the episodes of each of its columns."""
     sources: dict[str, list[Column]] = {}
     for column in table.columns:
-        colours = "1 channel" if column.channels == 1 else f"{column.channels} channels"
         missing = f", {column.partial}" if column.partial else ""
         tracks = f"; {_TRACKS[column.tracks]}" if column.tracks else ""
+        seen = listed((_images(r) for r in table.records if r.identity.source == column.source), " and ")
         source = (
-            f"{column.source}, {column.split} split, {column.image_size}×{column.image_size} pixels, {colours}, "
-            f"pack {column.pack[:12]}{missing}{tracks}; sampler {column.sampler}, seed {column.episode_seed}"
+            f"{column.source}, {column.split} split, {seen}{missing}{tracks}; "
+            f"sampler {column.sampler}, seed {column.episode_seed}"
         )
         sources.setdefault(source, []).append(column)
     for source, columns in sources.items():
         yield Note("Episodes", f"{source}: {'; '.join(map(_draw, columns))}.")
+
+
+def _images(record: Record) -> str:
+    """What a model sees: the size of the images, and the pack that they are from."""
+    images = record.identity.images
+    colours = "1 channel" if images["channels"] == 1 else f"{images['channels']} channels"
+    enlarged = f" enlarged from {before}×{before}" if (before := images.get("enlarged_from")) else ""
+    return f"{images['size']}×{images['size']} pixels{enlarged}, {colours}, pack {record.identity.pack[:12]}"
 
 
 def _draw(column: Column) -> str:

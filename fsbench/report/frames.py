@@ -18,8 +18,8 @@ def records_frame(folder: str | Path) -> DataFrame:
     """The records of an out folder, one line a record, ordered as in its table.
 
     The columns are suite, row, label, backbone, train_source, source, way, shot, queries, episodes, seed, mean, ci95,
-    transductive, training_fraction, steps, validation, parameters, device and cell. Accuracies are in percent; way,
-    shot and queries are missing (`<NA>`) where they vary from episode to episode.
+    transductive, track, training_fraction, steps, validation, parameters, device and cell. Accuracies are in percent;
+    way, shot and queries are missing (`<NA>`) where they vary from episode to episode.
 
     Args:
         folder: The out folder of a run, in which `records/` lies.
@@ -45,6 +45,7 @@ def records_frame(folder: str | Path) -> DataFrame:
             "mean": record.mean,
             "ci95": record.ci95,
             "transductive": record.identity.transductive,
+            "track": record.track,
             "training_fraction": record.identity.training_fraction,
             "steps": record.training.steps,
             "validation": record.training.best_accuracy,

@@ -9,9 +9,9 @@ from typing import Final, Literal, TypeAlias
 import numpy.typing as npt
 
 from fsbench.records import Record
-from fsbench.report.differences import ALL_SOURCES, Family, Pair
+from fsbench.report.differences import Family, Pair
 from fsbench.report.figures import file_name, trace
-from fsbench.report.footnote import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, listed, signed
+from fsbench.report.footnote import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, listed, signed, track_mark, trained_on
 from fsbench.report.layout import AVERAGE_RANK, Accuracy, LeftOut, Mark, Name, Rank, lay_out, method_name
 from fsbench.report.layout import Entry as LayoutEntry
 from fsbench.report.published import beside
@@ -180,7 +180,7 @@ class Grids:
         spread = "" if figure.spread is None else f" ({figure.spread:.2f})"
         return Entry(
             f"{figure.mean:.2f}",
-            f"± {figure.ci95:.2f}{spread}",
+            f"± {figure.ci95:.2f}{spread}{track_mark(figure)}",
             f"rank {figure.rank:.1f}" if entry.with_rank and figure.rank is not None else "",
             sort=figure.mean,
             mark="best" if figure.best else "",
@@ -212,7 +212,7 @@ def matrix(family: Family) -> Grid:
         (Entry(line, kind="name"), *(figures.get((line, other), _EMPTY) for other in family.methods[1:]))
         for line in family.methods[:-1]
     )
-    title = f"Differences, {family.source or ALL_SOURCES}, {family.setting}"
+    title = f"Differences, {family.place}, {family.setting}"
     return Grid(title, ("Method", *family.methods[1:]), tuple(lines))
 
 
@@ -228,10 +228,13 @@ def _difference(pair: Pair) -> Entry:
 
 def _facts(record: Record) -> Iterator[Entry]:
     identity, training = record.identity, record.training
-    yield Entry(listed(identity.train_sources), kind="text")
-    yield Entry(f"{training.steps:,}", f"of {training.planned_steps:,}", sort=training.steps)
-    yield _count(training.best_step)
-    yield Entry(f"{training.best_accuracy:.2f}", sort=training.best_accuracy)
+    yield Entry(trained_on(record), kind="text")
+    if training.best_accuracy is None:
+        yield from [Entry(_NOTHING, title="it was not trained here")] * 3
+    else:
+        yield Entry(f"{training.steps:,}", f"of {training.planned_steps:,}", sort=training.steps)
+        yield _count(training.best_step)
+        yield Entry(f"{training.best_accuracy:.2f}", sort=training.best_accuracy)
     yield _count(training.parameters)
     yield Entry(record.environment.device, kind="text")
     for digest in (record.environment.commit, identity.episode_set, identity.pack):

@@ -100,7 +100,8 @@ def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], li
         found = [family for family in families if family.setting == setting]
         first = next((family for family in found if len(family.columns) == number), None)
         compared = {name for family in found for name in family.methods}
-        gaps = [line.name for line in table.lines if first and line.name in compared - {*first.methods}]
+        whole = {name for family in found if len(family.columns) == number for name in family.methods}
+        gaps = [line.name for line in table.lines if first and line.name in compared - whole]
         others = [matrix(family) for family in found if family is not first]
         yield setting, None if first is None else matrix(first), gaps, others
 

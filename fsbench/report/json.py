@@ -74,8 +74,10 @@ def _figure(figure: Figure) -> dict[str, Any]:
         "ci95": figure.ci95,
         "rank": figure.rank,
         "best": figure.best,
+        "track": figure.track,
         "spread": figure.spread,
         "over_seeds": over_seeds and {name: steady(value) for name, value in over_seeds._asdict().items()},
+        "pretraining": None if (seen := figure.records[0].pretraining) is None else seen.model_dump(),
         "train_seeds": [record.identity.train_seed for record in figure.records],
         "records": [record.cell for record in figure.records],
     }
@@ -83,7 +85,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def _family(family: Family) -> dict[str, Any]:
     pairs = [pair._asdict() for pair in family.pairs]
-    return {"setting": family.setting, "source": family.source, "pairs": pairs}
+    return {"setting": family.setting, "source": family.source, "tracks": list(family.tracks), "pairs": pairs}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Final, Literal, TypeAlias
 from fsbench.report.footnote import footnote, listed, partial, reduced, span
 from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
 from fsbench.report.table import Figure, Table
-from fsbench.text import printable
 
 __all__ = ["Notes", "to_latex"]
 
@@ -71,7 +70,7 @@ def to_latex(table: Table, *, notes: Notes = "short") -> str:
 
 def _escape(text: str) -> str:
     """Text as LaTeX that prints it literally."""
-    signs = printable(" ".join(text.split()))
+    signs = (sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
     return re.sub("-(?=-)", "-{}", "".join(_SIGNS.get(sign, sign) for sign in signs))  # two would become a dash
 
 
@@ -129,7 +128,8 @@ def _figure(figure: Figure, digits: int) -> str:
     padding = "0" * (digits - half_width.index("."))
     phantom = rf"\phantom{{{padding}}}" if padding else ""
     text = rf"{figure.mean:.2f} \pm {phantom}{half_width}"
-    return rf"$\mathbf{{{text}}}$" if figure.best else f"${text}$"
+    track = "" if figure.track == "A" else rf"\rlap{{$^{{\mathrm{{{figure.track}}}}}$}}"
+    return (rf"$\mathbf{{{text}}}$" if figure.best else f"${text}$") + track
 
 
 def _spread(entry: Entry) -> str:

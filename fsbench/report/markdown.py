@@ -17,11 +17,12 @@ from fsbench.report.footnote import (
     reduced,
     signed,
     span,
+    track_mark,
+    trained_on,
 )
 from fsbench.report.layout import Accuracy, Entry, Layout, Name, Rank, lay_out, method_name
 from fsbench.report.published import Match, beside
 from fsbench.report.table import Figure, Table
-from fsbench.text import printable
 
 __all__ = ["escape", "pipe_table", "to_markdown"]
 
@@ -67,7 +68,7 @@ def pipe_table(heads: Sequence[str], rows: Sequence[Sequence[str]], alignment: S
 
 def escape(text: str) -> str:
     """Text as Markdown that shows it literally, also within a table."""
-    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word, an underscore is only itself
 
@@ -109,7 +110,8 @@ def _figure(figure: Figure, with_rank: bool) -> str:
     if with_rank:
         inside.append(str(Rank(figure.rank, 1)) or _NOTHING)
     text = f"{figure.mean:.2f} ± {figure.ci95:.2f}"
-    return (f"**{text}**" if figure.best else text) + (f" ({'; '.join(inside)})" if inside else "")
+    shown = f"**{text}**" if figure.best else text
+    return shown + track_mark(figure) + (f" ({'; '.join(inside)})" if inside else "")
 
 
 def _published(table: Table, matches: Sequence[Match]) -> Iterator[str]:
@@ -146,7 +148,7 @@ def _trainings(table: Table) -> str:
     """How long every row trained, and on what."""
     facts: list[_Titled] = [
         ("Method", [_entry(method_name(line)) for line in table.lines]),
-        ("trained on", [escape(listed(map(_trained_on, line.records))) for line in table.lines]),
+        ("trained on", [escape(listed(map(_sources, line.records))) for line in table.lines]),
         ("parameters", [span(r.training.parameters for r in line.records) for line in table.lines]),
         ("training seeds", [listed(sorted({r.identity.train_seed for r in line.records})) for line in table.lines]),
     ]
@@ -161,13 +163,13 @@ def _trainings(table: Table) -> str:
     )
 
 
-def _trained_on(record: Record) -> str:
-    sources = record.identity.train_sources
-    return sources[0] if len(sources) == 1 else f"{len(sources)} sources"
+def _sources(record: Record) -> str:
+    number = len(record.identity.train_sources)
+    return f"{number} sources" if number > 1 else trained_on(record)
 
 
 def _steps(records: Sequence[Record]) -> str:
-    if not records:
+    if not any(record.training.planned_steps for record in records):
         return _NOTHING
     taken, planned = (span(getattr(r.training, name) for r in records) for name in ("steps", "planned_steps"))
     return f"{taken} of {planned}"

@@ -19,6 +19,10 @@ _FIRST_ORDER = ("fo-MAML", "fo-MAML (transductive)", "fo-MAML (re-impl.)")
 PUBLISHED_AS = {
     "knn": ("k-NN",),
     "finetune": ("Finetune", "Baseline", "Baseline (CloserLook)"),
+    "simpleshot": (),
+    "logistic": (),
+    "ridge": (),
+    "cosine": (),
     "matching": ("MatchingNet", "MatchingNet (CloserLook)", "MatchingNet cosine (re-impl.)"),
     "proto": ("ProtoNet", "ProtoNet (CloserLook)", "ProtoNet (re-impl.)"),
     "relation": _RELATION,

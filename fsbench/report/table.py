@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from fsbench.errors import RecordError
-from fsbench.records import Record
+from fsbench.records import Record, Track
 from fsbench.setting import row_label, setting_of
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
@@ -39,10 +39,10 @@ class Column:
     sampler: str
     episode_seed: int
     episode_set: str  # SHA-256 of the episodes' indices
-    pack: str  # digest
+    pack: str = field(compare=False)  # digest; like size and channels of the first record: rows may see other ones
     partial: str | None  # what is missing from an incomplete source
-    image_size: int  # pixels, both ways
-    channels: int
+    image_size: int = field(compare=False)  # pixels, both ways
+    channels: int = field(compare=False)
     tracks: Literal["apart", "shared", "unknown"] | None  # of support and query; None: a source without tracks
     classes_left_out: int  # having too few images
 
@@ -63,9 +63,10 @@ class Figure:
         mean: Accuracy over the episodes, percent; with several training seeds, of the accuracy that an
             episode has on average over the seeds.
         ci95: Half width of its 95 % confidence interval, percent.
-        rank: Among the inductive rows of the column, by the rule of the table; None for a transductive row.
-        best: Whether no inductive row of the column is significantly better than this inductive one: the best
-            mean, and those tied with it by `fsbench.stats.paired.paired_ranks`, whatever the rule of the table.
+        rank: Among the inductive rows of its track in the column, by the rule of the table; None for a transductive
+            row.
+        best: Whether no inductive row of its track in the column is significantly better than this inductive one: the
+            best mean, and those tied with it by `fsbench.stats.paired.paired_ranks`, whatever the rule of the table.
         spread: Sample standard deviation between the means of several training seeds, percent; else None.
         records: One a training seed, ascending.
     """
@@ -76,6 +77,11 @@ class Figure:
     best: bool
     spread: float | None
     records: tuple[Record, ...]
+
+    @property
+    def track(self) -> Track:
+        """What its weights may have seen of the test classes; only figures of one track are compared."""
+        return self.records[0].track
 
     @property
     def over_seeds(self) -> Interval | None:
@@ -99,7 +105,8 @@ class Line:
         backbone: Its name, e.g. "Conv4-64".
         transductive: Whether a query's answer may depend on the other queries.
         figures: One a column of the table; None where there is no record.
-        average_rank: Mean of the ranks over all columns; None when the row is not ranked in all of them.
+        average_rank: Mean of the ranks over all columns; None when the row is not ranked in all of them, or shares its
+            track with another row in some columns and not in others.
         setting_ranks: The same over the columns of one setting, for every setting where the row has it.
     """
 
@@ -166,12 +173,25 @@ class Table:
         return {name: tuple(filter(None, row)) for name, row in figures.items() if None not in row}
 
     def by_rank(self) -> Table:
-        """The same with the best average rank first, then rows with gaps, and the transductive rows last."""
+        """The same, one track after the other, the best average rank first, and the transductive rows last."""
 
-        def order(line: Line) -> tuple[bool, bool, float]:
-            return line.transductive, line.average_rank is None, line.average_rank or 0.0
+        def order(line: Line) -> tuple[bool, list[Track], bool, float]:
+            tracks = sorted({record.track for record in line.records})
+            return line.transductive, tracks, line.average_rank is None, line.average_rank or 0.0
 
         return replace(self, lines=tuple(sorted(self.lines, key=order)))
+
+    def comparable(self, setting: str | None = None) -> list[dict[str, tuple[Figure, ...]]]:
+        """As `complete`, but apart by the tracks of the figures: only rows of one group may be compared."""
+        groups: dict[tuple[Track, ...], dict[str, tuple[Figure, ...]]] = {}
+        for name, figures in self.complete(setting).items():
+            groups.setdefault(tuple(figure.track for figure in figures), {})[name] = figures
+        return list(groups.values())
+
+    @property
+    def external(self) -> bool:
+        """Whether any figure is of another track than A."""
+        return any(record.track != "A" for record in self.records)
 
     @property
     def several_seeds(self) -> bool:
@@ -209,13 +229,15 @@ def build_table(records: Sequence[Record], *, ranks: RankRule = "metadataset") -
         raise RecordError(f"a table holds the records of one suite, not of {', '.join(suites) or 'none'}.")
     sources = list(dict.fromkeys(record.identity.source for record in records))
     columns: dict[tuple[bool, int, int, int], Column] = {}
+    packs: dict[tuple[Column, object], str] = {}
     rows: dict[str, dict[Column, list[Record]]] = {}
     for record in records:
         identity = record.identity
         order = (identity.way is None, identity.shot or 0, identity.way or 0, sources.index(identity.source))
         measured = _column(record)
         column = columns.setdefault(order, measured)
-        if measured != column:
+        seen = identity.images.get("enlarged_from", identity.images["size"]) if identity.by_content else None
+        if measured != column or packs.setdefault((column, seen), identity.pack) != identity.pack:
             raise _not_alike(record, measured, column)
         rows.setdefault(identity.row, {}).setdefault(column, []).append(record)
     for by_column in rows.values():
@@ -241,13 +263,20 @@ def _lines(
     """Measure and rank. The records come by the key of their row, then by column, sorted by training seed."""
     first = {row: next(iter(by_column.values()))[0] for row, by_column in records.items()}
     intervals = {row: {c: measure(seeds) for c, seeds in by_column.items()} for row, by_column in records.items()}
-    paired, ranks = {}, {}
+    paired: dict[Column, dict[str, float]] = {}
+    ranks: dict[Column, dict[str, float]] = {}
     for column in columns:
-        ranked = [row for row in records if column in records[row] and not first[row].identity.transductive]
-        paired[column] = paired_ranks({row: records[row][column] for row in ranked})
-        means = {row: intervals[row][column].mean for row in ranked}
-        ci95 = {row: intervals[row][column].half_width for row in ranked}
-        ranks[column] = metadataset_ranks(means, ci95) if rule == "metadataset" else paired[column]
+        paired[column], ranks[column] = {}, {}
+        for ranked in _by_track(records, column):
+            tests = paired_ranks({row: records[row][column] for row in ranked})
+            means = {row: intervals[row][column].mean for row in ranked}
+            ci95 = {row: intervals[row][column].half_width for row in ranked}
+            paired[column] |= tests
+            ranks[column] |= metadataset_ranks(means, ci95) if rule == "metadataset" else tests
+    tracks = {
+        row: {column: by_seed[0].track for column, by_seed in by_column.items()} for row, by_column in records.items()
+    }
+    steady = {row for row in records if not first[row].identity.transductive and _has_steady_peers(row, tracks)}
 
     def figure(row: str, column: Column) -> Figure | None:
         if column not in intervals[row]:
@@ -263,9 +292,10 @@ def _lines(
         )
 
     names = _names(first)
-    averages = average_ranks({str(column): by_row for column, by_row in ranks.items()})
+    kept = {column: {row: rank for row, rank in by_row.items() if row in steady} for column, by_row in ranks.items()}
+    averages = average_ranks({str(column): by_row for column, by_row in kept.items()})
     by_setting = {
-        setting: average_ranks({str(column): by_row for column, by_row in ranks.items() if column.setting == setting})
+        setting: average_ranks({str(column): by_row for column, by_row in kept.items() if column.setting == setting})
         for setting in dict.fromkeys(column.setting for column in columns)
     }
     return tuple(
@@ -278,6 +308,24 @@ def _lines(
             setting_ranks={setting: by_row[row] for setting, by_row in by_setting.items() if row in by_row},
         )
         for row, record in first.items()
+    )
+
+
+def _by_track(records: Mapping[str, Mapping[Column, Sequence[Record]]], column: Column) -> list[list[str]]:
+    """The inductive rows of a column, those of one track together: what is ranked."""
+    groups: dict[Track, list[str]] = {}
+    for row, by_column in records.items():
+        by_seed = by_column.get(column, ())
+        if by_seed and not by_seed[0].identity.transductive:
+            groups.setdefault(by_seed[0].track, []).append(row)
+    return list(groups.values())
+
+
+def _has_steady_peers(row: str, tracks: Mapping[str, Mapping[Column, Track]]) -> bool:
+    """Whether a row shares its track with any other row in all columns that both have, or in none."""
+    own = tracks[row]
+    return all(
+        len({own[column] == other[column] for column in own if column in other}) <= 1 for other in tracks.values()
     )
 
 
@@ -325,7 +373,8 @@ def _column(record: Record) -> Column:
 
 def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:
     """That a record was not measured on what its column measures."""
-    name = next(field.name for field in fields(Column) if getattr(measured, field.name) != getattr(column, field.name))
+    differing = [part for part in fields(Column) if getattr(measured, part.name) != getattr(column, part.name)]
+    name = next((part.name for part in differing if part.compare), "pack")
     return RecordError(
         f"{record.label} on {column} has {name} {getattr(measured, name)!r} where others have "
         f"{getattr(column, name)!r}, so they cannot be compared; run with --fresh, or into another folder."

@@ -79,7 +79,8 @@ def write_reports(
     """Write `table.md`, `table.csv` and `ranks.csv` into a folder.
 
     `table.csv` has one line a record: `TABLE_COLUMNS`, accuracies in percent, `rank` that of the row and
-    empty where it has none; way, shot and queries are empty where they vary. `ranks.csv` has the rows that
+    empty where it has none; way, shot and queries are empty where they vary. Where any record is of another track than
+    A, a last column `track` says which. `ranks.csv` has the rows that
     are ranked in every column.
 
     Args:
@@ -98,7 +99,8 @@ def write_reports(
     table = build_table(records, ranks=rule)
     averages = ([line.name, _number(line.average_rank)] for line in table.lines if line.average_rank is not None)
     write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
-    write_atomic(out / "table.csv", to_csv(TABLE_COLUMNS, _table_lines(table)))
+    heads = (*TABLE_COLUMNS, "track") if table.external else TABLE_COLUMNS
+    write_atomic(out / "table.csv", to_csv(heads, _table_lines(table)))
     write_atomic(out / "ranks.csv", to_csv(RANK_COLUMNS, averages))
     return table
 
@@ -127,6 +129,7 @@ def _table_lines(table: Table) -> Iterator[list[object]]:
             str(line.transductive).lower(),
             identity.train_seed,
             identity.episode_set,
+            *([record.track] if table.external else []),
         ]
 
 

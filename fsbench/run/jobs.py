@@ -17,6 +17,7 @@ from pathlib import Path
 from fsbench.engine.devices import tune_process
 from fsbench.errors import ExecutorError
 from fsbench.progress import open_progress, printed_log
+from fsbench.run.frozen import Untrained
 from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell, Training
 from fsbench.run.worker import Worker
@@ -50,9 +51,9 @@ class Pool:
     submit: Callable[[Job], Future[None]]
 
 
-def by_training(cells: Sequence[Cell]) -> dict[str, tuple[Training, dict[str, list[Cell]]]]:
-    """Trainings by their ids, each with its cells by test source."""
-    groups: dict[str, tuple[Training, dict[str, list[Cell]]]] = {}
+def by_training(cells: Sequence[Cell]) -> dict[str, tuple[Training | Untrained, dict[str, list[Cell]]]]:
+    """Trainings and frozen backbones by their ids, each with its cells by test source."""
+    groups: dict[str, tuple[Training | Untrained, dict[str, list[Cell]]]] = {}
     for cell in cells:
         _, of_sources = groups.setdefault(cell.training.id, (cell.training, {}))
         of_sources.setdefault(cell.identity.source, []).append(cell)

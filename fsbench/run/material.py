@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsbench.data.pack import Pack
@@ -30,11 +30,13 @@ class Material:
         packs: The pack of every source that is there.
         episode_sets: Test source and episodes of every column.
         left_out: The sources of the suite that are left out, each with the reason.
+        sized: The packs of the test sources at the sizes that frozen backbones ask for, by source and size.
     """
 
     packs: Mapping[str, Pack]
     episode_sets: Sequence[tuple[str, EpisodeSet]]
     left_out: Mapping[str, str]
+    sized: Mapping[tuple[str, int], Pack] = field(default_factory=dict)
 
 
 def open_material(
@@ -44,6 +46,7 @@ def open_material(
     data_root: Path | None,
     episode_file: EpisodeFile | None,
     trains: bool = True,
+    sizes: Collection[int] = (),
 ) -> Material:
     """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
 
@@ -53,6 +56,7 @@ def open_material(
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         episode_file: Test on these episodes, and on no others.
         trains: Open the training sources too.
+        sizes: Of images, pixels, at which frozen backbones want the test sources.
 
     Raises:
         DataNotFoundError: A source is not there that the suite does not do without.
@@ -66,7 +70,7 @@ def open_material(
         episode_sets = opener.drawn(packs)
     else:
         episode_sets = [(episode_file.source, opener.read(packs, episode_file))]
-    return Material(packs, episode_sets, opener.left_out)
+    return Material(packs, episode_sets, opener.left_out, opener.sized(packs, episode_sets, sizes))
 
 
 def draw_columns(
@@ -118,6 +122,30 @@ class _Opener:
                 f"`fsbench data prepare {needed}` to read what it needs."
             )
         return packs
+
+    def sized(
+        self, packs: Mapping[str, Pack], episode_sets: Sequence[tuple[str, EpisodeSet]], sizes: Collection[int]
+    ) -> dict[tuple[str, int], Pack]:
+        """The packs of the test sources at other sizes; the episodes must show the same images there.
+
+        Raises:
+            DataError: A pack holds other images than that of the suite's size.
+        """
+        found: dict[tuple[str, int], Pack] = {}
+        for source, size in ((source, size) for source in dict(episode_sets) for size in sizes):
+            of_suite = packs[source]
+            if size == self._suite.images.size:
+                found[source, size] = of_suite
+                continue
+            pack = found[source, size] = ensure_pack(source, size=size, data_root=self._data_root)
+            for episode_set in (each for name, each in episode_sets if name == source):
+                same = len(pack.labels) == len(of_suite.labels)
+                if not same or content_digest(pack, episode_set.episodes) != episode_set.digest:
+                    raise DataError(
+                        f"the packs of {source} with {self._suite.images.size} and {size} pixels hold other images "
+                        f"({of_suite.folder}, {pack.folder}); prepare both again from the same files."
+                    )
+        return found
 
     def drawn(self, packs: Mapping[str, Pack]) -> list[tuple[str, EpisodeSet]]:
         """Test source and episodes of every column, as the suite says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
 from fsbench.methods.registry import load_methods
 from fsbench.records import Record, RecordStore
+from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.suite import Suite
 
 __all__ = ["Order", "Run"]
+
+_LOG = logging.getLogger("fsbench")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Run:
         order: What is asked.
         device: Where it will be computed.
         methods: The class of every method by its name.
+        backbones: The frozen ones, by the suite's names.
         material: Packs and test episodes.
         plan: All cells of the run.
         store: The records.
@@ -60,9 +65,19 @@ class Run:
     def __init__(self, order: Order) -> None:
         suite, options = order.suite, order.options
         self.order, self.device = order, pick_device(order.device)
-        self.methods = load_methods(suite, selected_rows(suite, options))
-        self.material = open_material(suite, options, data_root=order.data_root, episode_file=order.episode_file)
-        self.plan = make_plan(suite, options, self.methods, self.material.packs, self.material.episode_sets)
+        rows = selected_rows(suite, options)
+        self.methods = load_methods(suite, rows)
+        self.backbones = load_backbones(suite, rows)
+        self.material = open_material(
+            suite,
+            options,
+            data_root=order.data_root,
+            episode_file=order.episode_file,
+            trains=any(suite.pretrained_of(row) is None for row in rows),
+            sizes={backbone.prepared_size for backbone in self.backbones.values()},
+        )
+        packs, columns = self.material.packs, self.material.episode_sets
+        self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)
         self.store = RecordStore(order.out / "records")
 
     def cells(self, training: str, source: str | None = None) -> list[Cell]:
@@ -77,18 +92,43 @@ class Run:
             remove(self.checkpoint(cell.training))
 
     def finished(self, cell: Cell) -> Record | None:
-        """The record of a cell if it is there and whole.
+        """The record of a cell if it is there and whole, and of the features that its backbone makes today.
 
         Raises:
             NewerRecordError: A later version of fsbench wrote it.
         """
         try:
-            return self.store.find(cell.identity)
+            return self.find(cell)
         except NewerRecordError:
             raise
         except RecordError:
             return None
 
-    def checkpoint(self, training: Training) -> Path:
+    def find(self, cell: Cell) -> Record | None:
+        """As `finished`, but a damaged record is an error.
+
+        Raises:
+            RecordError: There is a file, but it is damaged.
+            NewerRecordError: A later version of fsbench wrote it.
+        """
+        record = self.store.find(cell.identity)
+        if record is None or not isinstance(cell.training, Untrained):
+            return record
+        from fsbench.backbones.pretrained import fingerprints_agree
+
+        before = record.pretraining
+        if before is not None and fingerprints_agree(cell.training.backbone.fingerprint, before.fingerprint):
+            return record
+        _LOG.warning(
+            "%s: the backbone %s makes other features of the same images than when %s was written, with %s; it is "
+            "measured again.",
+            cell.label,
+            cell.training.backbone.name,
+            self.store.path(cell.identity).name,
+            "other code" if before is None else before.library or "other code",
+        )
+        return None
+
+    def checkpoint(self, training: Training | Untrained) -> Path:
         """Where the model of a training is kept."""
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"

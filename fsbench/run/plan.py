@@ -21,10 +21,12 @@ from fsbench.files.atomic import sha256_json
 from fsbench.methods.registry import load_method, revision_of
 from fsbench.recipe import BatchTraining, at_shot
 from fsbench.records import CellIdentity
+from fsbench.run.frozen import Untrained
 from fsbench.setting import row_label
 from fsbench.suite import BackboneSpec, Row, Suite
 
 if TYPE_CHECKING:
+    from fsbench.backbones.pretrained import Pretrained
     from fsbench.engine.precision import Precision
     from fsbench.methods.base import Method
 
@@ -72,7 +74,6 @@ class Training:
         schedule: How it goes.
         validation: The validation episodes.
         starts_from: The training whose backbone it starts from, or None.
-        frozen: Whether it leaves that backbone as it is.
     """
 
     id: str
@@ -86,7 +87,6 @@ class Training:
     schedule: Schedule
     validation: AnyProtocol
     starts_from: Training | None
-    frozen: bool = False
 
     @property
     def name(self) -> str:
@@ -130,11 +130,11 @@ class EpisodeSet:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number to measure: a training, evaluated as a row on the test episodes of a source and shot."""
+    """One number to measure: a training or a frozen backbone, evaluated as a row on the test episodes of a source."""
 
     identity: CellIdentity
     label: str
-    training: Training
+    training: Training | Untrained
     episode_set: EpisodeSet
 
 
@@ -179,8 +179,10 @@ def make_plan(
     methods: Mapping[str, type[Method]],
     packs: Mapping[str, Pack],
     episode_sets: Sequence[tuple[str, EpisodeSet]],
+    backbones: Mapping[str, Pretrained] | None = None,
+    sized: Mapping[tuple[str, int], Pack] | None = None,
 ) -> list[Cell]:
-    """The cells of a run, those of one training side by side.
+    """The cells of a run, those of one training side by side; rows without training have one seed.
 
     Args:
         suite: What to measure.
@@ -188,15 +190,19 @@ def make_plan(
         methods: The class of every method by its name.
         packs: The pack of every source; a training source without one is left out.
         episode_sets: Test source and episodes of every column.
+        backbones: The frozen ones, by the suite's names.
+        sized: The packs that these see, by test source and size.
 
     Raises:
         UsageError: A row is wanted that the suite does not have.
         SuiteError: A value is not given for a shot, or a row cannot train on variable shots.
     """
-    planner = _Planner(suite, options, methods, packs)
+    planner = _Planner(suite, options, methods, packs, backbones or {}, sized or {})
     cells: dict[str, list[Cell]] = {}
     for seed in range(options.seeds):
         for row in selected_rows(suite, options):
+            if seed > 0 and suite.pretrained_of(row) is not None:
+                continue
             for source, episode_set in episode_sets:
                 cell = planner.cell(row, seed, source, episode_set)
                 cells.setdefault(cell.training.id, []).append(cell)
@@ -207,9 +213,16 @@ class _Planner:
     """What the trainings and cells of one plan share."""
 
     def __init__(
-        self, suite: Suite, options: Options, methods: Mapping[str, type[Method]], packs: Mapping[str, Pack]
+        self,
+        suite: Suite,
+        options: Options,
+        methods: Mapping[str, type[Method]],
+        packs: Mapping[str, Pack],
+        backbones: Mapping[str, Pretrained],
+        sized: Mapping[tuple[str, int], Pack],
     ) -> None:
         self._suite, self._options, self._methods, self._packs = suite, options, methods, packs
+        self._backbones, self._sized = backbones, sized
         self._sources = tuple(source for source in suite.sources.train if source in packs)
 
     def training(self, row: str, test_shot: int | None, seed: int) -> Training:
@@ -263,7 +276,6 @@ class _Planner:
         }
         later = {
             "start": starts_from and starts_from.id,
-            "freeze": owner.freeze,
             "deterministic": self._options.deterministic,
             "precision": None if self._options.precision == "auto" else self._options.precision,
         }
@@ -280,16 +292,23 @@ class _Planner:
             schedule=schedule,
             validation=validation,
             starts_from=starts_from,
-            frozen=owner.freeze,
         )
 
     def cell(self, row: str, seed: int, source: str, episode_set: EpisodeSet) -> Cell:
         """A row on the episodes of a test source."""
         suite, options = self._suite, self._options
-        entry, protocol, pack = suite.methods[row], episode_set.protocol, self._packs[source]
+        entry, protocol = suite.methods[row], episode_set.protocol
         method = self._methods[entry.method]
         shot = protocol.shot
-        training = self.training(suite.trained_as(row), shot, seed)
+        training: Training | Untrained
+        if (name := suite.pretrained_of(row)) is not None:
+            backbone = self._backbones[name]
+            training, pack = Untrained(row, backbone), self._sized[source, backbone.prepared_size]
+            images, revision = backbone.images_identity(), backbone.revision
+        else:
+            training, pack = self.training(suite.trained_as(row), shot, seed), self._packs[source]
+            images = suite.images.identity()
+            revision = backbone_revision(training.backbone.name, suite.folder)
         identity = CellIdentity(
             suite=suite.name,
             row=row,
@@ -298,12 +317,12 @@ class _Planner:
             params=_params(row, entry, shot),
             transductive=method.transductive,
             backbone=training.backbone.identity(),
-            images=suite.images.identity(),
+            images=images,
             training=training.id,
             train_sources=list(training.sources),
             train_shot=training.shot,
-            train_seed=training.schedule.seed,
-            training_fraction=options.fraction,
+            train_seed=seed,
+            training_fraction=options.fraction if isinstance(training, Training) else 1.0,
             source=source,
             pack=pack.digest,
             partial=pack.partial,
@@ -320,7 +339,7 @@ class _Planner:
             classes_left_out=episode_set.left_out,
             initialised_from=training.starts_from and training.starts_from.row,
             engine=ENGINE,
-            backbone_revision=backbone_revision(training.backbone.name, suite.folder),
+            backbone_revision=revision,
         )
         return Cell(identity, entry.label or method.label, training, episode_set)
 

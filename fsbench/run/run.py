@@ -91,5 +91,5 @@ def _order_of(suite: Suite) -> SuiteOrder:
         rows=tuple(SuiteRow(row=name, label=row.label) for name, row in suite.methods.items()),
         sources=tuple(suite.sources.test),
         shots=tuple(suite.episodes.shots),
-        suite=suite.model_dump(mode="json"),
+        suite=suite.model_dump(mode="json", exclude=None if suite.backbones else {"backbones"}),
     )

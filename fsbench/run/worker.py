@@ -6,7 +6,6 @@ import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fsbench.backbones.base import Backbone
-from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
-from fsbench.engine.frozen import embedded_once
+from fsbench.engine.evaluation import LEAST_FROZEN, asked_counts, asked_images, correct_counts, embed_split
 from fsbench.engine.precision import pick_precision
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
@@ -23,10 +21,12 @@ from fsbench.episodes.sampler import Sampler
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
 from fsbench.files.atomic import canonical_json, locked, set_aside
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
-from fsbench.methods.registry import build_model
+from fsbench.methods.registry import build_frozen, build_model
 from fsbench.progress import Progress
-from fsbench.records import Record, TrainingSummary, cell_id
+from fsbench.records import Pretraining, Record, Track, TrainingSummary, cell_id
 from fsbench.run.environment import describe_environment
+from fsbench.run.frozen import Untrained
+from fsbench.run.leakage import overlap_of, overlap_of_training
 from fsbench.run.order import Run
 from fsbench.run.plan import Cell, Training
 from fsbench.stats.intervals import mean_ci
@@ -54,12 +54,14 @@ class Worker:
             lambda source, split: ImageStore(run.material.packs[source], split, run.device, images.mean, images.std)
         )
 
-    def train(self, training: Training, progress: Progress) -> None:
-        """Train a model, unless it is trained; a training that was stopped goes on.
+    def train(self, training: Training | Untrained, progress: Progress) -> None:
+        """Train a model, unless it is trained or never will be; a training that was stopped goes on.
 
         Raises:
             FsbenchError: Anything that its reader can mend; the last saved state is kept.
         """
+        if isinstance(training, Untrained):
+            return
         path = self._run.checkpoint(training)
         with locked(path, _wait):
             try:
@@ -86,9 +88,12 @@ class Worker:
             missing = [cell for cell in cells if self._is_missing(cell)]
             if not missing:  # another run has done it meanwhile
                 return
-            weights, summary, seconds = self._trained(training)
+            if isinstance(training, Untrained):
+                weights, summary, seconds, least = *_as_it_came(training), LEAST_FROZEN
+            else:
+                weights, summary, seconds, least = *self._trained(training), 1
             asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in cells])
-            store = self._images(source, cells[0].identity.split).narrowed(asked)
+            store = self._store(training, source, cells[0].identity.split).narrowed(asked)
             features: dict[object, Tensor] = {}  # of all that is asked, for every cell that can do with them
             for cell in missing:
                 started = time.monotonic()
@@ -98,7 +103,7 @@ class Worker:
                     assert isinstance(method, FeatureMethod)
                     key = _embedding(method, cell)
                     if key not in features:
-                        features[key] = embed_split(method, store)
+                        features[key] = embed_split(method, store, least=least)
                     embedded = features[key]
                 correct = correct_counts(method, store, episodes, embedded)
                 record = self._record(
@@ -116,7 +121,7 @@ class Worker:
     def _is_missing(self, cell: Cell) -> bool:
         """Whether a cell has no record; a damaged one is set aside."""
         try:
-            return self._run.store.find(cell.identity) is None
+            return self._run.find(cell) is None
         except NewerRecordError:
             raise
         except RecordError as error:
@@ -131,19 +136,15 @@ class Worker:
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
-        path = self._run.checkpoint(training)
-        rest = (path, view, self._precision, training.starts_from is not None)
-
-        def teach(method: Method) -> None:
-            images = [*stores, looked_at]
-            with embedded_once(method, images) if training.frozen else nullcontext(images) as (*shown, asked):
-                train(method, training.schedule, shown, (asked, episodes), *rest)
-
+        validation, path = (looked_at, episodes), self._run.checkpoint(training)
+        started = training.starts_from is not None
+        rest = (training.schedule, stores, validation, path, view, self._precision, started)
+        method = self._untrained(training)
         try:
-            teach(self._untrained(training))
+            train(method, *rest)
         except RecordError as error:
             _redo(path, error)
-            teach(self._untrained(training))  # a new one: that one may have some of the weights
+            train(self._untrained(training), *rest)  # a new one: that one may have some of the weights
 
     def _untrained(self, training: Training) -> Method:
         """The method of a training before its first step, with the backbone that it starts from."""
@@ -152,6 +153,15 @@ class Worker:
             weights, own = self._trained(training.starts_from)[0], method.state_dict()
             method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
         return method
+
+    def _store(self, training: Training | Untrained, source: str, split: str) -> ImageStore:
+        """The images of a split as a model sees them."""
+        if not isinstance(training, Untrained):
+            return self._images(source, split)
+        backbone = training.backbone
+        pack = self._run.material.sized[source, backbone.prepared_size]
+        store = ImageStore(pack, split, self._run.device, backbone.mean, backbone.std)
+        return store if backbone.enlarged_from is None else store.showing(backbone.size)
 
     def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
         """The weights of a finished training, its summary, and the seconds that it took."""
@@ -162,8 +172,12 @@ class Worker:
         return method.state_dict(), *found
 
     def _evaluated(self, cell: Cell, weights: Mapping[str, Tensor]) -> Method:
-        """The method of a cell with the weights of its training."""
-        method = self._build(cell.identity.method, cell.identity.params, cell.training)
+        """The method of a cell with the weights of its training, or on its frozen backbone."""
+        name, params = cell.identity.method, cell.identity.params
+        if isinstance(cell.training, Untrained):
+            found, network = self._run.methods[name], cell.training.backbone.network
+            return build_frozen(network, cell.identity.row, found, params, device=self._run.device)
+        method = self._build(name, params, cell.training)
         try:
             method.load_state_dict(weights)
         except RuntimeError as error:
@@ -185,6 +199,7 @@ class Worker:
         asked = asked_counts(cell.episode_set.episodes)
         backbone = next((module for module in method.modules() if isinstance(module, Backbone)), None)
         interval = mean_ci(100.0 * correct / asked)
+        track, pretraining = self._seen(cell)
         return Record(
             cell=cell_id(cell.identity),
             label=cell.label,
@@ -199,6 +214,8 @@ class Worker:
                 for source in cell.training.sources
                 if (partial := self._run.material.packs[source].partial) is not None
             },
+            track=track,
+            pretraining=pretraining,
             correct=correct.tolist(),
             total=asked.tolist(),
             mean=interval.mean,
@@ -206,6 +223,22 @@ class Worker:
             training=summary,
             environment=self._environment,
             timings=timings,
+        )
+
+    def _seen(self, cell: Cell) -> tuple[Track, Pretraining | None]:
+        """What the weights of a cell may have seen of its test classes."""
+        identity, training, packs = cell.identity, cell.training, self._run.material.packs
+        pack = packs[identity.source]
+        if not isinstance(training, Untrained):
+            found = overlap_of_training(pack, identity.split, [packs[source] for source in training.sources])
+            return ("A" if found is None else found.track), None
+        backbone = training.backbone
+        overlap = overlap_of(pack, identity.split, backbone.corpora)
+        return overlap.track, Pretraining(
+            corpora=list(backbone.corpora),
+            overlap=overlap.words,
+            library=backbone.library,
+            fingerprint=list(backbone.fingerprint),
         )
 
     def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:
@@ -219,6 +252,21 @@ class Worker:
             seed=training.schedule.seed,
             device=self._run.device,
         )
+
+
+def _as_it_came(untrained: Untrained) -> tuple[dict[str, Tensor], TrainingSummary, float]:
+    """What stands for a trained model's weights, summary and seconds in the cells of a frozen backbone."""
+    summary = TrainingSummary(
+        steps=0,
+        planned_steps=0,
+        best_step=0,
+        best_accuracy=None,
+        stopped_early=False,
+        parameters=0,
+        frozen=untrained.backbone.parameters,
+        history=[],
+    )
+    return {}, summary, 0.0
 
 
 def _embedding(method: FeatureMethod, cell: Cell) -> object:

@@ -20,6 +20,10 @@ SIZE, WIDTH = 28, 8
 PARAMS: dict[str, dict[str, Any]] = {
     "knn": {},
     "finetune": {"steps": 50, "rate": 0.1, "momentum": 0.9, "dampening": 0.9, "weight_decay": 1e-3},
+    "simpleshot": {"centred": True},
+    "logistic": {"strength": 1.0},
+    "ridge": {"penalty": 0.1},
+    "cosine": {"steps": 20, "rate": 0.1, "scale": 10.0},
     "matching": {"scale": 10.0},
     "proto": {"temperature": 1.0},
     "r2d2": {"penalty": 1.0, "scale": 10.0},

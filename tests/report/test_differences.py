@@ -127,7 +127,12 @@ def test_json_holds_the_same() -> None:
     table = build_table(_records())
     written = json.loads(to_json(table))["differences"]
     assert written == [
-        {"setting": family.setting, "source": family.source, "pairs": [pair._asdict() for pair in family.pairs]}
+        {
+            "setting": family.setting,
+            "source": family.source,
+            "tracks": ["A"] * len(family.columns),
+            "pairs": [pair._asdict() for pair in family.pairs],
+        }
         for family in differences(table)
     ]
 

@@ -1,0 +1,232 @@
+"""Backbones that were trained elsewhere: frozen, with what identifies their features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fsbench.backbones.base import Backbone
+from fsbench.backbones.builders import Built, build_network
+from fsbench.backbones.corpora import corpora_of
+from fsbench.backbones.specification import PretrainedSpec
+from fsbench.backbones.weights import find_weights, load_into, read_tensors, weights_digest
+from fsbench.errors import FsbenchError, SuiteError, UsageError
+
+__all__ = ["FrozenBackbone", "Pretrained", "fingerprints_agree", "load_pretrained"]
+
+_PICTURES: Final = 8
+_NUMBERS: Final = 4  # of a picture's features, in a fingerprint
+_TOLERANCE: Final = 1e-3  # of the root mean square of a fingerprint: machines differ by 1e-5
+
+
+class FrozenBackbone(Backbone):
+    """A network whose weights nothing changes, in evaluation mode whatever it is told.
+
+    Args:
+        module: The network.
+        embed: From images `[N, 3, H, W]` to features `[N, D]`.
+        label: In tables.
+        features: D.
+    """
+
+    def __init__(self, module: nn.Module, embed: Callable[[Tensor], Tensor], label: str, features: int) -> None:
+        super().__init__()
+        self.module = module.requires_grad_(False)
+        self._embed = (embed,)  # in a tuple, so that it is no second name of the network
+        self.label, self.features, self.shape = label, features, (features, 1, 1)
+        self.eval()
+
+    def train(self, mode: bool = True) -> FrozenBackbone:
+        """Stay in evaluation mode."""
+        super().train(False)
+        return self
+
+    def forward(self, images: Tensor, leading: int | None = None) -> Tensor:
+        """Features `[N, D]` of `images` `[N, 3, H, W]`.
+
+        Raises:
+            SuiteError: Statistics of the support set are asked for.
+        """
+        if leading is not None:
+            raise SuiteError(
+                f"{self.label} is frozen and cannot be normalised by a support set; choose another method."
+            )
+        return self._embed[0](images)
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A backbone that was trained elsewhere, loaded.
+
+    Attributes:
+        name: What the suite calls it.
+        network: It, frozen.
+        build: What identifies its architecture.
+        weights: SHA-256 of its tensors.
+        kind: Of the features.
+        size: Of the images that it sees, pixels.
+        mean: Of every channel, on the scale 0 to 1.
+        std: The same.
+        enlarged_from: The size at which the images are prepared, if they are enlarged; else None.
+        tag: What its builder calls the weights.
+        library: Name and version of where it is from; empty: a file.
+        fingerprint: Of its features, as in `fingerprints_agree`.
+        corpora: What it was pretrained on; empty: unknown.
+        revision: Of a class of fsbench or of a file: what tells it from its earlier versions.
+    """
+
+    name: str
+    network: FrozenBackbone
+    build: str
+    weights: str
+    kind: str
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    enlarged_from: int | None
+    tag: str
+    library: str
+    fingerprint: tuple[float, ...]
+    corpora: tuple[str, ...]
+    revision: int | str | None
+
+    @property
+    def prepared_size(self) -> int:
+        """Height and width at which the images are prepared, pixels."""
+        return self.enlarged_from or self.size
+
+    @property
+    def parameters(self) -> int:
+        """Its numbers that a training once adjusted."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+    def identity(self) -> dict[str, Any]:
+        """What of it enters identities: architecture, weights, kind of features, what it was shown."""
+        return {
+            "name": self.build,
+            "weights": self.weights,
+            "features": self.kind,
+            "pretrained_on": sorted(self.corpora) or ["unknown"],
+        }
+
+    def images_identity(self) -> dict[str, Any]:
+        """What of its images enters identities, in the form of the suite's `ImageSpec.identity`."""
+        content = {"size": self.size, "channels": 3, "mean": list(self.mean), "std": list(self.std)}
+        return content if self.enlarged_from is None else content | {"enlarged_from": self.enlarged_from}
+
+
+def load_pretrained(name: str, spec: PretrainedSpec, beside: Path | None = None) -> Pretrained:
+    """Build a backbone and load its weights.
+
+    Args:
+        name: What the suite calls it.
+        spec: What the suite says of it.
+        beside: The folder in which a relative path is looked for before the working folder.
+
+    Raises:
+        UsageError: There is no such network or library.
+        DataNotFoundError: The weights are not there.
+        DataError: They are damaged.
+        SuiteError: They are of another architecture or not those of the suite's hash, or the network does not give
+            features `[N, D]` of such images.
+    """
+    built = build_network(spec, beside)
+    if spec.weights is not None:
+        path = find_weights(spec.weights, beside)
+        load_into(built.module, read_tensors(path), path, match=spec.match, unused=built.classifier)
+    elif not built.has_weights:
+        raise SuiteError(
+            f"backbones.{name} has no weights, and nothing is downloaded; give it weights = FILE, of {spec.build}."
+        )
+    built.behead()
+    digest = weights_digest(built.module)
+    if spec.sha256 not in (None, digest):
+        raise SuiteError(
+            f"backbones.{name}.sha256 is {spec.sha256}, but the tensors of {spec.weights or spec.build} have {digest}; "
+            "get the right file, or change the hash."
+        )
+    enlarged_from = spec.images.enlarged_from
+    if enlarged_from is not None and enlarged_from >= built.size:
+        raise SuiteError(
+            f"backbones.{name}.images.enlarged_from is {enlarged_from}, but {spec.build} sees images of {built.size} "
+            "pixels; leave it out."
+        )
+    mean, std = spec.images.mean or built.mean, spec.images.std or built.std
+    features = _probed(name, spec, built)
+    return Pretrained(
+        name=name,
+        network=FrozenBackbone(built.module, built.embed, spec.label or built.label, features.shape[1]),
+        build=built.build,
+        weights=digest,
+        kind=spec.features,
+        size=built.size,
+        mean=mean,
+        std=std,
+        enlarged_from=enlarged_from,
+        tag=built.tag,
+        library=built.library,
+        fingerprint=_fingerprint(features),
+        corpora=tuple(spec.pretrained_on or corpora_of(built.tag)),
+        revision=built.revision,
+    )
+
+
+def fingerprints_agree(ours: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two fingerprints are of the same features, up to the arithmetic of machines.
+
+    Equal weights in a library that changed have another fingerprint: another padding, epsilon or interpolation.
+    """
+    if len(ours) != len(other):
+        return False
+    scale = math.sqrt(sum(value**2 for value in other) / len(other))
+    return all(abs(a - b) <= _TOLERANCE * scale for a, b in zip(ours, other, strict=True))
+
+
+def _probed(name: str, spec: PretrainedSpec, built: Built) -> Tensor:
+    """Features `[8, D]` of the fixed pictures.
+
+    Raises:
+        SuiteError: The network fails on them, or does not give one vector of finite numbers for each.
+    """
+    built.module.eval()
+    try:
+        with torch.no_grad():
+            features: object = built.embed(_pictures(built.size))
+    except FsbenchError:
+        raise
+    except Exception as error:  # somebody else's network raises whatever comes up
+        raise SuiteError(
+            f"backbones.{name} ({spec.build}) fails on images of {built.size}x{built.size} pixels "
+            f"({type(error).__name__}: {str(error).partition(chr(10))[0]:.200}); change images.size."
+        ) from error
+    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != _PICTURES:
+        given = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise UsageError(
+            f"backbones.{name} ({spec.build}) gives {given} for {_PICTURES} images instead of a vector for each; wrap "
+            "it in a class of a file."
+        )
+    if not features.isfinite().all():
+        raise SuiteError(f"backbones.{name} ({spec.build}) gives features that are not finite; get other weights.")
+    return features
+
+
+def _pictures(size: int) -> Tensor:
+    """Eight fixed images of smooth noise `[8, 3, size, size]`, normalised to mean 0 and about unit scale."""
+    raw = np.random.Philox(key=0).random_raw(_PICTURES * 3 * 8 * 8)
+    coarse = torch.from_numpy((raw >> np.uint64(40)).astype(np.float32) / 2**23 - 1).view(_PICTURES, 3, 8, 8)
+    return torch.nn.functional.interpolate(2 * coarse, (size, size), mode="bilinear", align_corners=False)
+
+
+def _fingerprint(features: Tensor) -> tuple[float, ...]:
+    """32 numbers: four fixed projections of the features `[8, D]` of every picture."""
+    raw = np.random.Philox(key=1).random_raw(features.shape[1] * _NUMBERS)
+    signs = torch.from_numpy((raw >> np.uint64(63)).astype(np.float64) * 2 - 1).view(-1, _NUMBERS)
+    projected = features.double().cpu() @ signs / math.sqrt(features.shape[1])
+    return tuple(float(f"{value:.6g}") for value in projected.flatten().tolist())

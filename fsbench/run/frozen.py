@@ -1,0 +1,65 @@
+"""Rows without training: their backbones, loaded once for a run, and what stands for a training in their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsbench.engine.revision import ENGINE
+from fsbench.files.atomic import sha256_json
+from fsbench.suite import Suite
+
+if TYPE_CHECKING:
+    from fsbench.backbones.pretrained import Pretrained
+
+__all__ = ["Untrained", "load_backbones"]
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A model that nothing is trained for: a frozen backbone, which all methods on it share.
+
+    The attributes are those of `fsbench.run.plan.Training`, as far as it has any.
+
+    Attributes:
+        row: A row that has it, for messages.
+        backbone: The backbone.
+    """
+
+    row: str
+    backbone: Pretrained
+    sources: tuple[str, ...] = ()
+    shot: None = None
+    starts_from: None = None
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of everything that can change its features."""
+        return sha256_json(
+            {
+                "engine": ENGINE,
+                "backbone": self.backbone.identity(),
+                "backbone_revision": self.backbone.revision,
+                "images": self.backbone.images_identity(),
+            }
+        )
+
+    @property
+    def name(self) -> str:
+        """A readable file name that no other has."""
+        return f"{self.backbone.name}-frozen-{self.id[:12]}"
+
+
+def load_backbones(suite: Suite, rows: Sequence[str]) -> Mapping[str, Pretrained]:
+    """The frozen backbones of some rows, by the suite's names.
+
+    Raises:
+        FsbenchError: As for `fsbench.backbones.pretrained.load_pretrained`.
+    """
+    names = dict.fromkeys(name for row in rows if (name := suite.pretrained_of(row)) is not None)
+    if not names:
+        return {}
+    from fsbench.backbones.pretrained import load_pretrained
+
+    return {name: load_pretrained(name, suite.backbones[name], suite.folder) for name in names}

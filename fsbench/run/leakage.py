@@ -1,0 +1,81 @@
+"""What weights from elsewhere may have seen of the test classes of a source, and the track that this puts a cell in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Final, NamedTuple
+
+from fsbench.data.card import list_cards, load_card
+from fsbench.data.pack import Pack
+from fsbench.data.sources.listed import read_lists
+from fsbench.records import Track
+
+__all__ = ["Overlap", "overlap_of", "overlap_of_training"]
+
+_SAID: Final = {
+    "none": "no test class is a label in {corpus}",
+    "classes": "some test classes are labels in {corpus}",
+    "images": "{corpus} is known to hold some of the images",
+    "possible": "{corpus} is likely to hold some of the images or classes",
+    "unknown": "it is not known what {corpus} holds of it",
+}
+
+
+class Overlap(NamedTuple):
+    """What a corpus, or several, share with the test classes of a source.
+
+    Attributes:
+        track: "B" without known overlap, else "C".
+        words: Why.
+    """
+
+    track: Track
+    words: str
+
+
+def overlap_of(pack: Pack, split: str, corpora: Sequence[str]) -> Overlap:
+    """What corpora share with the classes of a split of a source.
+
+    Classes that are WordNet ids are looked up among those of ImageNet-1k, which ImageNet-12k and 21k contain. Of others
+    their source's card says what is known; of a source without a card, and of a corpus that the card does not name,
+    nothing is.
+
+    Args:
+        pack: Of the source.
+        split: Its split.
+        corpora: What the weights were pretrained on; none: unknown.
+    """
+    if not corpora:
+        return Overlap("C", "it is not known on what the backbone was pretrained")
+    found = [_with_one(pack, split, corpus) for corpus in corpora]
+    clear = all(none for none, _ in found)
+    return Overlap("B" if clear else "C", "; ".join(words for none, words in found if none == clear))
+
+
+def overlap_of_training(pack: Pack, split: str, trained_on: Sequence[Pack]) -> Overlap | None:
+    """What classes of a split were trained on here, in another source; None: none, as far as WordNet ids tell."""
+    classes = {pack.classes[label] for label in pack.splits[split]}
+    ids = {name for name in classes if re.fullmatch(r"n\d{8}", name)}
+    for other in trained_on:
+        if other.source != pack.source and (both := ids & {other.classes[label] for label in other.splits["train"]}):
+            return Overlap("C", f"{len(both)} of {len(classes)} test classes are training classes of {other.source}")
+    return None
+
+
+@cache
+def _imagenet_labels() -> frozenset[str]:
+    """The WordNet ids of the classes of ImageNet-1k."""
+    lists = read_lists(load_card("ilsvrc_2012").folder / "splits.toml")
+    return frozenset(name for names in lists.values() for name in names)
+
+
+def _with_one(pack: Pack, split: str, corpus: str) -> tuple[bool, str]:
+    """Whether a corpus is known to share nothing with a split, and what is known."""
+    classes = {pack.classes[label] for label in pack.splits[split]}
+    if corpus.startswith("imagenet-") and (labels := classes & _imagenet_labels()):
+        return False, f"{len(labels)} of {len(classes)} test classes are labels in {corpus}"
+    card = next((card for card in list_cards() if card.name == pack.source), None)
+    kind = "unknown" if card is None else card.overlap.get(corpus, "unknown")
+    return kind == "none", _SAID[kind].format(corpus=corpus)

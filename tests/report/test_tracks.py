@@ -1,0 +1,107 @@
+"""Rows of different tracks are never ranked, set in bold or paired together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fsbench.records import Pretraining, Record
+from fsbench.report.differences import differences
+from fsbench.report.figures import critical_differences
+from fsbench.report.findings import findings
+from fsbench.report.footnote import footnote
+from fsbench.report.frames import table_frame
+from fsbench.report.table import Table, build_table
+from helpers.factories import make_record
+
+SEEN = Pretraining(corpora=["imagenet-1k"], overlap="some", library="timm 1", fingerprint=[0.0])
+BETTER, WORSE, WORST = (70, 72, 71, 73, 70), (50, 52, 53, 51, 50), (40, 41, 40, 42, 43)
+
+
+def external(label: str, correct: tuple[int, ...], track: str, source: str = "omniglot", **facts: Any) -> Record:
+    images = {"size": 224, "channels": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+    record = make_record(label, correct, source=source, images=images, pack=f"{source}-224", engine=1, **facts)
+    changes: dict[str, Any] = {"track": track, "pretraining": SEEN, "backbone_label": "Lite0"}
+    return record.model_copy(update=changes)
+
+
+def own(label: str, correct: tuple[int, ...], source: str = "omniglot", **facts: Any) -> Record:
+    return make_record(label, correct, source=source, engine=1, **facts)
+
+
+def table(second: str = "C") -> Table:
+    return build_table(
+        [
+            own("ProtoNet", WORSE),
+            own("k-NN", WORST),
+            external("Ridge", BETTER, "B"),
+            external("SimpleShot", WORSE, "B"),
+            own("ProtoNet", WORSE, "birds"),
+            own("k-NN", WORST, "birds"),
+            external("Ridge", BETTER, second, "birds"),
+            external("SimpleShot", WORST, second, "birds"),
+        ]
+    )
+
+
+def test_ranks_and_bold_are_those_within_a_track() -> None:
+    lines = {line.name: line for line in table().lines}
+    for leader, other in (("ProtoNet", "k-NN"), ("Ridge", "SimpleShot")):
+        assert [figure.rank for figure in lines[leader].figures if figure] == [1.0, 1.0]
+        assert [figure.rank for figure in lines[other].figures if figure] == [2.0, 2.0]
+        assert all(figure is not None and figure.best for figure in lines[leader].figures)
+        assert not any(figure is not None and figure.best for figure in lines[other].figures)
+        assert (lines[leader].average_rank, lines[other].average_rank) == (1.0, 2.0)
+
+
+def test_pairs_are_of_one_track() -> None:
+    families = differences(table())
+    assert [family.place for family in families] == [
+        "all sources",
+        "all sources, track B and C",
+        "omniglot",
+        "omniglot, track B",
+        "birds",
+        "birds, track C",
+    ]
+    assert {family.methods for family in families} == {("ProtoNet", "k-NN"), ("Ridge", "SimpleShot")}
+    assert len(findings(table())) == 2
+
+
+def test_a_row_whose_peers_change_has_no_average_rank() -> None:
+    records = [record for line in table().lines for record in line.records]
+    other = [external("Cosine", WORSE, "B", source) for source in ("omniglot", "birds")]
+    lines = {line.name: line for line in build_table([*records, *other]).lines}
+    assert [lines[name].average_rank for name in ("Ridge", "SimpleShot", "Cosine")] == [None, None, None]
+    assert lines["ProtoNet"].average_rank == 1.0
+    assert [figure.rank for figure in lines["Cosine"].figures if figure] == [2.5, 1.0]
+
+
+def test_one_row_of_a_track_is_not_compared_with_the_others() -> None:
+    found = build_table([own("ProtoNet", WORSE), own("k-NN", WORST), external("Ridge", WORST, "C")])
+    ridge = found.lines[2].figures[0]
+    assert ridge is not None and (ridge.rank, ridge.best) == (1.0, True)
+    assert [family.methods for family in differences(found)] == [("ProtoNet", "k-NN")]
+    assert critical_differences(found) == {}
+    assert table_frame(found).shape == (3, 3)
+
+
+def test_the_note_says_why() -> None:
+    notes = [note.text for note in footnote(table()) if note.term == "Track"]
+    assert len(notes) == 2
+    assert "Lite0, pretrained on imagenet-1k: on omniglot B, since some; on birds C, since some." in notes[1]
+    assert not [note for note in footnote(build_table([own("ProtoNet", WORSE)])) if note.term == "Track"]
+
+
+def test_a_trained_row_may_have_seen_test_classes_too() -> None:
+    seen = own("ProtoNet", WORSE).model_copy(update={"track": "C"})
+    notes = [note.text for note in footnote(build_table([seen, own("k-NN", WORST)])) if note.term == "Track"]
+    assert "Conv4-64: on omniglot C, trained here on its classes." in notes
+
+
+def test_one_size_has_one_pack() -> None:
+    other = own("k-NN", WORST).model_copy()
+    changed = other.identity.model_copy(update={"pack": "another"})
+    with pytest.raises(Exception, match="has pack 'another' where others have 'omniglot-pack-digest'"):
+        build_table([own("ProtoNet", WORSE), other.model_copy(update={"identity": changed})])

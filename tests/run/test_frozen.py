@@ -1,0 +1,244 @@
+"""Rows without training, from the suite to the table: episodes, identity, records, tracks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fsbench.cli.main import main
+from fsbench.errors import FsbenchError, SuiteError, UsageError
+from fsbench.files.atomic import canonical_json, sha256_json
+from fsbench.records import Record, cell_id
+from fsbench.report.write import records_in
+from fsbench.run.order import Order, Run
+from fsbench.run.plan import Options
+from fsbench.stats.paired import paired_difference
+from fsbench.suite import load_suite
+from helpers.frozen import write_backbone
+from helpers.tiny import SOURCE, write_source, write_suite
+
+FROZEN = """
+[backbones.own]
+build = "own.py:Own"
+weights = "weights.safetensors"
+images = { size = 24 }
+
+[backbones.large]
+build = "own.py:Own"
+weights = "weights.safetensors"
+images = { size = 40, enlarged_from = 24 }
+pretrained_on = ["imagenet-1k"]
+
+[methods.shot]
+method = "simpleshot"
+params = { centred = true }
+training = "none"
+backbone = "own"
+
+[methods.ridge]
+method = "ridge"
+params = { penalty = 0.1 }
+training = "none"
+backbone = "own"
+
+[methods.ridge-large]
+method = "ridge"
+params = { penalty = 0.1 }
+training = "none"
+backbone = "large"
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "cache"))
+    write_source(tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def write(folder: Path, *edits: tuple[str, str], rows: tuple[str, ...] = ("proto",)) -> Path:
+    write_backbone(folder)
+    path = write_suite(folder / "suite.toml", rows=rows)
+    text = path.read_text() + FROZEN
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    return path
+
+
+def run(suite: Path, out: Path, *words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["run", "--suite", str(suite), "--out", str(out), *words])
+    return result.exit_code, result.output
+
+
+def records_of(out: Path) -> dict[tuple[str, int | None], Record]:
+    return {(record.identity.row, record.identity.shot): record for record in records_in(out / "records")}
+
+
+def test_frozen_rows_and_trained_ones_answer_the_same_episodes(tmp_path: Path) -> None:
+    assert run(write(tmp_path), tmp_path / "out")[0] == 0
+    found = records_of(tmp_path / "out")
+    assert len(found) == 8
+    assert len({record.identity.episode_set for record in found.values()}) == 2
+    assert {row: found[row, 1].track for row, _ in found} == {
+        "proto": "A",
+        "shot": "C",
+        "ridge": "C",
+        "ridge-large": "C",
+    }
+    own, large = found["shot", 1], found["ridge-large", 1]
+    assert (own.training.steps, own.training.parameters, own.training.frozen) == (0, 0, 6 * 28)
+    assert (own.identity.train_sources, own.identity.training_fraction, own.features) == ([], 1.0, 6)
+    assert own.identity.training == found["ridge", 1].identity.training  # heads on one backbone share its features
+    assert own.identity.training != large.identity.training
+    assert large.identity.images["enlarged_from"] == 24
+    assert own.pretraining is not None and own.pretraining.corpora == []
+    assert "not known on what" in own.pretraining.overlap
+    assert large.pretraining is not None and "not known what imagenet-1k holds" in large.pretraining.overlap
+    assert paired_difference(found["proto", 1], large).half_width > 0
+    assert not list((tmp_path / "out" / "checkpoints").glob("*frozen*.safetensors"))
+
+
+def test_the_table_says_what_is_of_another_track(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+    assert run(suite, tmp_path / "out", "--episodes", "5")[0] == 0
+    code = CliRunner().invoke(main, ["report", str(tmp_path / "out"), "--out", str(tmp_path / "report")]).exit_code
+    assert code == 0
+    text = (tmp_path / "report" / "table.md").read_text()
+    shot = next(line for line in text.splitlines() if line.startswith("| SimpleShot"))
+    assert "\N{NO-BREAK SPACE}C" in shot
+    assert "\N{NO-BREAK SPACE}C" not in next(line for line in text.splitlines() if line.startswith("| ProtoNet"))
+    assert "**Track**: what the weights may have seen" in text
+    assert "pretrained on imagenet-1k" in text
+    assert "24×24 pixels, 1 channel" in text and "40×40 pixels enlarged from 24×24, 3 channels" in text
+    assert "168 frozen and 0 trained parameters" in text
+    table = json.loads((tmp_path / "report" / "table.json").read_text())
+    assert {row["name"]: row["cells"][0]["track"] for row in table["rows"]}["ProtoNet"] == "A"
+    assert {cell["rank"] for row in table["rows"] for cell in row["cells"] if cell["track"] == "A"} == {1.0}
+    assert all({*family["tracks"]} == {"C"} for family in table["differences"])
+    assert (tmp_path / "report" / "table.csv").read_text().splitlines()[0].endswith(",episode_set,track")
+    assert r"\rlap{$^{\mathrm{C}}$}" in (tmp_path / "report" / "table.tex").read_text()
+    assert "elsewhere: imagenet-1k" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_run_of_frozen_rows_alone_opens_no_training_source(tmp_path: Path) -> None:
+    suite = write(tmp_path, (f'train = "{SOURCE}"', 'train = "omniglot"'))
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--episodes", "5", "--seeds", "3")
+    assert code == 0, output
+    assert {key: record.identity.train_seed for key, record in records_of(tmp_path / "out").items()} == {
+        ("shot", 1): 0,
+        ("shot", 5): 0,
+    }
+
+
+def test_other_weights_are_another_cell_and_another_name_is_not(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+
+    def cells(row: str = "shot") -> list[str]:
+        order = Order(load_suite(str(suite)), Options(rows=(row,)), tmp_path / "out")
+        return [cell_id(cell.identity) for cell in Run(order).plan]
+
+    before = cells()
+    suite.write_text(suite.read_text().replace("backbones.own", "backbones.mine").replace('"own"', '"mine"'))
+    assert cells() == before
+    write_backbone(tmp_path, seed=1)
+    assert not set(cells()) & set(before)
+
+
+def test_a_library_that_changed_is_noticed(tmp_path: Path) -> None:
+    suite, out = write(tmp_path), tmp_path / "out"
+    words = ("--methods", "shot", "--shots", "1", "--episodes", "5")
+    assert run(suite, out, *words)[0] == 0
+    (path,) = (out / "records").glob("*.json")
+    before = path.read_bytes()
+    assert "measured again" not in run(suite, out, *words)[1]
+    content = json.loads(before)
+    content.pop("checksum")
+    content["pretraining"]["fingerprint"][0] += 1
+    path.write_bytes(canonical_json(content | {"checksum": sha256_json(content)}))
+    assert "makes other features of the same images" in run(suite, out, *words)[1]
+    again = json.loads(path.read_bytes())
+    assert again["pretraining"] == json.loads(before)["pretraining"]
+
+
+def test_packs_of_two_sizes_must_hold_the_same_images(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path, ("images = { size = 24 }", "images = { size = 40 }"))
+    write_source(cache, size=40)
+    assert run(suite, tmp_path / "out", "--methods", "proto,shot", "--shots", "1", "--episodes", "5")[0] == 0
+    write_source(cache, size=40, images=11)
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--episodes", "5")
+    assert code == 2
+    assert "24 and 40 pixels hold other images" in " ".join(output.split())
+
+
+def test_a_plan_knows_rows_without_training(tmp_path: Path) -> None:
+    suite = write(tmp_path, rows=("knn",))
+    for words in ((), ("--cost", "--methods", "shot,ridge-large", "--shots", "1", "--episodes", "5")):
+        result = CliRunner().invoke(main, ["plan", "--suite", str(suite), *words])
+        assert result.exit_code == 0, result.output
+    assert "no training, then its evaluation on tiny" in result.output
+
+
+@pytest.mark.parametrize(
+    ("edit", "error", "message"),
+    [
+        (('backbone = "own"', 'backbone = "none"'), SuiteError, "names 'none'; known in backbones: own, large"),
+        (('training = "none"\nbackbone = "own"', 'training = "none"'), SuiteError, "without the name of a pretrained"),
+        (('training = "none"\nbackbone', 'training = "proto"\nbackbone'), SuiteError, "needs training = 'none'"),
+        (("[methods.shot]", "[methods.none]"), SuiteError, "methods.none cannot be called so"),
+        (("[methods.shot]", '[methods.shot]\nstart = "proto"'), SuiteError, "start needs a training of its own"),
+        (
+            (
+                'method = "simpleshot"\nparams = { centred = true }',
+                'method = "fomaml"\nparams = { inner_rate = 0.1, train_steps = 1, test_steps = 1 }',
+            ),
+            SuiteError,
+            "does not answer from features of single images",
+        ),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    tmp_path: Path, edit: tuple[str, str], error: type[FsbenchError], message: str
+) -> None:
+    path = write(tmp_path, edit)
+    with pytest.raises(error, match=message):
+        Run(Order(load_suite(str(path)), Options(), tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "message"),
+    [
+        ("r2d2", "penalty = 1.0, scale = 1.0", "has weights of its own"),
+        ("relation", "hidden = 8", "needs feature maps"),
+    ],
+)
+def test_a_method_that_must_be_trained_is_refused(tmp_path: Path, method: str, params: str, message: str) -> None:
+    old = 'method = "simpleshot"\nparams = { centred = true }'
+    path = write(tmp_path, (old, f'method = "{method}"\nparams = {{ {params} }}'))
+    code, output = run(path, tmp_path / "out", "--methods", "shot")
+    assert code == 2
+    assert message in " ".join(output.split())
+
+
+def test_another_backbone_takes_the_place_of_those_without_training(tmp_path: Path) -> None:
+    suite = load_suite(str(write(tmp_path)))
+    changed = suite.changed(backbone="own.py:Own", weights="weights.safetensors")
+    assert {changed.pretrained_of(row) for row in ("shot", "ridge", "ridge-large")} == {"given"}
+    assert changed.backbone == suite.backbone
+    assert suite.changed(backbone="timm:vit_small").backbones["given"].weights is None
+    assert suite.changed(backbone="resnet18").backbones == suite.backbones
+    with pytest.raises(UsageError, match=r"the weights a\.pth are given without a backbone"):
+        suite.changed(weights="a.pth")
+    with pytest.raises(UsageError, match="the suite glyphs trains all of its rows"):
+        load_suite("glyphs").changed(backbone="timm:vit_small")
+
+
+def test_the_backbones_are_listed() -> None:
+    result = CliRunner().invoke(main, ["backbones"])
+    assert result.exit_code == 0
+    assert "frozen: lite0  timm:tf_efficientnet_lite0.in1k, imagenet-1k" in result.output
+    assert "imagenet-1k: glyphs, omniglot, traffic_sign" in result.output

@@ -1,0 +1,63 @@
+"""What weights from elsewhere have seen of test classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fsbench.data.card import list_cards
+from fsbench.data.pack import Pack
+from fsbench.run.leakage import overlap_of, overlap_of_training
+from helpers.small import write_small_pack
+
+KNOWN = ("n01930112", "n01981276")  # test classes of miniImageNet
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return write_small_pack(tmp_path_factory.mktemp("pack"), classes=(3, 1, 2), images=3, source="omniglot")
+
+
+def named(pack: Pack, source: str, *names: str) -> Pack:
+    """A pack whose classes are called so, the last ones first."""
+    return replace(pack, source=source, classes=(*pack.classes[: len(pack.classes) - len(names)], *names))
+
+
+def test_a_source_without_overlap_is_of_track_b(pack: Pack) -> None:
+    found = overlap_of(pack, "test", ["imagenet-1k"])
+    assert found == ("B", "no test class is a label in imagenet-1k")
+
+
+@pytest.mark.parametrize("corpora", [[], ["webli"], ["imagenet-1k", "webli"]], ids=str)
+def test_what_is_not_known_is_of_track_c(pack: Pack, corpora: list[str]) -> None:
+    found = overlap_of(pack, "test", corpora)
+    assert found.track == "C"
+    assert "not known" in found.words
+    assert "no test class" not in found.words
+
+
+def test_a_source_without_a_card_is_of_track_c(pack: Pack) -> None:
+    assert overlap_of(replace(pack, source="mine"), "test", ["imagenet-1k"]).track == "C"
+
+
+@pytest.mark.parametrize("corpus", ["imagenet-1k", "imagenet-21k"])
+def test_wordnet_ids_are_looked_up(pack: Pack, corpus: str) -> None:
+    found = overlap_of(named(pack, "miniimagenet", *KNOWN), "test", [corpus])
+    assert found == ("C", f"2 of 2 test classes are labels in {corpus}")
+    assert overlap_of(named(pack, "omniglot", KNOWN[0], "other"), "test", [corpus]).words.startswith("1 of 2")
+
+
+def test_every_card_says_it_of_imagenet_or_has_its_classes() -> None:
+    computed = {"ilsvrc_2012", "miniimagenet", "tieredimagenet"}
+    for card in list_cards():
+        assert ("imagenet-1k" in card.overlap) != (card.name in computed)
+
+
+def test_classes_that_another_source_trains_on_are_seen(pack: Pack) -> None:
+    tested = named(pack, "miniimagenet", *KNOWN)
+    trained = replace(pack, source="ilsvrc_2012", classes=(KNOWN[1], *pack.classes[1:]))
+    found = overlap_of_training(tested, "test", [tested, trained])
+    assert found == ("C", "1 of 2 test classes are training classes of ilsvrc_2012")
+    assert overlap_of_training(tested, "test", [tested, replace(pack, source="other")]) is None
+    assert overlap_of_training(pack, "test", [replace(pack, source="other")]) is None
