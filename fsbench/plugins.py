@@ -59,7 +59,7 @@ def load_point(kind: Kind, point: EntryPoint) -> object:
     """
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"the {kind} {point.name!r} of an installed package fails when it is loaded from {point.value} "
             f"({type(error).__name__}: {error}); mend or uninstall it."

@@ -353,7 +353,7 @@ def _of_package(point: EntryPoint) -> Traversable:
     """The file of a suite beside the module that an entry point names, `<name of the suite>.toml`."""
     try:
         return resources.files(point.value) / f"{point.name}.toml"
-    except Exception as error:  # anything that somebody else's package may raise
+    except (Exception, SystemExit) as error:  # anything that somebody else's package may raise
         raise UsageError(
             f"the suite {point.name!r} of an installed package fails when {point.value} is imported "
             f"({type(error).__name__}: {error}); mend or uninstall it."

@@ -231,7 +231,7 @@ def _plugin_card(point: EntryPoint) -> Card:
         card = _read_card(Path(spec.origin).parent)
         if card.name != point.name:
             raise ValueError(f"its card says {card.name!r}")
-    except Exception as error:  # a package raises whatever comes up
+    except (Exception, SystemExit) as error:  # a package raises whatever comes up
         raise plugin_error(point, error) from error
     return card
 

@@ -15,7 +15,8 @@ from fsbench.data.prepared import Prepared, write_pack
 from fsbench.data.sources import folder as own_folder
 from fsbench.data.sources.registry import source_module
 from fsbench.errors import DataError, DataNotFoundError, UsageError, unknown
-from fsbench.files.atomic import locked, make_folder
+from fsbench.files.atomic import make_folder
+from fsbench.files.locks import locked
 
 __all__ = ["describe", "download", "ensure_pack", "pack_folder", "prepare_own", "verify"]
 
@@ -186,7 +187,7 @@ def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: boo
     if written.exists() and not fresh:
         _LOG.info("%s: already prepared in %s", source, folder)
         return load_pack(folder)
-    with locked(folder, lambda: _LOG.info("%s: waiting for another process that is preparing it", source)):
+    with locked(folder, lambda holder: _LOG.info("%s: waiting for %s, which is preparing it", source, holder)):
         if written.exists() and not fresh:
             return load_pack(folder)
         pack = write_pack(folder, source, make())

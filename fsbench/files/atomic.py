@@ -9,12 +9,10 @@ import itertools
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from fsbench.errors import OutputError
 from fsbench.files.reading import open_regular
@@ -22,7 +20,6 @@ from fsbench.files.reading import open_regular
 __all__ = [
     "atomic_path",
     "canonical_json",
-    "locked",
     "make_folder",
     "remove",
     "set_aside",
@@ -37,8 +34,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` that replaces it when the block ends without an exception.
 
     There is an empty file at the temporary path, which the block fills. It is flushed to disk before it takes
-    the name, so that a reader sees the old content or the new, never a part. When the block fails, it is
-    removed and `target` is untouched; what a killed process left of an earlier try is removed by the next one.
+    the name, so that a reader sees the old content or the new, never a part; the name is flushed too. When the
+    block fails, it is removed and `target` is untouched; what a killed process left of an earlier try is removed by
+    the next one.
 
     Raises:
         OutputError: The folder cannot be written, or the disk is full.
@@ -51,6 +49,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
             yield temporary
             os.fsync(file)
             os.replace(temporary, target)
+            _flush_folder(target.parent)
     except OSError as error:
         why = error.strerror or error  # NumPy's have a text alone
         raise OutputError(f"cannot write {target}: {why}; nothing was changed.") from error
@@ -99,33 +98,6 @@ def remove(path: Path) -> None:
         set_aside(path)
 
 
-@contextmanager
-def locked(target: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Keep other processes that lock the same target waiting; the lock is the file `<target>.lock`.
-
-    Args:
-        target: What is going to be made; it need not exist.
-        waiting: Called if another process has the lock.
-
-    Raises:
-        OutputError: The folder cannot be written.
-    """
-    make_folder(target.parent)
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(f"cannot write {lock.lock_file}: {error.strerror}; choose another folder.") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def make_folder(folder: Path) -> None:
     """Create `folder` and its parents.
 
@@ -152,6 +124,16 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make sure that the names in a folder outlive the machine, where its file system can."""
+    with suppress(OSError):  # the files themselves are written
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def load_file(path: Path) -> ModuleType:
         exec(compile(sources[path.name], path, "exec"), vars(module))
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):
             raise
         raise UsageError(f"the file {path} fails when it is read ({type(error).__name__}: {error}).") from error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -35,10 +36,16 @@ def _commit() -> str | None:
     root = Path(fsbench.__file__).parent.parent
     if not (root / ".git").exists() or shutil.which("git") is None:
         return None
-    head, changes = (
-        subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-    )
+    # Hooks and bisections of another repository would say which one they mean; and no program is to be run.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    git = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root)]
+    try:
+        head, changes = (
+            subprocess.run([*git, *words], env=environment, capture_output=True, text=True, check=False, timeout=60)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
     if head.returncode != 0:
         return None
     return head.stdout.strip() + ("+" if changes.stdout.strip() else "")

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -30,6 +31,7 @@ from fsbench.run.worker import Worker
 
 __all__ = ["Executor", "Local", "Processes", "Ray", "make_executor"]
 
+_GRACE = 10.0  # seconds that a process may take to end
 _RETRIES = 5  # of a job whose node is lost
 
 
@@ -106,9 +108,19 @@ class Processes(_Elsewhere):
                 "again, perhaps with fewer --workers."
             ) from error
         finally:
-            for process in context.processes:
-                process.terminate()
+            _end(context.processes)
             executor.shutdown(cancel_futures=True)
+
+
+def _end(processes: Sequence[SpawnProcess]) -> None:
+    """Ask processes to end, and after a while make them."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _GRACE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
 
 
 class _Spawning(SpawnContext):

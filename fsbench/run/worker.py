@@ -19,7 +19,8 @@ from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
 from fsbench.episodes.sampler import Sampler
 from fsbench.errors import NewerRecordError, RecordError, SuiteError
-from fsbench.files.atomic import canonical_json, locked, set_aside
+from fsbench.files.atomic import canonical_json, set_aside
+from fsbench.files.locks import locked
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
 from fsbench.methods.registry import build_frozen, build_model
 from fsbench.progress import Progress
@@ -283,5 +284,5 @@ def _redo(path: Path, damage: RecordError) -> None:
     _LOG.warning("%s It is set aside as %s and done again.", damage, set_aside(path).name)
 
 
-def _wait() -> None:
-    _LOG.info("Waiting for another process in this folder, which is at the same work.")
+def _wait(holder: str) -> None:
+    _LOG.info("Waiting for %s, which is at the same work in this folder.", holder)

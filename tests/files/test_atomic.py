@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -59,15 +60,40 @@ def test_a_failing_block_changes_nothing(target: Path, interruption: type[BaseEx
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
-def test_a_full_disk_changes_nothing(target: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_changes_nothing(target: Path, call: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(OutputError, match=r"cannot write .*file\.txt: No space left on device; nothing was changed\."):
+    why = r"(No space left on device|Disk quota exceeded)"
+    with pytest.raises(OutputError, match=rf"cannot write .*file\.txt: {why}; nothing was changed\."):
         write_atomic(target, "new")
     monkeypatch.undo()
     assert_untouched(target)
+
+
+def test_the_name_is_flushed_after_the_content(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[tuple[bool, str]] = []
+
+    def noted(descriptor: int) -> None:
+        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), target.read_text()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_atomic(target, "new")
+    assert flushed == [(False, "old"), (True, "new")]
+
+
+def test_a_file_system_that_cannot_flush_a_folder_is_written_all_the_same(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_atomic(target, "new")
+    assert target.read_text() == "new"
 
 
 def test_a_killed_writer_leaves_the_old_content(target: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from fsbench.errors import UsageError
 from fsbench.methods.registry import load_method, revision_of
+from fsbench.plugins import load_point
 
 MINE = "from fsbench.methods.proto import ProtoNet\n\nclass Mine(ProtoNet):\n    label = {label!r}\n"
 
@@ -72,6 +74,19 @@ def test_a_file_that_fails_is_one_sentence_and_leaves_no_module(tmp_path: Path) 
     with pytest.raises(UsageError, match=r"mine\.py fails when it is read \(RuntimeError: no\)"):
         load_method(f"{tmp_path / 'mine.py'}:Mine")
     assert set(sys.modules) - before == set()
+
+
+@pytest.mark.parametrize("code", ["0", "'bye'"])
+def test_a_file_or_package_that_ends_the_process_is_one_sentence(
+    tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ends_the_process.py").write_text(f"import sys\nsys.exit({code})\n")
+    with pytest.raises(UsageError, match=r"ends_the_process\.py fails when it is read \(SystemExit: "):
+        load_method(f"{tmp_path / 'ends_the_process.py'}:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("mine", "ends_the_process:Mine", "fsbench.methods")
+    with pytest.raises(UsageError, match="fails when it is loaded from ends_the_process:Mine"):
+        load_point("method", point)
 
 
 def test_every_file_of_a_package_is_part_of_its_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

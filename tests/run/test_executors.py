@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -9,10 +10,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from fsbench.errors import ExecutorError
+from fsbench.run import executors
+from fsbench.run.order import Order
+from fsbench.run.plan import Options
+from fsbench.suite import load_suite
 from helpers.tiny import contents, write_source, write_suite
 
 if TYPE_CHECKING:
@@ -159,6 +165,38 @@ def test_a_run_that_was_told_to_ignore_sigint_goes_on_after_one(folder: Path) ->
     run.process.send_signal(signal.SIGINT)
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 128 + signal.SIGTERM  # of two signals that wait, SIGINT would be the first
+
+
+def test_a_process_that_does_not_end_when_it_is_asked_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_GRACE", 0.2)
+    processes = [executors._Spawning().Process(target=time.sleep, args=(600,)) for _ in range(2)]
+    former = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which they inherit
+    try:
+        processes[0].start()
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    processes[1].start()
+    executors._end(processes)
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [-signal.SIGKILL, -signal.SIGTERM]
+
+
+class Deadly:
+    """A job that ends the process that is given it."""
+
+    def __init__(self, call: Callable[[int], object], argument: int) -> None:
+        self.call, self.argument = call, argument
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call, (self.argument,)
+
+
+@pytest.mark.parametrize("deadly", [Deadly(os._exit, 0), Deadly(ctypes.string_at, 0)], ids=["_exit", "SIGSEGV"])
+def test_a_process_that_ends_itself_is_one_sentence(deadly: Any) -> None:
+    order = Order(load_suite("glyphs"), Options(), Path("nowhere"), device="cpu")
+    with pytest.raises(ExecutorError, match="a process was killed"), executors.Processes(1)._open(order, 1) as pool:
+        pool.submit(deadly).result()
 
 
 @pytest.fixture(scope="module")

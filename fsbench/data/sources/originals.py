@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 import tarfile
+import urllib.request
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
 from operator import attrgetter
 from pathlib import Path
@@ -21,6 +24,7 @@ from fsbench.files.tree import Tree
 __all__ = ["check_names", "complete_listing", "fetch", "find_layout", "read_lines"]
 
 _LOG = logging.getLogger("fsbench")
+_SECONDS_WITHOUT_A_BYTE = 60.0
 _Line = TypeVar("_Line")
 _Name = TypeVar("_Name", str, int)
 
@@ -120,6 +124,30 @@ def fetch(source: str, dataset: Callable[..., object], folder: Path) -> None:
     """
     _LOG.info("%s: downloading into %s", source, folder)
     try:
-        dataset(str(folder), download=True)
+        with _https_only():
+            dataset(str(folder), download=True)
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
         raise DataError(f"{source} cannot be downloaded ({error}); get its archive by hand.") from error
+
+
+@contextmanager
+def _https_only() -> Iterator[None]:
+    """Let no request go over plain http, as torchvision tries after a bad certificate, and none wait without end."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    before = socket.getdefaulttimeout()
+    urllib.request.install_opener(opener)
+    socket.setdefaulttimeout(_SECONDS_WITHOUT_A_BYTE)
+    try:
+        yield
+    finally:
+        urllib.request.install_opener(urllib.request.build_opener())
+        socket.setdefaulttimeout(before)

@@ -54,7 +54,7 @@ def source_module(card: Card) -> SourceModule:
         return cast(SourceModule, importlib.import_module(f"fsbench.data.sources.{module}"))
     try:
         found = point.load()
-    except Exception as error:  # a package raises whatever comes up
+    except (Exception, SystemExit) as error:  # a package raises whatever comes up
         raise plugin_error(point, error) from error
     for needed in ("prepare", *(["download"] if card.download else [])):
         if not callable(getattr(found, needed, None)):

@@ -356,5 +356,5 @@ def test_of_two_processes_one_prepares_and_one_waits(flat: Path, cards: Path, tm
     workers = [subprocess.Popen(command) for _ in range(2)]
     assert [worker.wait(60) for worker in workers] == [0, 0]
     said = log.read_text()
-    assert said.count("12 images listed") == said.count("waiting for another process") == 1
+    assert said.count("12 images listed") == said.count("waiting for process") == 1
     assert_right(verify("miniimagenet", size=8))

@@ -7,8 +7,10 @@ import importlib
 import io
 import json
 import shutil
+import socket
 import sys
 import types
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -428,6 +430,20 @@ def test_a_failed_download_says_why(source: Source, tmp_path: Path, monkeypatch:
     fake_torchvision(monkeypatch, **{DOWNLOADED[source.card.name][0]: fail})
     with pytest.raises(DataError, match=rf"{source.card.name} cannot be downloaded \(File not found or corrupted"):
         source.module.download(tmp_path)
+
+
+@each("dtd")
+def test_nothing_is_fetched_over_plain_http(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(root: str, *, download: bool) -> None:
+        assert socket.getdefaulttimeout() == 60
+        urllib.request.urlopen("http://127.0.0.1:9/dtd.tar.gz")
+
+    fake_torchvision(monkeypatch, DTD=fetch)
+    with pytest.raises(DataError, match="unknown url type: http"):
+        source.module.download(tmp_path)
+    assert socket.getdefaulttimeout() is None
+    with pytest.raises(OSError, match="Connection refused"):
+        urllib.request.urlopen("http://127.0.0.1:9/dtd.tar.gz")
 
 
 @pytest.mark.parametrize("name", SPLITS)
