@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fsbench.errors import UsageError, unknown
 from fsbench.report.write import records_in
-from fsbench.suite import Suite, check_number, load_suite
+from fsbench.suite import MOST_SEEDS, Suite, check_number, load_suite
 
 if TYPE_CHECKING:
     from fsbench.methods.base import Method
@@ -181,7 +181,7 @@ def _options(
     for problem, sentence in (
         (any(shot < 1 for shot in wanted), f"shots is {shots}; every shot must be at least 1."),
         (episodes is not None and episodes < 2, f"episodes is {episodes}; it must be at least 2."),
-        (seeds < 1, f"seeds is {seeds}; it must be at least 1."),
+        (not 1 <= seeds <= MOST_SEEDS, f"seeds is {seeds}; it must be at least 1 and at most {MOST_SEEDS:,}."),
         (not 0 < fraction <= 1, f"training_fraction is {fraction}; it must lie above 0 and be at most 1."),
     ):
         if problem:

@@ -20,6 +20,8 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from fsbench.text import printable
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -42,7 +44,13 @@ __all__ = [
 
 
 class FsbenchError(Exception):
-    """A mistake that its reader can mend; its text is one sentence with the value and the way out."""
+    """A mistake that its reader can mend; its text is one sentence with the value and the way out.
+
+    Whatever names stand in it, it is one line of printable signs.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(FsbenchError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from fsbench.errors import SuiteError
-from fsbench.files.strict import StrictModel
+from fsbench.files.strict import Number, Steps, StrictModel
 
 __all__ = ["BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot"]
 
@@ -16,6 +16,7 @@ _ROUNDING = 1e-6  # of a sum of shares
 _BETAS, _WARM_UP, _MILESTONE_FACTOR = (0.9, 0.999), 0.15, 0.1  # unless a training says otherwise
 _Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
+_Rate: TypeAlias = Annotated[float, Field(gt=0, le=1e6)]
 _Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -33,28 +34,34 @@ _SmallFirst: TypeAlias = Annotated[
 class _Optimisation(StrictModel):
     """The optimiser, how its rate goes, how long it runs, and what images it sees."""
 
-    steps: PerShot[PositiveInt]
+    steps: PerShot[Steps]
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     betas: tuple[_Beta, _Beta] = _BETAS  # of adam and adamw
     momentum: _Beta = 0.0  # of sgd
     nesterov: bool = False  # of sgd
-    rate: PerShot[PositiveFloat]  # learning rate; of a shape that is not constant, the highest
+    rate: PerShot[_Rate]  # learning rate; of a shape that is not constant, the highest
     rate_shape: Literal["constant", "cosine", "one-cycle"] = "constant"  # cosine: to 0; one-cycle: a rise before that
     warm_up: _Share = _WARM_UP  # of one-cycle: the rise, of the steps
     milestones: list[_Share] = Field(default_factory=list)  # of the steps; from each on, the rate is multiplied by
     milestone_factor: PositiveFloat = _MILESTONE_FACTOR
-    halve_every: PerShot[PositiveInt] | None = None  # steps after which the rate is halved; none: never
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # of adamw: decoupled
+    halve_every: PerShot[Steps] | None = None  # steps after which the rate is halved; none: never
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # of adamw: decoupled
     clip: PositiveFloat | None = None  # largest norm of the gradient
     clip_value: PositiveFloat | None = None  # largest absolute value in the gradient, cut before that
-    validate_every: PerShot[PositiveInt]  # steps
-    patience: PositiveInt | None = None  # validations without a new best before training stops; none: all steps
+    validate_every: PerShot[Steps]  # steps
+    patience: Steps | None = None  # validations without a new best before training stops; none: all steps
     augment: bool | Literal["crop"] = False  # training images: random resized crop, flip and, if true, colour jitter
     # Smaller images at first: their pixels and share of the steps, in order. The rest is at the suite's image size, and
     # so is what would not be smaller than that.
     small_first: PerShot[_SmallFirst] | None = None
-    recompute_statistics: Annotated[int, Field(ge=2)] | None = None  # plain training images for new running statistics
-    # before every look at the validation episodes; none: as the steps left them
+    recompute_statistics: Annotated[int, Field(ge=2, le=10**6)] | None = None  # plain training images for new running
+    # statistics before every look at the validation episodes; none: as the steps left them
+
+    @property
+    def needs_images(self) -> str | None:
+        """The name of what it says of the training images, if anything: features that are made once cannot have it."""
+        changed = {name: getattr(self, name) for name in ("augment", "small_first", "recompute_statistics")}
+        return next((name for name, value in changed.items() if value), None)
 
     @model_validator(mode="after")
     def _are_used(self) -> _Optimisation:
@@ -80,20 +87,20 @@ class EpisodicTraining(_Optimisation):
     """Training on tasks: one step is one batch of tasks."""
 
     kind: Literal["episodes"]
-    shot: PositiveInt | None = None  # of the training and validation episodes, for one model; none: that of the test
-    way: PerShot[Annotated[int, Field(ge=2)]]
-    queries: PerShot[PositiveInt]  # per class
-    tasks: PerShot[PositiveInt]  # per step
+    shot: Number | None = None  # of the training and validation episodes, for one model; none: that of the test
+    way: PerShot[Annotated[Number, Field(ge=2)]]
+    queries: PerShot[Number]  # per class
+    tasks: PerShot[Number]  # per step
     # Classes, `shot` + `queries` images of each, that a step embeds once to answer all of its tasks: these are random
     # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images.
-    pool: PerShot[Annotated[int, Field(ge=2)]] | None = None
+    pool: PerShot[Annotated[Number, Field(ge=2)]] | None = None
 
 
 class BatchTraining(_Optimisation):
     """Training on batches of images of all training classes; validated on 1-shot episodes."""
 
     kind: Literal["batches"]
-    batch: PositiveInt
+    batch: Annotated[int, Field(ge=1, le=100_000)]
 
 
 TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]

@@ -15,7 +15,6 @@ from pydantic import (
     Field,
     JsonValue,
     PositiveFloat,
-    PositiveInt,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -26,13 +25,14 @@ from fsbench.backbones.specification import PretrainedSpec
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.reading import read_text
-from fsbench.files.strict import StrictModel
+from fsbench.files.strict import LongText, Number, Seed, StrictModel, Text
 from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
 from fsbench.plugins import registered
 from fsbench.recipe import TrainingSpec
 
 __all__ = [
     "MOST_EPISODES",
+    "MOST_SEEDS",
     "UNTRAINED",
     "BackboneSpec",
     "EpisodeSpec",
@@ -47,6 +47,7 @@ __all__ = [
     "suite_names",
 ]
 
+MOST_SEEDS: Final = 1000  # of training; every one is a whole run
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
 
 UNTRAINED: Final = "none"  # the training of rows whose backbone was trained elsewhere
@@ -90,7 +91,7 @@ class ImageSpec(StrictModel):
 class BackboneSpec(StrictModel):
     """The backbone of a row, or of all rows of a suite that name none."""
 
-    name: str  # of fsbench or an installed package, or path/to/file.py:Class
+    name: LongText  # of fsbench or an installed package, or path/to/file.py:Class
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
     norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
 
@@ -103,22 +104,22 @@ class BackboneSpec(StrictModel):
 class Sources(StrictModel):
     """Where the images come from: source references, e.g. "omniglot" or "omniglot:original"."""
 
-    train: Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
+    train: Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
         min_length=1
     )  # several: for every episode, or every image of a batch, one is drawn uniformly
-    validation: str | None = None  # the source of the validation episodes; none: the first to train on
-    test: Annotated[list[str], Field(min_length=1)]
+    validation: Text | None = None  # the source of the validation episodes; none: the first to train on
+    test: Annotated[list[Text], Field(min_length=1)]
     absent: Literal["error", "leave out"] = "error"  # what happens to a source whose files are not there
 
 
 class EpisodeSpec(StrictModel):
     """The test episodes, and what holds for all episodes."""
 
-    way: Annotated[int, Field(ge=2)]
-    shots: Annotated[list[PositiveInt], Field(min_length=1)]
-    queries: PositiveInt  # per class
+    way: Annotated[Number, Field(ge=2)]
+    shots: Annotated[list[Number], Field(min_length=1)]
+    queries: Number  # per class
     number: Annotated[int, Field(ge=2, le=MOST_EPISODES)]  # one episode has no interval
-    seed: int
+    seed: Seed
     small_classes: Literal["error", "leave out"] = "error"  # those with too few images for shot + queries
     tracks: Literal["apart", "shared"] = "apart"  # whether support and query may show the same object
 
@@ -132,20 +133,21 @@ class ValidationSpec(StrictModel):
     """The validation episodes, of the test's way and queries and the training's shot."""
 
     number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
-    seed: int
+    seed: Seed
 
 
 class Row(StrictModel):
     """A row of the table: a method, its hyper-parameters, and how it is trained."""
 
-    method: str
-    label: str | None = None  # in tables; none: the method's own
+    method: LongText
+    label: Text | None = None  # in tables; none: the method's own
     params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
     training: TrainingSpec | str  # or the name of the row whose training it shares, or "none" for a frozen backbone
-    deviates: Annotated[str, Field(min_length=1, max_length=300)] | None = None  # from the paper's training, in a line
-    start: str | None = None  # the row whose trained backbone it starts from; none: random weights
+    deviates: Annotated[LongText, Field(min_length=1, max_length=300)] | None = None  # from the paper's training
+    start: Text | None = None  # the row whose trained backbone it starts from; none: random weights
+    freeze: bool = False  # that backbone is not trained: every image is embedded once, and training sees features
     # none: that of the row whose training it shares, or the suite's; of a row without training a name in `backbones`
-    backbone: BackboneSpec | str | None = None
+    backbone: BackboneSpec | Text | None = None
 
     @field_validator("params")
     @classmethod
@@ -162,8 +164,8 @@ class Row(StrictModel):
 class Suite(StrictModel):
     """A benchmark suite."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    title: str
+    name: Annotated[Text, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: Text
     images: ImageSpec
     backbone: BackboneSpec
     sources: Sources
@@ -215,6 +217,12 @@ class Suite(StrictModel):
                 raise ValueError(f"methods.{name}.backbone needs a training of its own; {row.training} has another")
             if row.start is not None and self.backbone_of(name) != self.backbone_of(row.start):
                 raise ValueError(f"methods.{name}.start names {row.start!r}, which has another backbone")
+            if row.freeze and row.start is None:
+                raise ValueError(f"methods.{name}.freeze needs a start, the row whose backbone is left as it is")
+            if row.freeze and not isinstance(row.training, str) and (used := row.training.needs_images):
+                raise ValueError(
+                    f"methods.{name}.freeze embeds every image once, as it is, so that {used} has no use; leave it out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ from fsbench.cli.suites import suites
 from fsbench.cli.table import table
 from fsbench.errors import FsbenchError
 from fsbench.progress import printed_log
+from fsbench.text import printable
 
 __all__ = ["main"]
 
@@ -52,6 +54,12 @@ class _Group(click.Group):
     What nobody expected ends with an exit code of its own.
     """
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # of whatever encoding; what it lacks is no reason to end
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         former = signal.signal(signal.SIGTERM, _interrupt)  # so that nothing half-written is left
         try:
@@ -68,7 +76,11 @@ class _Group(click.Group):
             # Nobody reads on, which click ends with 1; elsewhere that is a verdict.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(128 + signal.SIGPIPE)
-        except Exception:
+        except (MemoryError, OSError) as error:
+            raise click.UsageError(_refusal(error)) from error
+        except Exception as error:
+            if "can't allocate memory" in str(error):  # torch has no exception of its own for that
+                raise click.UsageError(_refusal(MemoryError())) from error
             traceback.print_exc()
             click.echo(
                 f"\nThis is a fault of fsbench, and no verdict on anything (exit code {_FAULT}); please report it with "
@@ -95,6 +107,13 @@ def main() -> None:
 for _section in _SECTIONS.values():
     for _command in _section:
         main.add_command(_command)
+
+
+def _refusal(error: MemoryError | OSError) -> str:
+    """A sentence about what the machine refused, and nobody has foreseen."""
+    if isinstance(error, MemoryError):
+        return "there is too little memory for that; ask for fewer or smaller images, episodes or tasks."
+    return printable(f"the system refuses that ({error}); see to it and run again.")
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:

@@ -60,7 +60,7 @@ _OPTIONS = (
     click.option("--weights", help="Of that backbone, for rows without training: a file of safetensors or torch.save."),
     click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels."),
     click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's."),
-    click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from 0."),
+    click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Training seeds, from 0."),
     click.option(
         "--training-fraction",
         type=click.FloatRange(min=0, max=1, min_open=True),

@@ -21,6 +21,7 @@ from fsbench.errors import DataError, first_problem
 from fsbench.files.arrays import open_array
 from fsbench.files.atomic import sha256_file, sha256_json
 from fsbench.files.reading import read_text
+from fsbench.files.strict import LongText, Text
 
 __all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "load_pack"]
 
@@ -216,12 +217,12 @@ class _Nodes(BaseModel):
 class _Stored(BaseModel):
     """What `pack.json` says, but for its schema and its digest."""
 
-    source: str
+    source: Text
     classes: tuple[str, ...]
     splits: dict[str, tuple[NonNegativeInt, ...]]
     counts: list[NonNegativeInt]
     processing: dict[str, Any]
-    partial: str | None
+    partial: LongText | None
     arrays: dict[Literal["images.npy", "labels.npy", "names.npy", "tracks.npy"], str]
     hierarchy: _Nodes | None = None
 

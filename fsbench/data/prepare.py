@@ -80,8 +80,8 @@ def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None
         DataError: An image or the zip is unreadable, or a class is empty.
         OutputError: The cache cannot be written.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise UsageError(f"{name!r} cannot name a source; use letters, digits and underscores.")
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
+        raise UsageError(f"{name!r:.80} cannot name a source; use up to 64 letters, digits and underscores.")
     if name in (card.name for card in list_cards()):
         raise UsageError(f"{name!r} is a source of fsbench; choose another name for your own.")
     how = own or own_folder.OwnSource()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +17,8 @@ import numpy.typing as npt
 from fsbench.data.decoding import Undecoded
 from fsbench.data.listing import Hierarchy, ImageItem
 from fsbench.data.pack import PACK_SCHEMA, SPLITS, Pack, load_pack
-from fsbench.errors import DataError
-from fsbench.files.atomic import atomic_path, sha256_file, sha256_json, write_atomic
+from fsbench.errors import DataError, OutputError
+from fsbench.files.atomic import atomic_path, make_folder, sha256_file, sha256_json, write_atomic
 
 __all__ = ["Prepared", "write_pack"]
 
@@ -110,6 +112,13 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
         raise DataError(f"{source}: {len(labels)} labels and {len(prepared.tracks)} tracks do not fit.")
     if (np.diff(labels) < 0).any():
         raise DataError(f"{source}: the images must be sorted by class.")
+    make_folder(folder)
+    needed, free = math.prod(images.shape), shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"the images of {source} take {needed:,} bytes, and {folder} has {free:,} left; choose a smaller size, "
+            "fewer images, or another cache with FSBENCH_CACHE."
+        )
     (folder / "pack.json").unlink(missing_ok=True)
     with atomic_path(folder / "images.npy") as temporary:
         if isinstance(prepared.images, Undecoded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -57,8 +58,8 @@ class ImageStore:
 
     @property
     def pixels(self) -> int:
-        """Height times width of an image."""
-        return self._size**2 if self._size else self._images.shape[2] * self._images.shape[3]
+        """Height times width of an image; 1 of a vector of features."""
+        return self._size**2 if self._size else math.prod(self._images.shape[2:])
 
     @property
     def classes(self) -> int:
@@ -89,6 +90,17 @@ class ImageStore:
         store._size, store._recipe = size, recipe
         return store
 
+    def with_features(self, features: Tensor) -> ImageStore:
+        """The same store with features in the place of its images, which are then served as they are.
+
+        Args:
+            features: Float `[N, ...]`, in the order of `indices`.
+        """
+        store = copy.copy(self)
+        places = self.tensor(self.indices - self._offset)
+        store._images = features.new_zeros(len(self._rows), *features.shape[1:]).index_copy_(0, places, features)
+        return store
+
     def images(self, indices: npt.NDArray[np.int64], numbers: Floats | None = None) -> Tensor:
         """Normalised images of the given pack indices `[N]`: float `[N, C, H, W]`; a grey image in every channel.
 
@@ -104,6 +116,8 @@ class ImageStore:
             raw = self._images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
         else:
             raw = torch.from_numpy(np.take(self._images, rows, axis=0))
+        if raw.is_floating_point():
+            return raw
         images = raw.expand(-1, self._channels, -1, -1).to(torch.float32)
         if numbers is not None:
             images = augment(images.div_(255), numbers, self._size or images.shape[2], self._recipe).mul_(255)
@@ -140,7 +154,8 @@ class ImageStore:
             numbers: From the number of an episode and of its images to what augments them; None: as they are.
         """
         images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
-        times = max(1, _NUMBERS_AT_ONCE // (size * images * self._channels * self.pixels))
+        each = max(self._channels * self.pixels, math.prod(self._images.shape[1:]))  # numbers of an image
+        times = max(1, _NUMBERS_AT_ONCE // (size * images * each))
         for start in range(0, len(episodes), times * size):
             part = episodes[start : start + times * size]
             own = numbers and [numbers(begin + start + index, images) for index in range(len(part))]

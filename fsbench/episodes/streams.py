@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fsbench.errors import EpisodeError
 from fsbench.files.atomic import sha256_json
 
 __all__ = ["FRACTION_BITS", "Integers", "Stream", "address_key", "choose", "choose_unequal"]
@@ -20,6 +21,7 @@ __all__ = ["FRACTION_BITS", "Integers", "Stream", "address_key", "choose", "choo
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 FRACTION_BITS: Final = 53
+_MOST_WORDS: Final = 2**28
 _WORDS_A_BLOCK = 4  # Philox 4x64 makes four words a counter value
 
 
@@ -38,12 +40,20 @@ class Stream:
         key: At least 16 bytes; the first 16 count.
         words: How many words an episode may read.
         episodes: The numbers of the episodes.
+
+    Raises:
+        EpisodeError: The words would take too much memory.
     """
 
     def __init__(self, key: bytes, *, words: int, episodes: range) -> None:
         self._key = np.frombuffer(key[:16], dtype="<u8").astype(np.uint64)
         self._stride = -(-words // _WORDS_A_BLOCK) * _WORDS_A_BLOCK
         self._start = episodes.start
+        if (number := len(episodes) * self._stride) > _MOST_WORDS:
+            raise EpisodeError(
+                f"{len(episodes):,} episodes of {words:,} draws each take {number * 8 / 2**30:,.0f} GiB, and at most "
+                f"{_MOST_WORDS * 8 / 2**30:.0f} GiB are drawn at once; ask for fewer or smaller ones."
+            )
         self._words = self._read(episodes.start * self._stride, len(episodes) * self._stride, 0)
         self._words = self._words.reshape(len(episodes), self._stride)
 

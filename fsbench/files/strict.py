@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["Accuracy", "Count", "LongText", "Number", "Seed", "StrictModel", "Text"]
+from fsbench.text import check_printable
 
-Text: TypeAlias = Annotated[str, StringConstraints(max_length=200)]  # a name, or what stands in a cell of a table
-LongText: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]  # a sentence, or a path
+__all__ = ["Accuracy", "Count", "LongText", "Number", "Seed", "Steps", "StrictModel", "Text"]
+
+_Printable = AfterValidator(check_printable)
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=200), _Printable]  # a name, or a cell of a table
+LongText: TypeAlias = Annotated[str, StringConstraints(max_length=2000), _Printable]  # a sentence, or a path
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]  # of which there may be none
-Number: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]  # of ways, shots, queries, tasks
+Number: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # of ways, shots, queries, tasks
+Steps: TypeAlias = Annotated[int, Field(ge=1, le=10**9)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Accuracy: TypeAlias = Annotated[float, Field(ge=0, le=100)]  # percent
 

@@ -86,9 +86,18 @@ def look_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
     """What one look at the validation episodes takes: images embedded, episodes answered."""
     method, params, backbone, protocol = training.method, training.params, training.backbone, training.validation
     answering = protocol.episodes * speeds.episode(method, params, backbone, protocol)
-    if not outlook.embeds(method):
+    if training.frozen or not outlook.embeds(method):
         return answering
     return outlook.asked(protocol, training.validation_source) * speeds.image(method, params, backbone) + answering
+
+
+def _embedding_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
+    """What embedding all images takes before a training on features of a frozen backbone."""
+    if not training.frozen:
+        return 0.0
+    seen = [(source, "train") for source in training.sources] + [(training.validation_source, "val")]
+    images = sum(outlook.images(source, split) for source, split in seen)
+    return images * speeds.image(training.method, training.params, training.backbone)
 
 
 def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
@@ -97,7 +106,7 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
     chains: dict[str, tuple[float, tuple[str, ...]]] = {}
     for training in outlook.trainings:
         schedule, row = training.schedule, rows[training.row]
-        stepping = schedule.steps * speeds.step(training)
+        stepping = schedule.steps * speeds.step(training) + _embedding_seconds(outlook, training, speeds)
         looking = looks(schedule) * look_seconds(outlook, training, speeds)
         row.training += stepping
         row.validation += looking

@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ import torch
 from fsbench.data.pack import Pack
 from fsbench.engine.batches import training_data
 from fsbench.engine.evaluation import LEAST_FROZEN, correct_counts, embed_split
+from fsbench.engine.frozen import embedded_once
 from fsbench.engine.precision import backbones_in
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
@@ -109,18 +111,22 @@ class MeasuredSpeeds:
         def measure() -> float:
             model = self._model(training.method, training.params, training.backbone)
             take_step = Stepper(model, schedule, cuda_recorder(model, schedule, self._device))
-            data = training_data(schedule, [self._all] * len(training.sources), first)
-            numbers = itertools.count(first)
+            numbers, stores = itertools.count(first), [self._all] * len(training.sources)
 
-            def steps() -> None:
-                for _ in range(self.amounts.steps):
-                    take_step(next(data), next(numbers))
+            with (
+                embedded_once(model, stores) if training.frozen else nullcontext(stores) as shown,
+                backbones_in(self._precision, model),
+            ):
+                data = training_data(schedule, shown, first)
 
-            with backbones_in(self._precision, model):
+                def steps() -> None:
+                    for _ in range(self.amounts.steps):
+                        take_step(next(data), next(numbers))
+
                 return self._seconds(steps) / self.amounts.steps
 
         clips = [schedule.clip, schedule.clip_value]
-        own = [training.method, training.params, training.backbone.identity(), len(training.sources)]
+        own = [training.method, training.params, training.backbone.identity(), len(training.sources), training.frozen]
         return self._once([*own, *shape, *clips], measure)
 
     def image(self, method: str, params: Mapping[str, Any], backbone: BackboneSpec | Pretrained) -> float:

@@ -146,6 +146,11 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
             f"methods.{name}.training.pool asks for many tasks on the same images, but {method.label} does not embed "
             "images once to compare them; leave it out."
         )
+    if row.freeze and not method.embeds_once():
+        raise SuiteError(
+            f"methods.{name}.freeze leaves the backbone as it is, but {method.label} does not answer from features of "
+            "single images; leave it out."
+        )
 
 
 def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from fsbench.text import printable
+
 if TYPE_CHECKING:
     from fsbench.compare import Comparison, Finding
 
@@ -38,10 +40,10 @@ def to_text(comparison: Comparison) -> str:
     """A table of all cells, why cells are not compared or have changed otherwise, and the conclusion."""
     from tabulate import tabulate
 
-    lines = [[_printable(text) for text in _line(finding)] for finding in comparison.findings]
+    lines = [[printable(text) for text in _line(finding)] for finding in comparison.findings]
     alignment = ("left", "right", "right", "right", "left", "left")
     table = tabulate(lines, _HEADS, tablefmt="simple", colalign=alignment, disable_numparse=True)
-    reasons = [_printable(f"{finding.subject}: {finding.reason}") for finding in comparison.findings if finding.reason]
+    reasons = [printable(f"{finding.subject}: {finding.reason}") for finding in comparison.findings if finding.reason]
     return "\n\n".join(filter(None, [table, "\n".join(reasons), conclusion(comparison)]))
 
 
@@ -67,11 +69,6 @@ def _line(finding: Finding) -> list[str]:
     """A finding's texts below `_HEADS`."""
     base, new = ("" if mean is None else f"{mean:.2f}" for mean in (finding.base, finding.new))
     return [finding.subject, base, new, finding.change, finding.over, finding.verdict]
-
-
-def _printable(text: str) -> str:
-    """Text that stays on its line and sends a terminal nothing but signs."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
 
 
 def _pipe_table(findings: Iterable[Finding]) -> str:

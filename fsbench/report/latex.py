@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from fsbench.report.footnote import footnote, listed, partial, reduced, span
 from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
 from fsbench.report.table import Figure, Table
+from fsbench.text import printable
 
 __all__ = ["Notes", "to_latex"]
 
@@ -70,7 +71,7 @@ def to_latex(table: Table, *, notes: Notes = "short") -> str:
 
 def _escape(text: str) -> str:
     """Text as LaTeX that prints it literally."""
-    signs = (sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    signs = printable(" ".join(text.split()))
     return re.sub("-(?=-)", "-{}", "".join(_SIGNS.get(sign, sign) for sign in signs))  # two would become a dash
 
 

@@ -23,6 +23,7 @@ from fsbench.report.footnote import (
 from fsbench.report.layout import Accuracy, Entry, Layout, Name, Rank, lay_out, method_name
 from fsbench.report.published import Match, beside
 from fsbench.report.table import Figure, Table
+from fsbench.text import printable
 
 __all__ = ["escape", "pipe_table", "to_markdown"]
 
@@ -68,7 +69,7 @@ def pipe_table(heads: Sequence[str], rows: Sequence[Sequence[str]], alignment: S
 
 def escape(text: str) -> str:
     """Text as Markdown that shows it literally, also within a table."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word, an underscore is only itself
 

@@ -13,13 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from fsbench.errors import UsageError
 from fsbench.files.reading import read_text
+from fsbench.files.strict import Text
 
 __all__ = ["Ranking", "rank_file"]
 
 _NEEDED: Final = ("test_source", "method", "mean", "ci95")
 _LARGEST: Final = 1e9  # no accuracy, and its square is a number
 
-_Text = Annotated[str, Field(min_length=1)]
+_Text = Annotated[Text, Field(min_length=1)]
 _Number = Annotated[float, Field(gt=-_LARGEST, lt=_LARGEST)]
 _Truth = Annotated[bool, BeforeValidator(lambda text: text.strip() or False)]
 
@@ -96,9 +97,9 @@ def _read(path: Path) -> list[_Line]:
         heads = reader.fieldnames or ()
         for column in _NEEDED:
             if column not in heads:
-                printable = "".join(filter(str.isprintable, ", ".join(heads))) or "none"
+                there = ", ".join(heads) or "none"
                 raise UsageError(
-                    f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {printable:.500}."
+                    f"{path} has no column {column!r}; it needs {', '.join(_NEEDED)}, and has {there:.500}."
                 )
         lines = [{**values, "number": reader.line_num} for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

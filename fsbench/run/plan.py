@@ -74,6 +74,7 @@ class Training:
         schedule: How it goes.
         validation: The validation episodes.
         starts_from: The training whose backbone it starts from, or None.
+        frozen: Whether it leaves that backbone as it is.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Training:
     schedule: Schedule
     validation: AnyProtocol
     starts_from: Training | None
+    frozen: bool = False
 
     @property
     def name(self) -> str:
@@ -276,6 +278,7 @@ class _Planner:
         }
         later = {
             "start": starts_from and starts_from.id,
+            "freeze": owner.freeze,
             "deterministic": self._options.deterministic,
             "precision": None if self._options.precision == "auto" else self._options.precision,
         }
@@ -292,6 +295,7 @@ class _Planner:
             schedule=schedule,
             validation=validation,
             starts_from=starts_from,
+            frozen=owner.freeze,
         )
 
     def cell(self, row: str, seed: int, source: str, episode_set: EpisodeSet) -> Cell:

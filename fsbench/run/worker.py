@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fsbench.backbones.base import Backbone
 from fsbench.engine.evaluation import LEAST_FROZEN, asked_counts, asked_images, correct_counts, embed_split
+from fsbench.engine.frozen import embedded_once
 from fsbench.engine.precision import pick_precision
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
@@ -137,15 +139,19 @@ class Worker:
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
-        validation, path = (looked_at, episodes), self._run.checkpoint(training)
-        started = training.starts_from is not None
-        rest = (training.schedule, stores, validation, path, view, self._precision, started)
-        method = self._untrained(training)
+        path = self._run.checkpoint(training)
+        rest = (path, view, self._precision, training.starts_from is not None)
+
+        def teach(method: Method) -> None:
+            images = [*stores, looked_at]
+            with embedded_once(method, images) if training.frozen else nullcontext(images) as (*shown, asked):
+                train(method, training.schedule, shown, (asked, episodes), *rest)
+
         try:
-            train(method, *rest)
+            teach(self._untrained(training))
         except RecordError as error:
             _redo(path, error)
-            train(self._untrained(training), *rest)  # a new one: that one may have some of the weights
+            teach(self._untrained(training))  # a new one: that one may have some of the weights
 
     def _untrained(self, training: Training) -> Method:
         """The method of a training before its first step, with the backbone that it starts from."""

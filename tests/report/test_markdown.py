@@ -363,7 +363,6 @@ def test_missing_cells_are_dashes_with_their_reason() -> None:
         ("**bold** `code`", r"\*\*bold\*\* \`code\`"),
         ("[link](http://x)", r"\[link\](http://x)"),
         ("back\\slash & co", r"back\\slash &amp; co"),
-        ("two\nlines", "two lines"),
     ],
 )
 def test_names_are_shown_literally(name: str, shown: str) -> None:

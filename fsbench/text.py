@@ -1,0 +1,28 @@
+"""Text that nobody vouches for, as it may reach a terminal, a sentence or the log of a CI job."""
+
+from __future__ import annotations
+
+__all__ = ["check_printable", "printable"]
+
+
+def printable(text: str) -> str:
+    """The text on one line, in signs alone: control and direction characters as Python writes them.
+
+    What GitHub would take as a command in a job's log (`::` at the start, `##[` anywhere) is no command any more.
+    """
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    if text.lstrip().startswith("::"):
+        text = text.replace("::", ": :", 1)
+    return text.replace("##[", "## [")
+
+
+def check_printable(text: str) -> str:
+    """The text as it is.
+
+    Raises:
+        ValueError: Printed, it would be another.
+    """
+    if printable(text) != text:
+        raise ValueError(f"{text!r:.80} has characters that are not printed as they are; leave them out")
+    return text
