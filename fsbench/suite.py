@@ -94,11 +94,19 @@ class BackboneSpec(StrictModel):
     name: LongText  # of fsbench or an installed package, or path/to/file.py:Class
     width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
     norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
+    depth: Annotated[int, Field(ge=1, le=1000)] | None = None  # layers, of backbones of several depths; none: the usual
+    drop_rate: Annotated[float, Field(gt=0, lt=1)] | None = None  # of dropout, for backbones that have it; none: none
+
+    @property
+    def options(self) -> dict[str, int | float]:
+        """What not every backbone takes, where it is given."""
+        given = {"depth": self.depth, "drop_rate": self.drop_rate}
+        return {name: value for name, value in given.items() if value is not None}
 
     def identity(self) -> dict[str, Any]:
         """What of it enters identities; a later field does only when it is not what was before it came."""
         later = {} if self.norm_scale == "ones" else {"norm_scale": self.norm_scale}
-        return {"name": self.name, "width": self.width} | later
+        return {"name": self.name, "width": self.width} | later | self.options
 
 
 class Sources(StrictModel):

@@ -16,17 +16,20 @@ class Backbone(nn.Module):
     """A network from images to features.
 
     A subclass takes `channels`, `size` and `width` of `fsbench.backbones.registry.build_backbone` and `maps` as
-    keyword-only arguments. It is built for one size of images and takes smaller ones too, so that a training may begin
-    at a low resolution: its vectors keep their length, its maps are as small as they become.
+    keyword-only arguments, and what else it can do with a default. It is built for one size of images and takes
+    smaller ones too, so that a training may begin at a low resolution: its vectors keep their length, its maps are as
+    small as they become.
 
     Attributes:
         revision: Raised when the same weights would give other features, or the same seed other weights.
         label: Its name in tables, with its width.
         shape: Of the feature maps of one image of the size that it was built for, `(C, h, w)`.
         features: Their number, `C * h * w`.
+        noisy: Whether it draws from torch's generators in training mode, for dropout of any kind.
     """
 
     revision: ClassVar[int] = 1
+    noisy: bool = False
     label: str
     shape: tuple[int, int, int]
     features: int

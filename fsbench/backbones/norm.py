@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm2d", "conv_norm_pool"]
+__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -80,3 +80,26 @@ def conv_norm_pool(
 
 def _pool(maps: Tensor, pooled: bool) -> Tensor:
     return F.max_pool2d(maps, 2) if pooled else maps
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, which the normalisation would take away again, and batch normalisation.
+
+    The weights start as in He et al., ICCV 2015, by the fan out.
+
+    Args:
+        inputs: Channels of the maps.
+        outputs: Filters.
+        kernel: Their height and width, odd; the maps are padded so that their edges count as much.
+        stride: Of the convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        self.norm = BatchNorm2d(outputs)
+
+    def forward(self, images: Tensor, leading: int | None) -> Tensor:
+        """Maps `[N, outputs, H, W]` of `images`, as in `conv_norm_pool`."""
+        return conv_norm_pool(self.conv, self.norm, images, leading, pooled=False)

@@ -8,25 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.norm import BatchNorm2d, conv_norm_pool
+from fsbench.backbones.norm import ConvNorm
 
 __all__ = ["ResNet18"]
 
 _MULTIPLES: Final = (1, 1, 2, 2, 4, 4, 8, 8)  # of the width: the filters of every block
 _STRIDE: Final = 32  # of the whole network
-
-
-class _ConvNorm(nn.Module):
-    """Convolution without bias, which the normalisation would take away again, and batch normalisation."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-        self.norm = BatchNorm2d(outputs)
-
-    def forward(self, images: Tensor, leading: int | None) -> Tensor:
-        return conv_norm_pool(self.conv, self.norm, images, leading, pooled=False)
 
 
 class _Block(nn.Module):
@@ -35,9 +22,9 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         stride = 1 if inputs == outputs else 2
-        self.first = _ConvNorm(inputs, outputs, 3, stride)
-        self.second = _ConvNorm(outputs, outputs, 3, 1)
-        self.shortcut = None if inputs == outputs else _ConvNorm(inputs, outputs, 1, stride)
+        self.first = ConvNorm(inputs, outputs, 3, stride)
+        self.second = ConvNorm(outputs, outputs, 3, 1)
+        self.shortcut = None if inputs == outputs else ConvNorm(inputs, outputs, 1, stride)
 
     def forward(self, images: Tensor, leading: int | None) -> Tensor:
         residual = self.second(F.relu(self.first(images, leading)), leading)
@@ -73,7 +60,7 @@ class ResNet18(Backbone):
         super().__init__()
         self.label = "ResNet-18" if width == 64 else f"ResNet-18 (width {width})"
         self.maps = maps
-        self.stem = _ConvNorm(channels, width, 7, 2)
+        self.stem = ConvNorm(channels, width, 7, 2)
         outputs = [width * multiple for multiple in _MULTIPLES]
         self.blocks = nn.ModuleList(map(_Block, [width, *outputs], outputs))
         edge = -(-size // _STRIDE) if maps else 1

@@ -27,6 +27,7 @@ def reported(suite: str | None, named: str | None, method: str | None, shot: int
     They are what others report, and were not measured here.
     """
     from fsbench.published.results import load_reported, reported_suites
+    from fsbench.report.fiveway import FIVE_WAY, five_way_page
     from fsbench.report.reported import reported_page, select_results
 
     if suite and named and suite != named:
@@ -36,6 +37,12 @@ def reported(suite: str | None, named: str | None, method: str | None, shot: int
         width = max(map(len, reported_suites()))
         for name in reported_suites():
             click.echo(f"{name:{width}}  {len(load_reported(name))} results")
+        click.echo(f"{FIVE_WAY:{width}}  five methods of these on miniImageNet and tieredImageNet")
+        return
+    if chosen == FIVE_WAY:
+        if method is not None or shot is not None:
+            raise UsageError(f"{FIVE_WAY} is printed whole; leave --method and --shot out.")
+        click.echo("\n\n".join(five_way_page()))
         return
     results = load_reported(chosen)
     click.echo("\n\n".join(reported_page(chosen, results, select_results(chosen, results, method, shot))))

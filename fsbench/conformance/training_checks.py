@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import torch
@@ -16,6 +16,7 @@ from fsbench.conformance.problem import WAY, draw_tasks
 from fsbench.conformance.subject import Subject, changed, random_state, task_by_task
 from fsbench.methods.base import Method, MetricMethod
 from fsbench.methods.gradient import GradientMethod
+from fsbench.methods.noise import addressed_noise, is_noisy
 from fsbench.tasks import Tasks
 
 __all__ = ["FORM_CHECKS", "LEARNING_CHECKS"]
@@ -124,8 +125,8 @@ def _gradients(subject: Subject) -> str | None:
 @check(
     "determinism",
     expected="Two equal runs of training and answering give equal bits under torch's deterministic algorithms. Only "
-    "the constructor may draw from torch's generator: fsbench seeds it there, and a run that was stopped goes on "
-    "without its later state.",
+    "the constructor may draw from torch's generator, and the loss of a method that says `noisy = True`: fsbench seeds "
+    "it there, and a run that was stopped goes on without its later state.",
     usually="Dropout or noise from the global generator, Python's or NumPy's random numbers, a walk over a set, or an "
     "operation that has no deterministic form.",
 )
@@ -245,8 +246,9 @@ def _run(subject: Subject, seed: int) -> list[list[Tensor]]:
     initial = list(subject.build().state_dict().values())
     learner, model = subject.model().train(), subject.model()
     with random_state(seed):
-        loss = learner.loss(subject.lesson())
-        loss.backward()  # type: ignore[no-untyped-call]
+        with addressed_noise(0, 0, 0, torch.device("cpu")) if is_noisy(learner) else nullcontext():
+            loss = learner.loss(subject.lesson())
+            loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             logits = model.predict(tasks)
     gradients = [weight.grad for weight in learner.parameters() if weight.grad is not None]

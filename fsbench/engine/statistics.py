@@ -32,12 +32,12 @@ def recompute_statistics(method: Method, stores: Sequence[ImageStore], images: i
     """
     sizes = [len(store.indices) for store in stores]
     sources, positions = (drawn[0] for drawn in draw_mixed_batches(sizes, images, seed=seed, start=0, stop=1))
-    method.train()
+    method.eval()  # only the normalisation is as in training: nothing is dropped
     for backbone in [module for module in method.modules() if isinstance(module, Backbone)]:
         norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
-            norm.reset_running_stats()
+            norm.train().reset_running_stats()
             norm.momentum = None  # the mean over all batches
         with torch.no_grad():
             for part in np.array_split(np.arange(images), -(-images // _AT_ONCE)):
@@ -47,3 +47,4 @@ def recompute_statistics(method: Method, stores: Sequence[ImageStore], images: i
                 backbone(torch.cat([batch.images for batch in seen]))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+    method.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
@@ -16,6 +17,7 @@ from fsbench.engine.memory import halved
 from fsbench.engine.optimisers import make_optimiser
 from fsbench.engine.schedule import Schedule
 from fsbench.methods.base import Method
+from fsbench.methods.noise import addressed_noise, is_noisy
 from fsbench.tasks import Batch, PooledTasks, Tasks
 
 __all__ = ["Recorder", "Stepper", "cuda_recorder"]
@@ -28,8 +30,8 @@ _CLOSE = 1e-2  # relative: losses that differ by rounding alone
 
 
 def cuda_recorder(method: Method, schedule: Schedule, device: torch.device) -> Recorder | None:
-    """What records a step there; None on a CPU, where shapes vary, and where bit-reproducibility is asked for."""
-    constant = schedule.protocol is None or schedule.protocol.one_shape
+    """What records a step there; None on a CPU, where shapes or noise vary, and where bits are to be reproducible."""
+    constant = (schedule.protocol is None or schedule.protocol.one_shape) and not is_noisy(method)
     usable = device.type == "cuda" and method.replayable and constant
     return _record if usable and not torch.are_deterministic_algorithms_enabled() else None
 
@@ -60,6 +62,7 @@ class Stepper:
         self.optimiser = make_optimiser(self._parameters, schedule)
         self.tasks_at_once = 1 if method.separable and not on_gpu else schedule.size
         self._retried = not method.separable
+        self._noisy, self._number = is_noisy(method), 0
         self._eager_steps = 0
         self._size: int | None = None
         self._replay: Callable[[], Tensor] | None = None
@@ -72,6 +75,7 @@ class Stepper:
             DeviceError: The device has too little memory.
         """
         self._method.train()
+        self._number = step
         self._set_rate(self._schedule.rate_at(step))
         if self._size != (size := self._schedule.size_at(step)):
             self._size, self._replay, self._eager_steps = size, None, 0
@@ -96,17 +100,25 @@ class Stepper:
 
     def _step(self, data: Tasks | PooledTasks | Batch) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)
-        losses = []
+        losses, first = [], 0
         for part, share in self._parts(data):
-            loss = self._method.loss(part) * share
-            loss.backward()  # type: ignore[no-untyped-call]
+            with self._noise(first):
+                loss = self._method.loss(part) * share
+                loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
+            first += self.tasks_at_once
         if self._schedule.clip_value is not None:
             torch.nn.utils.clip_grad_value_(self._parameters, self._schedule.clip_value)
         if self._schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._schedule.clip)
         self.optimiser.step()
         return torch.stack(losses).sum()
+
+    def _noise(self, first: int) -> contextlib.AbstractContextManager[None]:
+        """What sets torch's generators for a part that begins with the task of this number."""
+        if not self._noisy:
+            return contextlib.nullcontext()
+        return addressed_noise(self._schedule.seed, self._number, first, self._parameters[0].device)
 
     def _parts(self, data: Tasks | PooledTasks | Batch) -> Iterator[tuple[Tasks | PooledTasks | Batch, float]]:
         """The parts that the data is done in, with their share of it."""

@@ -41,6 +41,9 @@ class Method(nn.Module, ABC):
         replayable: Whether `loss` does the same operations in every step and nothing else (no Python-side
             counters, no waiting for the device), so that a GPU may replay a recording of them. True for the
             families below; a subclass that breaks it says False.
+        noisy: Whether `loss` draws from torch's generators (`F.dropout`, `torch.randn_like`). Before every part of a
+            step they are set by the training's seed and the step, so that a stopped training goes on with the same
+            noise; such steps are not replayed. `predict` never draws.
         pools: Whether `loss` takes `PooledTasks` too: tasks on the same images, which it embeds once.
         revision: Raised when the same hyper-parameters would give other numbers.
     """
@@ -53,6 +56,7 @@ class Method(nn.Module, ABC):
     learns_from: ClassVar[Literal["episodes", "batches"]] = "episodes"
     revision: ClassVar[int] = 1
     separable: ClassVar[bool] = False
+    noisy: ClassVar[bool] = False
     pools: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
 

@@ -205,6 +205,7 @@ def build_model(
         size=suite.images.size,
         width=backbone.width,
         norm_scale=backbone.norm_scale,
+        options=backbone.options,
         beside=suite.folder,
     )
     with torch.random.fork_rng(devices=[]):

@@ -13,9 +13,10 @@ __all__ = ["PUBLISHED_AS", "Match", "beside"]
 
 _RELATION = ("RelationNet", "RelationNet (CloserLook)")
 _FIRST_ORDER = ("fo-MAML", "fo-MAML (transductive)", "fo-MAML (re-impl.)")
+_SECOND_ORDER = ("MAML", "MAML (CloserLook)", "MAML (re-impl.)", "MAML (re-run of cbfinn/maml)")
 
-# The method of a row to the names under which it was published: other distances, trainings of another way and
-# second-order gradients are other methods.
+# The method of a row to the names under which it was published: other distances and trainings of another way
+# are other methods.
 PUBLISHED_AS = {
     "knn": ("k-NN",),
     "finetune": ("Finetune", "Baseline", "Baseline (CloserLook)"),
@@ -30,6 +31,14 @@ PUBLISHED_AS = {
     "fomaml": _FIRST_ORDER,
     "fomaml-transductive": _FIRST_ORDER,
     "foprotomaml": ("fo-Proto-MAML",),
+    "maml": _SECOND_ORDER,
+    "maml-transductive": _SECOND_ORDER,
+    "anil": ("ANIL", "ANIL (re-impl.)"),
+    "r2d2": ("R2-D2", "R2-D2 (re-impl.)"),
+    "metaoptnet-ridge": ("MetaOptNet-RR",),
+    "metaoptnet-svm": ("MetaOptNet-SVM", "MetaOptNet-SVM (user re-run)"),
+    "leo": ("LEO", "LEO (code)", "LEO (re-impl.)", "LEO (user re-run)"),
+    "siamese": ("Siamese",),
 }
 
 

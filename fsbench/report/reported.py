@@ -26,9 +26,9 @@ _NOTES = {
         "RelationNet have changed places."
     ),
     "tieredimagenet": (
-        "The tieredImageNet columns of the results table of the MetaOptNet paper (Lee et al., 2019), 5-way. A "
-        "well-known lecture shows these figures under the title MiniImageNet; those of miniImageNet are others "
-        "(fsbench reported miniimagenet)."
+        "The first five methods are the tieredImageNet columns of the results table of the MetaOptNet paper (Lee et "
+        "al., 2019). A well-known lecture shows these figures under the title MiniImageNet; those of miniImageNet are "
+        "others (fsbench reported five-way)."
     ),
 }
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 
+from fsbench.backbones.registry import build_backbone
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
+from fsbench.engine.steps import Stepper
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.errors import RecordError, TrainingError
 from fsbench.methods.base import Method
+from fsbench.methods.registry import load_method
 from fsbench.records import TrainingSummary
 from helpers.schedules import TASKS
 from helpers.small import build, write_small_pack
@@ -87,6 +91,39 @@ def test_a_stopped_training_ends_as_one_that_was_not(name: str, schedule: Schedu
     assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
     assert header["summary"] == other["summary"]
     assert [look.step for look in expected.history] == [4, 8, 12]
+
+
+def with_noise(drop_rate: float = 0.3) -> Method:
+    """A method whose backbone drops parts of its maps."""
+    make_backbone = functools.partial(
+        build_backbone, "resnet12", channels=1, size=28, width=2, options={"drop_rate": drop_rate}
+    )
+    torch.manual_seed(0)
+    return load_method("proto")(make_backbone, 12, temperature=1.0)
+
+
+def test_a_stopped_training_goes_on_with_the_same_noise(data: Data, tmp_path: Path) -> None:
+    schedule = replace(TASKS, steps=4, validate_every=2, recompute_statistics=40)
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    torch.manual_seed(1)
+    data.fit(with_noise(), schedule, whole)
+    torch.manual_seed(2)
+    with pytest.raises(KeyboardInterrupt):
+        data.fit(with_noise(), schedule, parts, stop_at=2)
+    state = torch.get_rng_state()
+    data.fit(with_noise(), schedule, parts)
+    assert torch.equal(torch.get_rng_state(), state)
+    (tensors, _), (others, _) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+
+
+def test_every_step_and_seed_has_noise_of_its_own(data: Data, tmp_path: Path) -> None:
+    tasks = data.train.tasks(draw_episodes(pool_of(data.pack, "train"), FixedProtocol("train", 5, 1, 3, 2, 0))[:2])
+    losses = []
+    for seed, step in ((0, 0), (0, 0), (0, 1), (1, 0)):
+        losses.append(Stepper(with_noise(), replace(TASKS, seed=seed))(tasks, step).item())
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
 
 
 def strange_ends() -> dict[str, tuple[dict[str, torch.Tensor], Any]]:

@@ -116,6 +116,10 @@ class Dropout(_Proto):
         return F.dropout(super().embed(images), 0.2, training=self.training)
 
 
+class SaysItIsNoisy(Dropout):
+    noisy = True
+
+
 class WeightsFromNumpy(_Proto):
     def __init__(self, make_backbone: MakeBackbone, classes: int) -> None:
         super().__init__(make_backbone, classes)
@@ -359,4 +363,4 @@ BROKEN: Final[tuple[tuple[type[Method], str], ...]] = (
     (LearnsAnAttribute, "all in the weights"),
 )
 
-DECLARED: Final[tuple[type[Method], ...]] = (NamesMatter, OrderMatters, FewWays)  # what they break
+DECLARED: Final[tuple[type[Method], ...]] = (NamesMatter, OrderMatters, FewWays, SaysItIsNoisy)  # what they break

@@ -43,14 +43,16 @@ def _line(text: str, start: str) -> str:
 
 def test_every_published_result_is_there_once_with_its_source() -> None:
     assert {suite: len(load_reported(suite)) for suite in reported_suites()} == {
-        "cub": 60,
+        "cifar-fs": 19,
+        "cub": 70,
+        "fc100": 7,
         "metadataset": 140,
-        "miniimagenet": 167,
-        "omniglot": 107,
-        "tieredimagenet": 10,
+        "miniimagenet": 294,
+        "omniglot": 115,
+        "tieredimagenet": 72,
     }
     everything = load_reported()
-    assert len(everything) == 484
+    assert len(everything) == 717
     assert all(result.source.strip() for result in everything)
     places = Counter(
         (r.suite, r.train_sources, r.test_source, r.method, r.backbone, r.setting, r.source) for r in everything
@@ -145,6 +147,21 @@ def test_the_table_of_the_lecture_stands_under_its_right_name() -> None:
     assert "A well-known lecture shows these figures under the title MiniImageNet" in text
 
 
+def test_the_five_way_table_has_both_data_sets_under_their_own_names() -> None:
+    text = _print("--suite", "five-way")
+    assert _line(text, "method") == "method tieredimagenet tieredimagenet miniimagenet miniimagenet"
+    for line in [
+        "MAML 51.67 ± 1.81 †‡ 70.30 ± 1.75 †‡ 48.70 ± 1.84 †‡ 63.11 ± 0.92 †‡",
+        "ProtoNet 53.31 ± 0.89 72.69 ± 0.74 49.42 ± 0.78 68.20 ± 0.66",
+        "RelationNet 54.48 ± 0.93 † 71.32 ± 0.78 † 50.44 ± 0.82 † 65.32 ± 0.70 †",
+        "LEO 66.33 ± 0.05 ‡ 81.44 ± 0.09 ‡ 61.76 ± 0.08 ‡ 77.59 ± 0.12 ‡",
+        "MetaOptNet-SVM 65.99 ± 0.72 81.56 ± 0.53 62.64 ± 0.61 78.63 ± 0.46",
+    ]:
+        assert _line(text, line.split()[0] + " ") == line
+    assert "  miniimagenet, MetaOptNet-SVM, ResNet-12: Lee et al. 2019" in text
+    assert "five-way" in _print()
+
+
 def test_suite_method_and_shot_choose() -> None:
     text = _print("--suite", "omniglot", "--method", "RelationNet", "--shot", "5")
     assert _line(text, "method") == "method backbone 5-way 5-shot 20-way 5-shot source"
@@ -162,17 +179,21 @@ def test_a_method_includes_its_variants_unless_one_is_named() -> None:
 
 
 def test_without_a_suite_the_suites_are_listed() -> None:
-    assert _print().splitlines()[1] == "metadataset     140 results"
+    assert _print().splitlines()[3] == "metadataset     140 results"
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["miniimagenett"], "unknown suite of published results 'miniimagenett'; did you mean 'miniimagenet'?"),
-        (["--suite", "glyphs"], "unknown suite of published results 'glyphs'; known: cub, metadataset, miniimagenet"),
+        (
+            ["--suite", "glyphs"],
+            "unknown suite of published results 'glyphs'; known: cifar-fs, cub, fc100",
+        ),
         (["omniglot", "--method", "Proto"], "unknown published method of omniglot 'Proto'; did you mean 'ProtoNet'?"),
         (["omniglot", "--shot", "3"], "omniglot has no published results at 3-shot; known: 1, 5."),
         (["metadataset", "--shot", "5"], "metadataset has no published results at 5-shot; its shots vary, so leave"),
+        (["five-way", "--shot", "5"], "five-way is printed whole; leave --method and --shot out."),
         (["cub", "--suite", "omniglot"], "the suite is given twice, as 'cub' and 'omniglot'; keep one of them."),
     ],
 )

@@ -31,7 +31,7 @@ def _proto(**facts: Any) -> Record:
 
 
 def test_every_method_of_ours_is_in_the_mapping_and_every_name_of_it_is_published() -> None:
-    assert {*PUBLISHED_AS} == {info.name for info in METHODS}
+    assert {*PUBLISHED_AS} >= {info.name for info in METHODS}
     published = {result.method for result in load_reported()}
     assert {name for names in PUBLISHED_AS.values() for name in names} <= published
 
