@@ -147,7 +147,7 @@ class Pretraining(StrictModel):
 
     corpora: list[Text]  # empty: unknown
     overlap: LongText  # with the test classes, in words
-    library: Text  # name and version of what built it; empty: a file
+    library: LongText  # name and version of what built it, or what a file of features says; empty: a file of code
     fingerprint: list[float]  # of its features, as in `fsbench.backbones.pretrained`
 
 

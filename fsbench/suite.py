@@ -240,24 +240,20 @@ class Suite(StrictModel):
         return self
 
     def changed(
-        self, *, backbone: str | None = None, image_size: int | None = None, weights: str | None = None
+        self, *, backbone: str | None = None, image_size: int | None = None, given: PretrainedSpec | None = None
     ) -> Suite:
         """The suite with another backbone or image size, where one is given; a row's own backbone stays.
 
-        A backbone of timm or torchvision, or one with weights, is that of all rows without training; the image size is
-        that of the others.
+        Args:
+            backbone: Of the rows that are trained here.
+            image_size: Of these too.
+            given: Of all rows without training.
 
         Raises:
-            UsageError: Weights are given without a backbone, or the suite has no row for such a one.
+            UsageError: The suite has no row without training.
         """
-        changes: dict[str, Any] = {}
-        if backbone is None and weights is not None:
-            raise UsageError(
-                f"the weights {weights} are given without a backbone; say --backbone timm:NAME, or another."
-            )
-        if backbone is not None and (weights is not None or backbone.startswith(("timm:", "torchvision:"))):
-            changes |= self._with_pretrained(PretrainedSpec(build=backbone, weights=weights))
-        elif backbone is not None:
+        changes: dict[str, Any] = {} if given is None else self._with_pretrained(given)
+        if backbone is not None:
             changes["backbone"] = self.backbone.model_copy(update={"name": backbone})
         if image_size is not None:
             changes["images"] = self.images.model_copy(update={"size": image_size})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from fsbench.backbones.base import Backbone
 from fsbench.backbones.builders import Built, build_network
 from fsbench.backbones.corpora import corpora_of
+from fsbench.backbones.features import FeatureFile, read_features
 from fsbench.backbones.specification import PretrainedSpec
 from fsbench.backbones.weights import find_weights, load_into, read_tensors, weights_digest
 from fsbench.errors import FsbenchError, SuiteError, UsageError
@@ -71,7 +73,7 @@ class Pretrained:
         build: What identifies its architecture.
         weights: SHA-256 of its tensors.
         kind: Of the features.
-        size: Of the images that it sees, pixels.
+        size: Of the images that it sees, pixels; None where its features are in files.
         mean: Of every channel, on the scale 0 to 1.
         std: The same.
         enlarged_from: The size at which the images are prepared, if they are enlarged; else None.
@@ -80,6 +82,7 @@ class Pretrained:
         fingerprint: Of its features, as in `fingerprints_agree`.
         corpora: What it was pretrained on; empty: unknown.
         revision: Of a class of fsbench or of a file: what tells it from its earlier versions.
+        files: Its features of every source, where they are in files; else empty.
     """
 
     name: str
@@ -87,7 +90,7 @@ class Pretrained:
     build: str
     weights: str
     kind: str
-    size: int
+    size: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     enlarged_from: int | None
@@ -96,10 +99,11 @@ class Pretrained:
     fingerprint: tuple[float, ...]
     corpora: tuple[str, ...]
     revision: int | str | None
+    files: Mapping[str, FeatureFile] = field(default_factory=dict)
 
     @property
-    def prepared_size(self) -> int:
-        """Height and width at which the images are prepared, pixels."""
+    def prepared_size(self) -> int | None:
+        """Height and width at which the images are prepared, pixels; None: as the suite says."""
         return self.enlarged_from or self.size
 
     @property
@@ -117,7 +121,9 @@ class Pretrained:
         }
 
     def images_identity(self) -> dict[str, Any]:
-        """What of its images enters identities, in the form of the suite's `ImageSpec.identity`."""
+        """What of its images enters identities, in the form of the suite's `ImageSpec.identity`; of files nothing."""
+        if self.size is None:
+            return {}
         content = {"size": self.size, "channels": 3, "mean": list(self.mean), "std": list(self.std)}
         return content if self.enlarged_from is None else content | {"enlarged_from": self.enlarged_from}
 
@@ -137,6 +143,8 @@ def load_pretrained(name: str, spec: PretrainedSpec, beside: Path | None = None)
         SuiteError: They are of another architecture or not those of the suite's hash, or the network does not give
             features `[N, D]` of such images.
     """
+    if spec.files is not None:
+        return _from_files(name, spec, spec.files, beside)
     built = build_network(spec, beside)
     if spec.weights is not None:
         path = find_weights(spec.weights, beside)
@@ -183,10 +191,58 @@ def fingerprints_agree(ours: Sequence[float], other: Sequence[float]) -> bool:
 
     Equal weights in a library that changed have another fingerprint: another padding, epsilon or interpolation.
     """
-    if len(ours) != len(other):
-        return False
+    if len(ours) != len(other) or not ours:
+        return len(ours) == len(other)
     scale = math.sqrt(sum(value**2 for value in other) / len(other))
     return all(abs(a - b) <= _TOLERANCE * scale for a, b in zip(ours, other, strict=True))
+
+
+def _from_files(name: str, spec: PretrainedSpec, files: Sequence[str], beside: Path | None) -> Pretrained:
+    """A backbone that is known by the features of every source alone.
+
+    Raises:
+        DataError: A file is damaged.
+        SuiteError: The files are not of one model, or two are of one source.
+    """
+    found: dict[str, FeatureFile] = {}
+    for file in files:
+        path = find_weights(file, beside)
+        read = read_features(path)
+        if read.head.source in found:
+            raise SuiteError(
+                f"backbones.{name}.files has two files of {read.head.source}, {found[read.head.source].path} and "
+                f"{path}; leave one out."
+            )
+        found[read.head.source] = read
+    first = next(iter(found.values()))
+    label, width = first.head.label, first.features.shape[1]
+    for other in found.values():
+        if (other.head.label, other.features.shape[1], other.head.corpora) != (label, width, first.head.corpora):
+            raise SuiteError(
+                f"{other.path} has {other.features.shape[1]} features of {other.head.label!r}, and {first.path} has "
+                f"{width} of {label!r}; give every model a table of its own in backbones."
+            )
+
+    def embed(images: Tensor) -> Tensor:
+        raise SuiteError(f"{label} is known by its features in files alone, and cannot embed images.")
+
+    return Pretrained(
+        name=name,
+        network=FrozenBackbone(nn.Identity(), embed, spec.label or label, width),
+        build=spec.build,
+        weights=sha256(" ".join(sorted(file.identity for file in found.values())).encode()).hexdigest(),
+        kind=spec.features,
+        size=None,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        enlarged_from=None,
+        tag="",
+        library=first.head.made_with,
+        fingerprint=tuple(first.head.fingerprint),
+        corpora=tuple(spec.pretrained_on or first.head.corpora),
+        revision=None,
+        files=found,
+    )
 
 
 def _probed(name: str, spec: PretrainedSpec, built: Built) -> Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
+from fsbench.errors import UsageError
 from fsbench.files.strict import LongText, StrictModel, Text
 
-__all__ = ["InputSpec", "PretrainedSpec"]
+__all__ = ["FEATURES", "InputSpec", "PretrainedSpec", "given_backbone"]
+
+FEATURES: Final = "features"  # what builds a backbone that is known by its features alone
 
 
 class InputSpec(StrictModel):
@@ -29,7 +33,9 @@ class InputSpec(StrictModel):
 class PretrainedSpec(StrictModel):
     """A backbone that is trained elsewhere and frozen here."""
 
-    build: Annotated[LongText, Field(min_length=1)]  # timm:NAME[.tag], torchvision:NAME, file.py:Class, or a name
+    # timm:NAME[.tag], torchvision:NAME, file.py:Class, a name, or "features" for those in files.
+    build: Annotated[LongText, Field(min_length=1)]
+    files: Annotated[list[LongText], Field(min_length=1, max_length=1000)] | None = None  # of features, one a source
     weights: LongText | None = None  # a file, or package:MODULE/PATH in an installed package; none: the class has them
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of the tensors, as records have it
     match: Literal["names", "order"] = "names"  # which tensor of the file is which of the model
@@ -39,3 +45,31 @@ class PretrainedSpec(StrictModel):
     # Corpora; none: as the tag of timm says.
     pretrained_on: Annotated[list[Text], Field(min_length=1, max_length=50)] | None = None
     label: Annotated[str, Field(min_length=1, max_length=60)] | None = None  # in tables; none: the builder's name
+
+    @model_validator(mode="after")
+    def _has_files_or_builds(self) -> PretrainedSpec:
+        if (self.build == FEATURES) != (self.files is not None):
+            raise ValueError(f"files belong to build = {FEATURES!r}, and to no other; build is {self.build!r}")
+        return self
+
+
+def given_backbone(backbone: str | None, weights: str | None, features: Sequence[str]) -> PretrainedSpec | None:
+    """What a command line says of a backbone that was trained elsewhere; None: nothing.
+
+    Args:
+        backbone: One of timm or torchvision, or one with weights; any other is to be trained here.
+        weights: Its file.
+        features: Files of features instead.
+
+    Raises:
+        UsageError: Weights are given without a backbone, or features beside one.
+    """
+    if features and (backbone or weights):
+        raise UsageError(f"the features {features[0]} stand for a backbone; leave --backbone and --weights out.")
+    if backbone is None and weights is not None:
+        raise UsageError(f"the weights {weights} are given without a backbone; say --backbone timm:NAME.")
+    if features:
+        return PretrainedSpec(build=FEATURES, files=list(features))
+    if backbone is not None and (weights is not None or backbone.startswith(("timm:", "torchvision:"))):
+        return PretrainedSpec(build=backbone, weights=weights)
+    return None

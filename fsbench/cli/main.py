@@ -19,6 +19,7 @@ from fsbench.cli.cite import cite
 from fsbench.cli.compare import compare
 from fsbench.cli.data import data
 from fsbench.cli.doctor import doctor
+from fsbench.cli.embed import embed
 from fsbench.cli.episodes import episodes
 from fsbench.cli.methods import methods
 from fsbench.cli.plan import plan
@@ -41,7 +42,7 @@ _FAULT: Final = (
 
 
 _SECTIONS: Final = {
-    "Run": (run, plan, doctor),
+    "Run": (run, plan, embed, doctor),
     "Results": (table, report, compare, rank, reported, cite),
     "What there is": (suites, methods, backbones, data, episodes, schema),
     "Extend": (check,),

@@ -57,6 +57,9 @@ _OPTIONS = (
     click.option(
         "--backbone", help="Instead of the suite's: conv4, resnet18, timm:NAME, one of a package, or file.py:Class."
     ),
+    click.option(
+        "--features", multiple=True, help="Files of `fsbench embed`, instead of the backbone of rows without training."
+    ),
     click.option("--weights", help="Of that backbone, for rows without training: a file of safetensors or torch.save."),
     click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels."),
     click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's."),
@@ -93,6 +96,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         shots: tuple[list[int], ...],
         protocol: str,
         backbone: str | None,
+        features: tuple[str, ...],
         weights: str | None,
         image_size: int | None,
         episodes: int | None,
@@ -102,11 +106,14 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         deterministic: bool,
         **others: Any,
     ) -> None:
+        from fsbench.backbones.specification import given_backbone
         from fsbench.run.plan import Options, selected_rows
         from fsbench.suite import check_number, load_suite
 
         check_number(episodes)
-        suite = load_suite(suite_name).changed(backbone=backbone, image_size=image_size, weights=weights)
+        given = given_backbone(backbone, weights, features)
+        trained = backbone if given is None else None
+        suite = load_suite(suite_name).changed(backbone=trained, image_size=image_size, given=given)
         options = Options(
             rows=tuple(name for names in methods for name in names),
             variable=protocol == "variable",

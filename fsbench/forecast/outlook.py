@@ -100,7 +100,8 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         raise EpisodeError(f"no test source of the suite {suite.name} can give its episodes; lower the shots.")
     backbones = load_backbones(suite, selected_rows(suite, options))
     # The size of an image changes nothing here, so that the packs of the suite's size stand for those of all sizes.
-    sized = {(source, each.prepared_size): packs[source] for source, _ in columns for each in backbones.values()}
+    sizes = {each.prepared_size or suite.images.size for each in backbones.values()}
+    sized = {(source, size): packs[source] for source, _ in columns for size in sizes}
     cells = make_plan(suite, options, methods, packs, columns, backbones, sized)
     return Outlook(suite, methods, packs, assumed, {source: str(error) for source, error in refused.items()}, cells)
 

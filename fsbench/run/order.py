@@ -74,7 +74,7 @@ class Run:
             data_root=order.data_root,
             episode_file=order.episode_file,
             trains=any(suite.pretrained_of(row) is None for row in rows),
-            sizes={backbone.prepared_size for backbone in self.backbones.values()},
+            sizes={backbone.prepared_size or suite.images.size for backbone in self.backbones.values()},
         )
         packs, columns = self.material.packs, self.material.episode_sets
         self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)

@@ -307,8 +307,8 @@ class _Planner:
         training: Training | Untrained
         if (name := suite.pretrained_of(row)) is not None:
             backbone = self._backbones[name]
-            training, pack = Untrained(row, backbone), self._sized[source, backbone.prepared_size]
-            images, revision = backbone.images_identity(), backbone.revision
+            training, pack = Untrained(row, backbone), self._sized[source, backbone.prepared_size or suite.images.size]
+            images, revision = backbone.images_identity() or suite.images.identity(), backbone.revision
         else:
             training, pack = self.training(suite.trained_as(row), shot, seed), self._packs[source]
             images = suite.images.identity()

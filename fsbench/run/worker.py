@@ -27,6 +27,7 @@ from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, Metric
 from fsbench.methods.registry import build_frozen, build_model
 from fsbench.progress import Progress
 from fsbench.records import Pretraining, Record, Track, TrainingSummary, cell_id
+from fsbench.run.embed import named_images
 from fsbench.run.environment import describe_environment
 from fsbench.run.frozen import Untrained
 from fsbench.run.leakage import overlap_of, overlap_of_training
@@ -106,7 +107,7 @@ class Worker:
                     assert isinstance(method, FeatureMethod)
                     key = _embedding(method, cell)
                     if key not in features:
-                        features[key] = embed_split(method, store, least=least)
+                        features[key] = self._embedded(cell, method, store, least)
                     embedded = features[key]
                 correct = correct_counts(method, store, episodes, embedded)
                 record = self._record(
@@ -166,9 +167,32 @@ class Worker:
         if not isinstance(training, Untrained):
             return self._images(source, split)
         backbone = training.backbone
-        pack = self._run.material.sized[source, backbone.prepared_size]
+        if backbone.size is None:
+            return self._images(source, split)
+        pack = self._run.material.sized[source, backbone.prepared_size or backbone.size]
         store = ImageStore(pack, split, self._run.device, backbone.mean, backbone.std)
         return store if backbone.enlarged_from is None else store.showing(backbone.size)
+
+    def _embedded(self, cell: Cell, method: FeatureMethod, store: ImageStore, least: int) -> Tensor:
+        """The features of all images of a store: embedded, or from a file.
+
+        Raises:
+            SuiteError: There is no file for the source, or the method embeds images in a way of its own.
+        """
+        if not isinstance(cell.training, Untrained) or not cell.training.backbone.files:
+            return embed_split(method, store, least=least)
+        files, source = cell.training.backbone.files, cell.identity.source
+        if source not in files:
+            raise SuiteError(
+                f"there are no features of {source} for the backbone {cell.training.backbone.name}, only of "
+                f"{', '.join(files)}; add a file, or take the source out of the suite."
+            )
+        if not isinstance(method, MetricMethod | ClassifierMethod) or type(method).embed not in _BY_BACKBONE:
+            raise SuiteError(
+                f"methods.{cell.identity.row} embeds images in a way of its own, and files of features hold none; give "
+                "it another backbone."
+            )
+        return files[source].of(*named_images(store.pack, store)).to(store.device)
 
     def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
         """The weights of a finished training, its summary, and the seconds that it took."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fsbench.backbones.specification import given_backbone
 from fsbench.cli.main import main
 from fsbench.errors import FsbenchError, SuiteError, UsageError
 from fsbench.files.atomic import canonical_json, sha256_json
@@ -226,15 +227,17 @@ def test_a_method_that_must_be_trained_is_refused(tmp_path: Path, method: str, p
 
 def test_another_backbone_takes_the_place_of_those_without_training(tmp_path: Path) -> None:
     suite = load_suite(str(write(tmp_path)))
-    changed = suite.changed(backbone="own.py:Own", weights="weights.safetensors")
+    changed = suite.changed(given=given_backbone("own.py:Own", "weights.safetensors", ()))
     assert {changed.pretrained_of(row) for row in ("shot", "ridge", "ridge-large")} == {"given"}
     assert changed.backbone == suite.backbone
-    assert suite.changed(backbone="timm:vit_small").backbones["given"].weights is None
-    assert suite.changed(backbone="resnet18").backbones == suite.backbones
+    assert given_backbone("resnet18", None, ()) is None
+    assert given_backbone(None, None, ()) is None
     with pytest.raises(UsageError, match=r"the weights a\.pth are given without a backbone"):
-        suite.changed(weights="a.pth")
+        given_backbone(None, "a.pth", ())
+    with pytest.raises(UsageError, match="leave --backbone and --weights out"):
+        given_backbone("timm:vit_small", None, ("a.safetensors",))
     with pytest.raises(UsageError, match="the suite glyphs trains all of its rows"):
-        load_suite("glyphs").changed(backbone="timm:vit_small")
+        load_suite("glyphs").changed(given=given_backbone("timm:vit_small", None, ()))
 
 
 def test_the_backbones_are_listed() -> None:
@@ -242,3 +245,57 @@ def test_the_backbones_are_listed() -> None:
     assert result.exit_code == 0
     assert "frozen: lite0  timm:tf_efficientnet_lite0.in1k, imagenet-1k" in result.output
     assert "imagenet-1k: glyphs, omniglot, traffic_sign" in result.output
+
+
+def embedded(folder: Path, suite: Path, *words: str) -> Path:
+    file = folder / "own.safetensors"
+    result = CliRunner().invoke(main, ["embed", SOURCE, "--suite", str(suite), "--out", str(file), *words])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("6 features of Own for 96 images of tiny")
+    return file
+
+
+def test_features_in_a_file_answer_as_the_backbone_does(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    words = ("--methods", "shot,ridge", "--shots", "1")
+    assert run(suite, tmp_path / "live", *words)[0] == 0
+    assert run(suite, tmp_path / "file", *words, "--features", str(file))[0] == 0
+    live, of_file = records_of(tmp_path / "live"), records_of(tmp_path / "file")
+    for key, record in live.items():
+        assert list(of_file[key].correct) == list(record.correct)
+        assert of_file[key].identity.episode_set == record.identity.episode_set
+        assert of_file[key].cell != record.cell
+        assert of_file[key].backbone_label == record.backbone_label == "Own"
+        assert of_file[key].features == 6
+    found = of_file["shot", 1].pretraining
+    assert found is not None and "pack" in found.library
+    assert "measured" not in run(suite, tmp_path / "file", *words, "--features", str(file))[1]
+
+
+def test_features_of_other_images_are_refused(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    write_source(cache, images=14)
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file))
+    assert code == 2
+    assert "has no features of" in output and "images of tiny that the episodes show" in " ".join(output.split())
+    write_source(cache, name="other")
+    text = suite.read_text().replace(f'test = ["{SOURCE}"]', 'test = ["other"]')
+    suite.write_text(text)
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file))
+    assert code == 2
+    assert "there are no features of other for the backbone given, only of tiny" in " ".join(output.split())
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file), "--features", str(file))
+    assert code == 2
+    assert "two files of tiny" in " ".join(output.split())
+
+
+def test_a_plan_of_features_cannot_be_timed(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    words = ["plan", "--suite", str(suite), "--methods", "shot", "--features", str(file)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    result = CliRunner().invoke(main, [*words, "--cost"])
+    assert result.exit_code == 2
+    assert "known by its features in files alone" in " ".join(result.output.split())

@@ -1,0 +1,44 @@
+"""`fsbench embed`: the features of a source, once, in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["embed"]
+
+
+@click.command()
+@click.argument("source")
+@click.option("--backbone", required=True, help="A name in [backbones] of the suite, timm:NAME, or another builder.")
+@click.option("--weights", help="Of a backbone that the suite does not have: a file of safetensors or torch.save.")
+@click.option("--suite", "suite_name", default="frozen", show_default=True, help="Says backbones and image size.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.safetensors.")
+def embed(
+    source: str,
+    backbone: str,
+    weights: str | None,
+    suite_name: str,
+    device: str,
+    data_root: Path | None,
+    out: Path,
+) -> None:
+    """Write the features of the test images of SOURCE, for `fsbench run --features FILE`."""
+    from fsbench.backbones.specification import PretrainedSpec
+    from fsbench.suite import load_suite
+
+    suite = load_suite(suite_name)
+    from fsbench.backbones.pretrained import load_pretrained
+    from fsbench.engine.devices import pick_device, tune_process
+    from fsbench.run.embed import embed_source
+
+    tune_process(deterministic=False)
+    spec = suite.backbones.get(backbone) or PretrainedSpec(build=backbone, weights=weights)
+    loaded = load_pretrained(backbone, spec, suite.folder)
+    number, features = embed_source(
+        source, loaded, out, size=suite.images.size, data_root=data_root, device=pick_device(device)
+    )
+    click.echo(f"{features} features of {loaded.network.label} for {number:,} images of {source}, in {out}")
