@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 
-import higher
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -154,6 +153,8 @@ def plain_inner_loop(
 
     The gradient goes through the initial head too; of a method of second order it is through all inner steps.
     """
+    import higher  # here, so that a machine without it runs what else needs this module
+
     support, query, labels = task.support[0], task.query[0], task.support_labels[0]
     head, bias = support.new_zeros(task.way, method.backbone.features), support.new_zeros(task.way)
     if isinstance(method, FirstOrderProtoMAML):
