@@ -100,7 +100,7 @@ def run_suite(
         if name not in known:
             raise unknown(kind, name, known)
     placed = make_executor(executor, workers=workers, address=address)
-    tune_process(deterministic=deterministic)
+    tune_process(deterministic=deterministic, one_shape=not order.options.variable)
     return run.run_suite(order, executor=placed, fresh=fresh, rule=ranks)
 
 

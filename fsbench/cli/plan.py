@@ -41,7 +41,7 @@ def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
     from fsbench.forecast.speeds import MeasuredSpeeds
 
     chosen = pick_device(device)
-    tune_process(deterministic=options.deterministic)
+    tune_process(deterministic=options.deterministic, one_shape=not options.variable)
     outlook = look_ahead(suite, options)
     click.echo(outlook_to_markdown(outlook) + "\n")
     click.echo("Measuring; with large images on a CPU this takes minutes.", err=True)

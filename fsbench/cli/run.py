@@ -63,7 +63,7 @@ def run(
     from fsbench.run.run import run_suite
 
     folder = out or Path("runs") / suite.name
-    tune_process(deterministic=options.deterministic)
+    tune_process(deterministic=options.deterministic, one_shape=not options.variable)
     table = run_suite(
         Order(suite, options, folder, device, data_root, file),
         executor=make_executor(executor, workers=workers, address=address),

@@ -32,12 +32,18 @@ def pick_device(choice: str) -> torch.device:
     return torch.device("cuda")
 
 
-def tune_process(*, deterministic: bool) -> None:
+def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     """Set what holds for the whole process.
 
     Large activations come from glibc's heap instead of fresh pages, which would be faulted in anew in
     every step (half of the time on a CPU). With `deterministic`, operations that are not reproducible bit
-    by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32.
+    by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32. Else convolutions
+    may use TF32; products of matrices never do, since distances between features are differences of large numbers.
+
+    Args:
+        deterministic: Only operations that are reproducible bit by bit.
+        one_shape: Whether one step's data has the shapes of the next one's: a GPU's search for the fastest algorithm
+            is made anew for every shape, and takes many times as long as a step.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
@@ -45,9 +51,10 @@ def tune_process(*, deterministic: bool) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.allow_tf32 = False
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # nothing reads it
-    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = one_shape and not deterministic
     torch.use_deterministic_algorithms(deterministic)
 
 
@@ -56,6 +63,5 @@ def cost_of_determinism(device: torch.device) -> str:
     if device.type == "cpu":
         return "Deterministic: on a CPU this costs no time."
     return (
-        "Deterministic, and slower: no search for the fastest algorithms, no TF32, no replayed training steps, and "
-        "small batches of a fixed size in evaluation."
+        "Deterministic, and slower: no search for the fastest algorithms, no TF32, and no replayed training steps."
     )

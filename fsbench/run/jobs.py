@@ -106,7 +106,7 @@ def do(order: Order, folder: Path, job: Job) -> None:
             raise ExecutorError(
                 f"the machine {platform.node()} does not see the folder {folder}; run in a folder that all nodes share."
             ) from error
-        tune_process(deterministic=order.options.deterministic)
+        tune_process(deterministic=order.options.deterministic, one_shape=not order.options.variable)
         run = Run(order)
         _at_work = run, Worker(run)
     run, worker = _at_work
