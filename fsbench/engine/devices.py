@@ -62,6 +62,4 @@ def cost_of_determinism(device: torch.device) -> str:
     """What `deterministic` gives up there, in a sentence."""
     if device.type == "cpu":
         return "Deterministic: on a CPU this costs no time."
-    return (
-        "Deterministic, and slower: no search for the fastest algorithms, no TF32, and no replayed training steps."
-    )
+    return "Deterministic, and slower: no search for the fastest algorithms, no TF32, and no replayed training steps."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,20 @@ from fsbench.methods.base import FeatureMethod, Method
 
 __all__ = ["LEAST_FROZEN", "asked_counts", "asked_images", "correct_counts", "embed_split"]
 
-# What is done at once on a CPU: large enough to fill the cores, small enough for its activations to stay in cache and,
-# with glibc's default thresholds, on the heap.
-_PIXELS_A_CHUNK = 1 << 16  # 83 images of 28x28, 9 of 84x84
-_NUMBERS_A_CHUNK = 1 << 24  # of the largest array that comparing builds: 64 MiB
-_TASKS_A_CHUNK = 1
+
+class _AtOnce(NamedTuple):
+    """What is done at once; fixed, since a sum may be rounded differently in a batch of another size."""
+
+    pixels: int  # of the images that are embedded, and of the tasks that are adapted to
+    numbers: int  # of the largest array that comparing builds
+    tasks: int  # of a method that answers task by task, at most
+
+
+# On a CPU enough to fill the cores, but so little that its activations stay in cache and, with glibc's default
+# thresholds, on the heap: 83 images of 28x28, or 9 of 84x84. On a GPU 2378 images of 84x84: Conv4-64's first maps
+# of those have 2**30 numbers, and beyond 2**31 not every algorithm works.
+_ON_CPU = _AtOnce(pixels=1 << 16, numbers=1 << 24, tasks=1)
+_ON_GPU = _AtOnce(pixels=1 << 24, numbers=1 << 28, tasks=16)
 LEAST_FROZEN = 16  # images at once of a backbone that was trained elsewhere: they are large, and one is slower than 16
 _NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
@@ -38,14 +48,10 @@ def embed_split(method: FeatureMethod, store: ImageStore, least: int = 1) -> Ten
         DeviceError: The device has too little memory.
     """
     method.eval()
-    size = max(least, _PIXELS_A_CHUNK // store.pixels)
+    size = max(least, _at_once(store).pixels // store.pixels)
     with torch.no_grad():
-        return in_chunks(
-            lambda which: method.embed(store.images(store.indices[which])),
-            len(store.indices),
-            size,
-            store.device,
-            "images",
+        return _chunked(
+            lambda which: method.embed(store.images(store.indices[which])), len(store.indices), size, store, "images"
         )
 
 
@@ -103,7 +109,7 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
     """Right answers of every episode `[E]`; a single episode, which may be large, in parts of its queries."""
     support, query = (store.tensor(store.rows(images)) for images in (episodes.support_images, episodes.query_images))
     shown, asked = store.tensor(episodes.support_labels), store.tensor(episodes.query_labels)
-    way, numbers = episodes.way, episodes.way * features[0].numel()
+    way, numbers, most = episodes.way, episodes.way * features[0].numel(), _at_once(store).numbers
 
     if len(episodes) == 1:
 
@@ -111,18 +117,15 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
             logits = method.compare(features[support], shown, features[query[:, which]], way)
             return _right(logits, asked[:, which])[0]
 
-        right = _chunked(answer_queries, query.shape[1], numbers, store, "queries")
+        right = _chunked(answer_queries, query.shape[1], max(1, most // numbers), store, "queries")
         return right.sum(dim=0, keepdim=True)
 
     def answer_episodes(which: slice) -> Tensor:
         logits = method.compare(features[support[which]], shown[which], features[query[which]], way)
         return _right(logits, asked[which]).sum(-1)
 
-    return _chunked(answer_episodes, len(episodes), numbers * query.shape[1], store, "episodes")
-
-
-def _chunked(answer: Callable[[slice], Tensor], total: int, numbers: int, store: ImageStore, what: str) -> Tensor:
-    return in_chunks(answer, total, max(1, _NUMBERS_A_CHUNK // numbers), store.device, what)
+    size = max(1, most // (numbers * query.shape[1]))
+    return _chunked(answer_episodes, len(episodes), size, store, "episodes")
 
 
 def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
@@ -130,7 +133,23 @@ def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
         tasks = store.tasks(episodes[which])
         return _right(method.predict(tasks), tasks.query_labels).sum(-1)
 
-    return in_chunks(answer, len(episodes), _TASKS_A_CHUNK, store.device, "tasks")
+    at_once = _at_once(store)
+    images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
+    size = max(1, min(at_once.tasks, at_once.pixels // (images * store.pixels)))
+    return _chunked(answer, len(episodes), size, store, "tasks")
+
+
+def _at_once(store: ImageStore) -> _AtOnce:
+    return _ON_GPU if _on_gpu(store) else _ON_CPU
+
+
+def _chunked(work: Callable[[slice], Tensor], total: int, size: int, store: ImageStore, what: str) -> Tensor:
+    """As `in_chunks`; on a GPU the slices are even."""
+    return in_chunks(work, total, size, what, even=_on_gpu(store))
+
+
+def _on_gpu(store: ImageStore) -> bool:
+    return store.device.type != "cpu"
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:

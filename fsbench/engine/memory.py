@@ -1,4 +1,4 @@
-"""How much is done at once: a fixed amount on a CPU, what free memory holds on a GPU, half when that was too much."""
+"""How much is done at once: a fixed amount, and half of it whenever that was too much for the device's memory."""
 
 from __future__ import annotations
 
@@ -13,61 +13,45 @@ from fsbench.errors import DeviceError
 __all__ = ["halved", "in_chunks"]
 
 _LOG = logging.getLogger("fsbench")  # without a handler its warnings are printed to standard error
-_SHARE = 0.5  # of the free memory of a GPU
 
 
-def in_chunks(work: Callable[[slice], Tensor], total: int, size: int, device: torch.device, what: str) -> Tensor:
+def in_chunks(work: Callable[[slice], Tensor], total: int, size: int, what: str, *, even: bool = False) -> Tensor:
     """The results of `work` on consecutive slices of `total` items, as one tensor.
-
-    The first slice has `size` items, and so have the others on a CPU, and on a GPU that must be
-    deterministic: a sum may be rounded differently in a batch of another size. Else the memory that the
-    first slice took decides how many fit into half of what is free.
 
     Args:
         work: Must give the same for an item whatever is beside it; called again if memory runs out.
         total: Items.
-        size: Items of the first slice.
-        device: Where the work is done.
+        size: Items of a slice.
         what: The items, for the message when memory runs out, e.g. "images".
+        even: Whether the last slice is as long as the others too, and does some items again: a GPU would search for
+            the fastest algorithms anew for a shape of its own.
 
     Raises:
-        DeviceError: Memory ran out twice.
+        DeviceError: Memory ran out with a single item.
     """
     results: list[Tensor] = []
-    start, retried = 0, False
-    grows = device.type == "cuda" and not torch.are_deterministic_algorithms_enabled()
+    start = 0
     while start < total:
-        items = slice(start, min(start + size, total))
-        if start == 0 and grows:
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
+        stop = min(start + size, total)
+        first = max(0, stop - size) if even else start
         try:
-            results.append(work(items))
+            results.append(work(slice(first, stop))[start - first :])
         except torch.OutOfMemoryError as error:
-            size, retried = halved(size, what, retried, error), True
+            size = halved(stop - first, what, error)
             continue
-        if start == 0 and grows:
-            taken = (torch.cuda.max_memory_allocated(device) - before) / items.stop
-            size = max(size, int(_SHARE * _free(device) / max(taken, 1)))
-        start = items.stop
+        start = stop
     return torch.cat(results)
 
 
-def halved(size: int, what: str, retried: bool, error: torch.OutOfMemoryError) -> int:
+def halved(size: int, what: str, error: torch.OutOfMemoryError, *, divisible: bool = True) -> int:
     """Half as many items, with a printed word about it, for one more try after memory ran out.
 
     Raises:
-        DeviceError: This was that one more try, or there is nothing to halve.
+        DeviceError: There is nothing to halve.
     """
-    if retried or size == 1:
+    if size == 1 or not divisible:
         raise DeviceError(
             f"the device ran out of memory with {size} {what} at once; free some of its memory, or use --device cpu."
         ) from error
     _LOG.warning("The device ran out of memory with %d %s at once; going on with %d.", size, what, size // 2)
     return size // 2
-
-
-def _free(device: torch.device) -> int:
-    """Bytes that can still be allocated: free on the GPU, or held by this process without use."""
-    free: int = torch.cuda.mem_get_info(device)[0]
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -61,7 +61,6 @@ class Stepper:
         on_gpu = self._parameters[0].device.type == "cuda"
         self.optimiser = make_optimiser(self._parameters, schedule)
         self.tasks_at_once = 1 if method.separable and not on_gpu else schedule.size
-        self._retried = not method.separable
         self._noisy, self._number = is_noisy(method), 0
         self._eager_steps = 0
         self._size: int | None = None
@@ -95,8 +94,8 @@ class Stepper:
             try:
                 return self._step(data)
             except torch.OutOfMemoryError as error:
-                self.tasks_at_once = halved(self.tasks_at_once, "training tasks or images", self._retried, error)
-                self._retried = True
+                number, divisible = self.tasks_at_once, self._method.separable
+                self.tasks_at_once = halved(number, "training tasks or images", error, divisible=divisible)
 
     def _step(self, data: Tasks | PooledTasks | Batch) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)

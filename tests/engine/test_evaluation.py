@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.engine.evaluation import asked_images, correct_counts, embed_split
+from fsbench.engine.evaluation import _AtOnce, asked_images, correct_counts, embed_split
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
@@ -78,6 +78,24 @@ def test_only_the_images_that_are_asked_for_are_embedded(store: ImageStore, monk
     right = correct_counts(method, store, episodes)
     assert sum(embedded) == len(np.unique(asked_images(episodes))) == 5 * 16 < len(store.indices)
     assert right.tolist() == correct_counts(method, store, episodes, embed_split(method, store)).tolist()
+
+
+@pytest.mark.parametrize(("name", "answers", "at_once"), [("proto", "compare", 2), ("fomaml", "predict", 3)])
+def test_a_gpu_gives_the_same_answers_in_slices_of_one_shape(
+    name: str, answers: str, at_once: int, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, episodes = build(name), episodes_of(store, 17)
+    seen: list[int] = []
+    answer = getattr(method, answers) if name == "proto" else Memoriser().predict
+    monkeypatch.setattr(method, answers, lambda *data: seen.append(len(data[0])) or answer(*data))
+    expected = correct_counts(method, store, episodes).tolist()
+    assert seen == ([17] if name == "proto" else 17 * [1])
+    seen.clear()
+    monkeypatch.setattr("fsbench.engine.evaluation._on_gpu", lambda _: True)
+    room = _AtOnce(pixels=3 * 80 * 28**2, numbers=2 * 75 * 5 * 8, tasks=16)
+    monkeypatch.setattr("fsbench.engine.evaluation._ON_GPU", room)
+    assert correct_counts(method, store, episodes).tolist() == expected
+    assert seen == -(-17 // at_once) * [at_once]
 
 
 def test_a_narrowed_store_holds_the_same_images(store: ImageStore) -> None:
