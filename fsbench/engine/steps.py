@@ -6,7 +6,9 @@ import contextlib
 import copy
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TypeAlias
 
@@ -27,6 +29,8 @@ Recorder: TypeAlias = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 _LOG = logging.getLogger("fsbench")
 _EAGER_STEPS = 3  # before recording: kernels are chosen and memory is laid out
 _CLOSE = 1e-2  # relative: losses that differ by rounding alone
+_NOTHING = 1e-6  # losses of a training that has nothing left to learn
+_RECOVERS = (2, 13)  # the first torch whose memory can be trusted after a recording that failed
 
 
 def cuda_recorder(method: Method, schedule: Schedule, device: torch.device) -> Recorder | None:
@@ -82,7 +86,7 @@ class Stepper:
             self._replay = self._recorded(data, self._record)
             self._record = self._record if self._replay else None
             self._eager_steps += 1
-        if self._replay is not None:
+        if self._replay is not None and _shapes(data) == _shapes(self._data):  # else copying would broadcast
             for target, source in zip(_tensors(self._data), _tensors(data), strict=True):
                 target.copy_(source, non_blocking=True)
             return self._replay().clone()
@@ -150,7 +154,8 @@ class Stepper:
             return None
         finally:
             self._restore(before)
-        if not all(math.isclose(*pair, rel_tol=_CLOSE) for pair in zip(eager, replayed, strict=True)):
+        pairs = zip(eager, replayed, strict=True)
+        if not all(math.isclose(*pair, rel_tol=_CLOSE, abs_tol=_NOTHING) for pair in pairs):
             _LOG.warning("%s: replayed losses %s, not %s; all steps are eager.", self._method.label, replayed, eager)
             return None
         return replay
@@ -169,19 +174,61 @@ def _tensors(data: Tasks | PooledTasks | Batch) -> list[Tensor]:
     return [value for field in fields(data) if isinstance(value := getattr(data, field.name), Tensor)]
 
 
+def _shapes(data: Tasks | PooledTasks | Batch) -> list[torch.Size]:
+    return [tensor.shape for tensor in _tensors(data)]
+
+
 def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """A step as a CUDA graph, after one on a stream aside, as PyTorch's notes on whole-network capture ask for."""
+    """A step as a CUDA graph, after one on a stream aside, as PyTorch's notes on whole-network capture ask for.
+
+    A step that waits for the device cannot be captured, and a capture that fails may harm the process. So the step
+    aside is one in which waiting is an error.
+
+    Raises:
+        RuntimeError: The step cannot be recorded.
+    """
+    current = torch.cuda.current_stream()
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        step()
-    torch.cuda.current_stream().wait_stream(aside)
+    aside.wait_stream(current)
+    try:
+        with torch.cuda.stream(aside), _waiting_is_an_error():
+            step()
+    finally:
+        current.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        loss = step()
+    try:
+        # other threads may go on: the one of a loader that pins memory would end a capture of mode "global"
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            loss = step()
+    except RuntimeError as error:
+        if _version(torch.__version__) < _RECOVERS:
+            raise RuntimeError(
+                f"{error}; with torch {torch.__version__} later rows cannot be recorded after that either, and memory "
+                "that runs out ends the process, so start the run again for them"
+            ) from error
+        raise
+    finally:
+        torch.cuda.set_stream(current)  # which a capture that failed does not do before torch 2.13
 
     def replay() -> Tensor:
         graph.replay()
         return loss
 
     return replay
+
+
+@contextmanager
+def _waiting_is_an_error() -> Iterator[None]:
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it does not see everything
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Major and minor number, of e.g. "2.11.0+cu128"."""
+    return tuple(map(int, text.split(".")[:2]))

@@ -4,6 +4,7 @@ import copy
 import functools
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fsbench.engine.schedule import Schedule
-from fsbench.engine.steps import Recorder, Stepper, cuda_recorder
+from fsbench.engine.steps import Recorder, Stepper, _record, cuda_recorder
 from fsbench.errors import DeviceError
 from fsbench.methods.base import Method
 from fsbench.tasks import Batch, Tasks
@@ -115,6 +116,113 @@ def test_a_recording_that_does_not_repeat_the_step_is_not_used(
         losses, _ = trained(build("proto").double(), record)
     assert losses == trained(build("proto").double())[0]
     assert [message in record.message for record in caplog.records] == [True]
+
+
+def test_data_of_another_shape_is_not_copied_into_a_recording() -> None:
+    """Copying would broadcast: one task into all of the recorded ones."""
+    method, plain = build("proto").double(), build("proto").double()
+    (_, replayed), (_, eager) = trained(method, repeat), trained(plain)
+    for step, batch in enumerate((1, 2), start=8):
+        tasks = random_tasks(batch=batch, seed=step)
+        assert replayed(tasks, step).item() == pytest.approx(eager(tasks, step).item(), rel=1e-9)
+
+
+def test_a_recording_of_losses_near_zero_is_used(caplog: pytest.LogCaptureFixture) -> None:
+    """They differ by rounding alone, which is large beside them."""
+    method = build("proto").double()
+    loss, noise = method.loss, iter(range(100))
+    method.loss = lambda data: 1e-9 * loss(data) * next(noise)
+    trained(method, repeat)
+    assert caplog.messages == []
+
+
+class FakeGpu:
+    """CUDA's streams and graphs, as far as recording a step asks for them; a capture may fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fails: bool = False, version: str = "2.15.0") -> None:
+        self.current, self.mode, self.fails = "ordinary", 0, fails
+        self.seen: list[tuple[str, int]] = []  # stream and mode of every step
+        self.captured: dict[str, str] = {}
+        fakes = {
+            "Stream": lambda: Stream("aside"),
+            "current_stream": lambda: Stream(self.current),
+            "set_stream": lambda stream: setattr(self, "current", stream.name),
+            "stream": lambda stream: self.on(stream.name),
+            "graph": self.capture,
+            "CUDAGraph": Graph,
+            "get_sync_debug_mode": lambda: self.mode,
+            "set_sync_debug_mode": lambda mode: setattr(self, "mode", {"error": 2}.get(mode, mode)),
+        }
+        for name, fake in fakes.items():
+            monkeypatch.setattr(torch.cuda, name, fake)
+        monkeypatch.setattr(torch, "__version__", version)
+
+    @contextmanager
+    def on(self, stream: str) -> Iterator[None]:
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextmanager
+    def capture(self, graph: Graph, **given: str) -> Iterator[None]:
+        self.current, self.captured = "capture", given
+        yield
+        if self.fails:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        self.current = "ordinary"
+
+    def step(self) -> Tensor:
+        self.seen.append((self.current, self.mode))
+        return torch.tensor(float(len(self.seen)))
+
+
+class Stream:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def wait_stream(self, other: Stream) -> None:
+        pass
+
+
+class Graph:
+    def replay(self) -> None:
+        pass
+
+
+def test_a_step_is_tried_aside_before_it_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = FakeGpu(monkeypatch)
+    assert _record(gpu.step)().item() == 2
+    assert gpu.seen == [("aside", 2), ("capture", 0)]
+    assert (gpu.current, gpu.mode) == ("ordinary", 0)
+    assert gpu.captured == {"capture_error_mode": "thread_local"}
+
+
+def test_a_step_that_waits_for_the_device_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = FakeGpu(monkeypatch)
+
+    def waits() -> Tensor:
+        gpu.step()
+        if gpu.mode:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        raise AssertionError("captured")
+
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        _record(waits)
+    assert gpu.seen == [("aside", 2)]
+    assert (gpu.current, gpu.mode) == ("ordinary", 0)
+
+
+@pytest.mark.parametrize(("version", "harmed"), [("2.11.0+cu128", True), ("2.15.0", False)])
+def test_after_a_capture_that_failed_the_stream_is_the_ordinary_one(
+    version: str, harmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = FakeGpu(monkeypatch, fails=True, version=version)
+    with pytest.raises(RuntimeError, match="previous error during capture") as raised:
+        _record(gpu.step)
+    assert gpu.current == "ordinary"
+    assert ("start the run again" in str(raised.value)) == harmed
 
 
 def test_another_size_of_images_is_recorded_anew() -> None:
