@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.store import ImageStore
+from fsbench.engine.transfer import send
 from fsbench.methods.finetune import Finetune
 from helpers.plain import plain_finetune
 from made import MINIIMAGENET, OMNIGLOT, Shape, draw, method, store
@@ -33,7 +34,7 @@ def test_heads(shape: Shape, shot: int, tmp_path: Path, beside: Beside) -> None:
     features = made_features(images, finetune.backbone.features)
     episodes = draw(images, EPISODES, shot)
     some = episodes[:PEER_EPISODES]
-    labels, truth = images.tensor(some.support_labels), images.tensor(some.query_labels)
+    labels, truth = send([some.support_labels, some.query_labels], images.device)
     train_head = partial(
         plain_finetune,
         way=episodes.way,

@@ -10,6 +10,7 @@ stopped goes on with the same images.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from typing import Literal, TypeAlias
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Floats", "augment", "crops", "draw_numbers"]
+__all__ = ["Floats", "augment", "changes", "crops", "draw_numbers"]
 
 _TRIES = 10  # to find a crop that fits, as torchvision
 _NUMBERS = 2 * _TRIES + 2 + 1 + 3  # an image: areas and ratios, place, flip, colours
@@ -41,15 +42,15 @@ def draw_numbers(images: int, *, seed: int, index: int) -> Floats:
     return (raw >> np.uint64(11)).astype(np.float64).reshape(images, _NUMBERS) * 2.0**-53
 
 
-def augment(images: Tensor, numbers: Floats, size: int, recipe: Literal[True, "crop"] = True) -> Tensor:
-    """Augment images, each by numbers of its own.
+def augment(images: Tensor, each: Tensor, size: int, recipe: Literal[True, "crop"] = True) -> Tensor:
+    """Augment images, each by changes of its own.
 
     A crop comes to its new size in one resampling: bilinear, and antialiased where it shrinks. As it goes along one
     axis after the other, it is two products with matrices that hold the weights of the image's rows and columns.
 
     Args:
         images: float `[N, C, H, W]` between 0 and 1; C is 1 or 3.
-        numbers: From `draw_numbers`, `[N, numbers]`.
+        each: From `changes` for images of this height and width, `[N, 8]`, where the images are.
         size: Height and width of the results.
         recipe: Which.
 
@@ -57,19 +58,32 @@ def augment(images: Tensor, numbers: Floats, size: int, recipe: Literal[True, "c
         Images `[N, C, size, size]`, between 0 and 1.
     """
     height, width = images.shape[2:]
-    boxes = crops(numbers, height, width, recipe)
-    left, upper, across, down = (torch.from_numpy(part).to(images) for part in boxes.T)
-    flip = torch.from_numpy(numbers[:, -4] < 0.5).to(images.device)
+    left, upper, across, down, flip, *jitter = each.to(images.dtype).unbind(1)
     columns = _weights(left, across, width, size)
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    columns = torch.where(flip[:, None, None] > 0, columns.flip(1), columns)
     rows = _weights(upper, down, height, size)
     images = _resampled(images, rows, columns)
     if recipe == "crop":
         return images
-    factors = torch.from_numpy(1 + _JITTER * (2 * numbers[:, -3:] - 1)).to(images)[:, :, None, None, None]
-    images = (images * factors[:, 0]).clamp(0, 1)
-    images = _blend(images, _grey(images).mean(dim=(2, 3), keepdim=True), factors[:, 1])
-    return _blend(images, _grey(images), factors[:, 2]) if images.shape[1] == 3 else images
+    brightness, contrast, saturation = (factor[:, None, None, None] for factor in jitter)
+    images = (images * brightness).clamp(0, 1)
+    images = _blend(images, _grey(images).mean(dim=(2, 3), keepdim=True), contrast)
+    return _blend(images, _grey(images), saturation) if images.shape[1] == 3 else images
+
+
+def changes(numbers: Floats, height: int, width: int, recipe: Literal[True, "crop"] = True) -> Floats:
+    """What is done to every image, `[N, 8]`: its crop, whether it is flipped (1 or 0), and its colours' three factors.
+
+    The factors are of brightness, contrast and saturation.
+
+    Args:
+        numbers: From `draw_numbers`, `[N, numbers]`.
+        height: Of the images, pixels.
+        width: Of the images, pixels.
+        recipe: Which.
+    """
+    flip, factors = numbers[:, -4:-3] < 0.5, 1 + _JITTER * (2 * numbers[:, -3:] - 1)
+    return np.concatenate([crops(numbers, height, width, recipe), flip, factors], axis=1)
 
 
 def crops(numbers: Floats, height: int, width: int, recipe: Literal[True, "crop"] = True) -> Floats:
@@ -123,8 +137,13 @@ def _resampled(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def _grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
-    weights = images.new_tensor(_GREY).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    return (images * _grey_weights(images.device, images.dtype)).sum(1, keepdim=True)
+
+
+@functools.cache
+def _grey_weights(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Kept there: bringing them to a GPU waits for all that it still has to do."""
+    return torch.tensor(_GREY, device=device, dtype=dtype).view(1, 3, 1, 1)
 
 
 def _blend(images: Tensor, others: Tensor, factor: Tensor) -> Tensor:

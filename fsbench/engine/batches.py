@@ -95,14 +95,9 @@ def _pools(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iter
             store, episodes = stores[source], drawn[source]
             images = episodes.images[step - first]
             numbers = _numbers(schedule, step, len(images)) if schedule.augment else None
-            yield PooledTasks(
-                images=store.images(images, numbers),
-                support=store.tensor(episodes.support[step - first]),
-                support_labels=store.tensor(episodes.support_labels[step - first]),
-                query=store.tensor(episodes.query[step - first]),
-                query_labels=store.tensor(episodes.query_labels[step - first]),
-                way=episodes.way,
-            )
+            of_tasks = (episodes.support, episodes.support_labels, episodes.query, episodes.query_labels)
+            splits = (each[step - first] for each in of_tasks)
+            yield PooledTasks(*store.gathered(images, *splits, numbers=numbers), way=episodes.way)
 
 
 def _spans(start: int) -> Iterator[tuple[int, int]]:

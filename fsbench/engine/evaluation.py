@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fsbench.engine.memory import in_chunks
 from fsbench.engine.store import ImageStore
+from fsbench.engine.transfer import send
 from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
@@ -107,8 +108,8 @@ def correct_counts(
 
 def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, features: Tensor) -> Tensor:
     """Right answers of every episode `[E]`; a single episode, which may be large, in parts of its queries."""
-    support, query = (store.tensor(store.rows(images)) for images in (episodes.support_images, episodes.query_images))
-    shown, asked = store.tensor(episodes.support_labels), store.tensor(episodes.query_labels)
+    rows = [store.rows(images) for images in (episodes.support_images, episodes.query_images)]
+    support, query, shown, asked = send([*rows, episodes.support_labels, episodes.query_labels], store.device)
     way, numbers, most = episodes.way, episodes.way * features[0].numel(), _at_once(store).numbers
 
     if len(episodes) == 1:

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsbench.data.pack import Pack
-from fsbench.engine.augmentation import Floats, augment
+from fsbench.engine.augmentation import Floats, augment, changes
+from fsbench.engine.transfer import resident, send
 from fsbench.episodes.protocol import Block
 from fsbench.tasks import Batch, Tasks
 
@@ -24,7 +25,7 @@ _NUMBERS_AT_ONCE = 1 << 20  # of gathered pixels: 4 MiB
 
 
 class ImageStore:
-    """The images of one split of a pack, as uint8: memory-mapped on the CPU, resident on a GPU.
+    """The images of one split of a pack, as uint8: memory-mapped on the CPU; on a GPU resident, with all of the pack.
 
     Args:
         pack: The pack.
@@ -32,6 +33,9 @@ class ImageStore:
         device: Where tasks are made.
         mean: Of every channel, on the scale 0 to 1; subtracted.
         std: Of every channel; divided by.
+
+    Raises:
+        DeviceError: The pack does not fit into the device's memory.
     """
 
     def __init__(
@@ -46,9 +50,8 @@ class ImageStore:
         self._offset = int(self.indices[0])
         self._rows = np.full(int(self.indices[-1]) + 1 - self._offset, -1)
         self._rows[self.indices - self._offset] = np.arange(len(self.indices))
-        self._images: npt.NDArray[np.uint8] | Tensor = pack.images[self._offset : int(self.indices[-1]) + 1]
-        if device.type != "cpu":
-            self._images = torch.from_numpy(np.ascontiguousarray(self._images)).to(device)
+        self._images: npt.NDArray[np.uint8] | Tensor = pack.images if device.type == "cpu" else resident(pack, device)
+        self._first = 0  # the index in the pack of the first of them
         self._channels = len(mean)
         self._size: int | None = None
         self._recipe: Literal[True, "crop"] = True
@@ -97,7 +100,7 @@ class ImageStore:
             features: Float `[N, ...]`, in the order of `indices`.
         """
         store = copy.copy(self)
-        places = self.tensor(self.indices - self._offset)
+        places, store._first = send([self.indices - self._offset], self.device)[0], self._offset
         store._images = features.new_zeros(len(self._rows), *features.shape[1:]).index_copy_(0, places, features)
         return store
 
@@ -111,19 +114,27 @@ class ImageStore:
             indices: Of images of this split.
             numbers: Augment by these, from `fsbench.engine.augmentation.draw_numbers`; None: as they are.
         """
-        rows = indices - self._offset
+        return self.gathered(indices, numbers=numbers)[0]
+
+    def gathered(
+        self, indices: npt.NDArray[np.int64], *others: npt.NDArray[np.int64], numbers: Floats | None = None
+    ) -> list[Tensor]:
+        """What `images` gives, and after it other integers as they are, all brought to the device in one copy."""
+        drawn = [] if numbers is None else [changes(numbers, *self._images.shape[2:4], recipe=self._recipe)]
+        places = indices - self._first
+        rows, *sent = send([places, *others, *drawn], self.device)
         if isinstance(self._images, Tensor):
-            raw = self._images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+            raw = self._images[rows]
         else:
-            raw = torch.from_numpy(np.take(self._images, rows, axis=0))
+            raw = torch.from_numpy(np.take(self._images, places, axis=0))
         if raw.is_floating_point():
-            return raw
+            return [raw, *sent]
         images = raw.expand(-1, self._channels, -1, -1).to(torch.float32)
-        if numbers is not None:
-            images = augment(images.div_(255), numbers, self._size or images.shape[2], self._recipe).mul_(255)
+        if drawn:
+            images = augment(images.div_(255), sent.pop(), self._size or images.shape[2], self._recipe).mul_(255)
         elif self._size not in (None, images.shape[2]):
             images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
-        return images.mul_(self._scale).sub_(self._shift)
+        return [images.mul_(self._scale).sub_(self._shift), *sent]
 
     def tasks(self, episodes: Block, numbers: Sequence[Floats] | None = None) -> Tasks:
         """The tasks of some episodes drawn from this pack; `numbers` augment the images of each, support first."""
@@ -132,13 +143,17 @@ class ImageStore:
         if numbers is not None:
             shots = support.shape[1]
             own = np.concatenate([*(part[:shots] for part in numbers), *(part[shots:] for part in numbers)])
-        both = self.images(np.concatenate([support.ravel(), query.ravel()]), own)
+        which, labels = (
+            np.concatenate([support.ravel(), query.ravel()]),
+            (episodes.support_labels, episodes.query_labels),
+        )
+        both, support_labels, query_labels = self.gathered(which, *labels, numbers=own)
         shape = both.shape[1:]
         return Tasks(
             support=both[: support.size].view(*support.shape, *shape),
-            support_labels=self.tensor(episodes.support_labels),
+            support_labels=support_labels,
             query=both[support.size :].view(*query.shape, *shape),
-            query_labels=self.tensor(episodes.query_labels),
+            query_labels=query_labels,
             way=episodes.way,
         )
 
@@ -165,8 +180,5 @@ class ImageStore:
 
     def batch(self, positions: npt.NDArray[np.int64], numbers: Floats | None = None) -> Batch:
         """The images at some positions within the split, with their class within the split as label."""
-        return Batch(self.images(self.indices[positions], numbers), self.tensor(self._class[positions]))
-
-    def tensor(self, array: npt.NDArray[np.int64]) -> Tensor:
-        """Integers as a tensor on the device."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+        images, labels = self.gathered(self.indices[positions], self._class[positions], numbers=numbers)
+        return Batch(images, labels)

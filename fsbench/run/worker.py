@@ -20,7 +20,7 @@ from fsbench.engine.precision import pick_precision
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
 from fsbench.episodes.sampler import Sampler
-from fsbench.errors import NewerRecordError, RecordError, SuiteError
+from fsbench.errors import DeviceError, NewerRecordError, RecordError, SuiteError
 from fsbench.files.atomic import canonical_json, set_aside
 from fsbench.files.locks import locked
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
@@ -54,7 +54,7 @@ class Worker:
         self._run = run
         self._precision = pick_precision(options.precision, run.device, deterministic=options.deterministic)
         self._environment = describe_environment(run.device)
-        self._images = functools.cache(
+        self._opened = functools.cache(
             lambda source, split: ImageStore(run.material.packs[source], split, run.device, images.mean, images.std)
         )
 
@@ -121,6 +121,14 @@ class Worker:
                 self._run.store.write(record)
                 figure = f"{record.mean:.2f} ± {record.ci95:.2f}"
                 _LOG.info("%s, %s, %s: %s", cell.label, source, cell.episode_set.protocol, figure)
+
+    def _images(self, source: str, split: str) -> ImageStore:
+        """The images of a split; those that no work of now needs make room on a device that is full."""
+        try:
+            return self._opened(source, split)
+        except DeviceError:
+            self._opened.cache_clear()
+        return self._opened(source, split)
 
     def _is_missing(self, cell: Cell) -> bool:
         """Whether a cell has no record; a damaged one is set aside."""

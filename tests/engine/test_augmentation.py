@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from fsbench.engine.augmentation import augment, crops, draw_numbers
+from fsbench.engine.augmentation import Floats, augment, changes, crops, draw_numbers
 
 SIZE = 42
 
@@ -18,12 +20,17 @@ def images(count: int, channels: int = 3) -> torch.Tensor:
     return torch.rand(count, channels, SIZE, SIZE, generator=generator, dtype=torch.float64)
 
 
+def of(numbers: Floats, recipe: Literal[True, "crop"] = True) -> torch.Tensor:
+    """The changes that numbers make to such images."""
+    return torch.from_numpy(changes(numbers, SIZE, SIZE, recipe))
+
+
 @pytest.mark.parametrize("size", [SIZE, 24, 60])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_is_torchvision_image_by_image(channels: int, size: int) -> None:
     numbers = draw_numbers(20, seed=3, index=7)
     given = images(20, channels)
-    made = augment(given, numbers, size)
+    made = augment(given, of(numbers), size)
     for image, result, row, crop in zip(given, made, numbers, crops(numbers, SIZE, SIZE), strict=True):
         expected = cropped(image, row, crop, size)
         brightness, contrast, saturation = 1 + 0.4 * (2 * row[-3:] - 1)
@@ -37,7 +44,7 @@ def test_is_torchvision_image_by_image(channels: int, size: int) -> None:
 def test_the_lighter_recipe_crops_and_flips_alone(size: int) -> None:
     numbers = draw_numbers(20, seed=3, index=7)
     given, boxes = images(20), crops(numbers, SIZE, SIZE, "crop")
-    made = augment(given, numbers, size, "crop")
+    made = augment(given, of(numbers, "crop"), size, "crop")
     for image, result, row, crop in zip(given, made, numbers, boxes, strict=True):
         torch.testing.assert_close(result, cropped(image, row, crop, size), atol=1e-6, rtol=0)
     assert (boxes[:, 2:].prod(1) > 0.33 * SIZE**2).all()
@@ -73,4 +80,4 @@ def test_numbers_have_an_address() -> None:
 def test_one_image_does_not_change_another() -> None:
     numbers = draw_numbers(6, seed=0, index=0)
     given = images(6)
-    torch.testing.assert_close(augment(given, numbers, SIZE)[2:4], augment(given[2:4], numbers[2:4], SIZE))
+    torch.testing.assert_close(augment(given, of(numbers), SIZE)[2:4], augment(given[2:4], of(numbers[2:4]), SIZE))

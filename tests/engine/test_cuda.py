@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from fsbench.cli.main import main
-from fsbench.engine.augmentation import augment, draw_numbers
+from fsbench.engine.augmentation import augment, changes, draw_numbers
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
@@ -74,7 +74,9 @@ def test_a_deterministic_run_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_augmentation_is_the_same_there() -> None:
     images = torch.rand(12, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     numbers = draw_numbers(12, seed=0, index=0)
-    torch.testing.assert_close(augment(images.to(CUDA), numbers).cpu(), augment(images, numbers), atol=1e-5, rtol=0)
+    each = torch.from_numpy(changes(numbers, 28, 28))
+    there = augment(images.to(CUDA), each.to(CUDA), 28)
+    torch.testing.assert_close(there.cpu(), augment(images, each, 28), atol=3e-5, rtol=0)
 
 
 def test_variable_shots_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
 
+from fsbench.data.pack import Pack
 from fsbench.engine.evaluation import embed_split
 from fsbench.engine.store import ImageStore
+from fsbench.errors import DeviceError
 from fsbench.methods.base import FeatureMethod
 from fsbench.records import Record, read_record
 from helpers.commands import run
@@ -96,3 +101,21 @@ def test_a_row_that_starts_from_another_records_where_it_started(tmp_path: Path)
     assert [look.step for look in found["proto", 1].training.history] == [0, 2, 4]
     assert [look.step for look in found["knn", 1].training.history] == [2, 4]
     assert found["proto", 1].training.history[0].loss is None
+
+
+def test_images_that_no_work_needs_make_room_on_a_full_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: WeakSet[ImageStore] = WeakSet()
+    refused: list[str] = []
+
+    def small(pack: Pack, split: str, *given: Any) -> ImageStore:
+        gc.collect()
+        if split == "test" and any(store.split != "test" for store in alive):
+            refused.append(split)
+            raise DeviceError("the images do not fit")
+        store = ImageStore(pack, split, *given)
+        alive.add(store)
+        return store
+
+    monkeypatch.setattr("fsbench.run.worker.ImageStore", small)
+    run(write_suite(tmp_path / "s.toml", rows=("proto",)), tmp_path / "out", "--episodes", 2, "--shots", 1)
+    assert refused == ["test"]
