@@ -24,6 +24,7 @@ from fsbench.stats.intervals import mean_ci
 __all__ = [
     "RECORD_SCHEMA",
     "CellIdentity",
+    "Cuda",
     "Environment",
     "Pretraining",
     "Record",
@@ -151,6 +152,15 @@ class Pretraining(StrictModel):
     fingerprint: list[float]  # of its features, as in `fsbench.backbones.pretrained`
 
 
+class Cuda(StrictModel):
+    """What the arithmetic of a GPU depends on beside torch."""
+
+    runtime: Text | None  # of CUDA, e.g. "12.8"
+    cudnn: Text | None  # e.g. "9.10.2"
+    driver: Text | None  # None: the system does not say
+    tf32: bool  # whether convolutions might use it
+
+
 class Environment(StrictModel):
     """Where a cell was computed; it does not enter the identity."""
 
@@ -162,6 +172,7 @@ class Environment(StrictModel):
     platform: Text
     device: Text
     threads: Count
+    cuda: Cuda | None = None  # None: a CPU
 
 
 class Record(StrictModel):

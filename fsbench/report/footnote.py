@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from fsbench.records import Record
+from fsbench.records import Cuda, Record
 from fsbench.report.table import Column, Figure, Table
 
 __all__ = [
@@ -366,10 +366,17 @@ def _missing(table: Table) -> Iterator[Note]:
 
 def _made_with(table: Table) -> Note:
     machines = [record.environment for record in table.records]
-    versions = (f"fsbench {m.fsbench}, Python {m.python}, torch {m.torch}, NumPy {m.numpy}" for m in machines)
+    versions = (
+        f"fsbench {m.fsbench}, Python {m.python}, torch {m.torch}{_with_cuda(m.cuda)}, NumPy {m.numpy}"
+        for m in machines
+    )
     commits = listed(_commit(machine.commit) for machine in machines)
     devices = listed(machine.device for machine in machines)
     return Note("Made with", f"{listed(versions, '; ')}; commit {commits}; device {devices}.")
+
+
+def _with_cuda(cuda: Cuda | None) -> str:
+    return "" if cuda is None else f" with CUDA {cuda.runtime} and cuDNN {cuda.cudnn}{', TF32' if cuda.tf32 else ''}"
 
 
 def _commit(commit: str | None) -> str:

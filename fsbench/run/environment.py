@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 import fsbench
-from fsbench.records import Environment
+from fsbench.records import Cuda, Environment
 
 __all__ = ["describe_environment"]
+
+_DRIVER = Path("/sys/module/nvidia/version")
 
 
 def describe_environment(device: torch.device) -> Environment:
@@ -28,6 +30,17 @@ def describe_environment(device: torch.device) -> Environment:
         platform=f"{platform.system()} {platform.machine()}",
         device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
+        cuda=_cuda() if device.type == "cuda" else None,
+    )
+
+
+def _cuda() -> Cuda:
+    number = torch.backends.cudnn.version()  # 91002 is 9.10.2
+    return Cuda(
+        runtime=torch.version.cuda,
+        cudnn=None if number is None else f"{number // 10000}.{number // 100 % 100}.{number % 100}",
+        driver=_DRIVER.read_text(encoding="ascii").strip() if _DRIVER.exists() else None,
+        tf32=torch.backends.cudnn.allow_tf32,
     )
 
 

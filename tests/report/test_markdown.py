@@ -176,6 +176,13 @@ def test_timings_do_not_enter_and_every_machine_is_named() -> None:
     assert note.endswith("commit not recorded, ffffffffffff with changes, 0123456789ab; device NVIDIA X, cpu.")
 
 
+def test_a_gpu_is_named_with_what_its_arithmetic_depends_on() -> None:
+    cuda = {"runtime": "12.8", "cudnn": "9.10.2", "driver": "570.1", "tf32": True}
+    record = make_record(environment={"device": "NVIDIA X", "cuda": cuda})
+    note = _line(to_markdown(build_table([record])), "- **Made with**")
+    assert "torch 2.11.0 with CUDA 12.8 and cuDNN 9.10.2, TF32, NumPy 2.3.0; " in note
+
+
 def test_the_whole_text_of_two_sources_and_one_left_out() -> None:
     text = to_markdown(build_table(_two_sources()), ranks=True)
     assert text == (FOLDER / "two_sources.md").read_text(encoding="utf-8")

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import fsbench
+from fsbench.records import Cuda
+from fsbench.run import environment
 from fsbench.run.environment import describe_environment
 
 
@@ -55,3 +57,22 @@ def test_git_that_does_not_answer_says_nothing(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(subprocess, "run", wait)
     assert commit() is None
+
+
+def test_a_cpu_has_no_cuda() -> None:
+    assert describe_environment(torch.device("cpu")).cuda is None
+
+
+@pytest.mark.parametrize("driver", ["570.124.06", None])
+def test_a_gpu_is_described_with_its_libraries(
+    driver: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if driver is not None:
+        (tmp_path / "version").write_text(f"{driver}\n")
+    monkeypatch.setattr(environment, "_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    found = describe_environment(torch.device("cuda"))
+    assert (found.device, found.cuda) == ("NVIDIA X", Cuda(runtime="12.8", cudnn="9.10.2", driver=driver, tf32=False))
