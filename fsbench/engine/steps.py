@@ -22,7 +22,7 @@ from fsbench.methods.base import Method
 from fsbench.methods.noise import addressed_noise, is_noisy
 from fsbench.tasks import Batch, PooledTasks, Tasks
 
-__all__ = ["Recorder", "Stepper", "cuda_recorder"]
+__all__ = ["Recorder", "Stepper", "cuda_recorder", "waiting_is_an_error"]
 
 Recorder: TypeAlias = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 
@@ -191,7 +191,7 @@ def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(current)
     try:
-        with torch.cuda.stream(aside), _waiting_is_an_error():
+        with torch.cuda.stream(aside), waiting_is_an_error():
             step()
     finally:
         current.wait_stream(aside)
@@ -218,7 +218,8 @@ def _record(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 
 @contextmanager
-def _waiting_is_an_error() -> Iterator[None]:
+def waiting_is_an_error() -> Iterator[None]:
+    """While it lasts, an operation that waits for the GPU, such as reading a loss, raises a RuntimeError."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it does not see everything

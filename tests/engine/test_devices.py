@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from fsbench.engine.devices import tune_process
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, cudnn.benchmark, matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
-    yield
-    cudnn.allow_tf32, cudnn.benchmark, matmul.allow_tf32 = before[:3]
-    torch.use_deterministic_algorithms(before[3])
+pytestmark = pytest.mark.usefixtures("process_as_before")
 
 
 def test_a_deterministic_run_leaves_nothing_behind() -> None:
