@@ -21,7 +21,8 @@ from fsbench.engine.devices import tune_process
 from fsbench.errors import FsbenchError
 from fsbench.files.atomic import write_atomic
 from fsbench.run.environment import describe_environment
-from gpu_steps import STEPS, Result, Setting
+from gpu_setting import Result, Setting
+from gpu_steps import STEPS
 
 
 def main() -> None:

@@ -10,18 +10,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.evaluation import correct_counts, embed_split
+from fsbench.engine.precision import backbones_in
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes
@@ -29,65 +28,21 @@ from fsbench.files.atomic import make_folder
 from fsbench.stats.intervals import mean_ci
 from fsbench.suite import list_suites
 from fsbench.tasks import Tasks
+from gpu_drill import drill
+from gpu_matrix import changing_shapes, matrix
+from gpu_setting import SMALL, Result, Setting
 from helpers.tiny import write_source, write_suite
 from loaders import ImageFiles, Tensors, decode, write_files
-from made import MINIIMAGENET, Shape, draw, method, store
+from made import Shape, draw, method, store
 from peers import SCHEDULE, gradient_method, higher_step, our_step, random_tasks
-from ratios import ratio_of
 
-__all__ = ["STEPS", "Result", "Setting"]
+__all__ = ["STEPS"]
 
-SMALL = Shape("small", channels=3, size=28, classes=8, images=24)
-Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where and how large.
-
-    Attributes:
-        device: Where it runs.
-        small: A rehearsal of the script, whose figures mean nothing.
-        runs: The folder for runs of whole suites.
-        data_root: Where the sources' files lie, or None.
-        deadline: On the clock of `time.monotonic`; no step is started after it, and a run is interrupted.
-    """
-
-    device: torch.device
-    small: bool
-    runs: Path
-    data_root: Path | None
-    deadline: float
-
-    @property
-    def shape(self) -> Shape:
-        return SMALL if self.small else MINIIMAGENET
-
-    def size(self, full: int, small: int) -> int:
-        return small if self.small else full
-
-    def images(self, images: ImageStore) -> ImageStore:
-        """The same images, on the device."""
-        return ImageStore(images.pack, images.split, self.device, [0.5] * 3, [0.25] * 3)
-
-    def seconds(self, work: Callable[[], object]) -> float:
-        """How long some work takes until the device is done with it."""
-        self._wait()
-        started = time.perf_counter()
-        work()
-        self._wait()
-        return time.perf_counter() - started
-
-    def beside(self, ours: Callable[[], object], peer: Callable[[], object], *, work: int, at_least: float) -> Result:
-        """Rates of both, and quartiles of the ratio over paired rounds, the peer first."""
-        rounds = self.size(11, 2)
-        theirs, mine = zip(*((self.seconds(peer), self.seconds(ours)) for _ in range(rounds)), strict=True)
-        rate, their_rate, quartiles = ratio_of(mine, theirs, our_work=work, their_work=work)
-        return {"ours": rate, "theirs": their_rate, "ratio": quartiles, "at_least": at_least, "rounds": rounds}
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+PRECISIONS: Final[tuple[tuple[str, bool, Literal["fp32", "bf16"]], ...]] = (  # name, TF32, of the backbone
+    ("float32", False, "fp32"),
+    ("TF32", True, "fp32"),
+    ("bf16", True, "bf16"),
+)
 
 
 def inner_loop(setting: Setting, _: Result) -> Result:
@@ -197,14 +152,13 @@ def precision(setting: Setting, _: Result) -> Result:
     with tempfile.TemporaryDirectory() as name:
         images = setting.images(store(Path(name), setting.shape))
         drawn = draw(images, setting.size(10_000, 50), shot=5)
-        for label, tf32, dtype in (("float32", False, None), ("TF32", True, None), ("bf16", True, torch.bfloat16)):
-
-            def embed(dtype: torch.dtype | None = dtype) -> Tensor:
-                with torch.autocast(setting.device.type, dtype, enabled=dtype is not None):
-                    return embed_split(proto, images)
-
-            with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
-                counts = correct_counts(proto, images, drawn, embed().float())
+        embed = partial(embed_split, proto, images)
+        for label, tf32, of_backbone in PRECISIONS:
+            with (
+                torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32),
+                backbones_in(of_backbone, proto),
+            ):
+                counts = correct_counts(proto, images, drawn, embed())
                 seconds = statistics.median(setting.seconds(embed) for _ in range(5))
             accuracies[label] = 100 * counts / drawn.query_images.shape[1]
             gained = mean_ci(accuracies[label] - accuracies["float32"])
@@ -250,6 +204,9 @@ def table(suite: str, setting: Setting, before: Result) -> Result:
 
 
 STEPS: dict[str, Callable[[Setting, Result], Result]] = {
+    "drill": drill,
+    "matrix": matrix,
+    "changing-shapes": changing_shapes,
     "inner-loop": inner_loop,
     "training": training,
     "episodes": episodes,

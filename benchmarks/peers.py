@@ -133,17 +133,19 @@ def _ours(name: str) -> str:
     return f"blocks.{block}.{layers[:-1]}.{kind}"
 
 
-def random_tasks(shape: Shape, number: int, *, shot: int = 1, device: str = "cpu") -> Tasks:
-    """5-way tasks with 15 queries a class, their images noise."""
-    generator = torch.Generator().manual_seed(0)
+def random_tasks(
+    shape: Shape, number: int, *, way: int = 5, shot: int = 1, queries: int = 15, seed: int = 0, device: str = "cpu"
+) -> Tasks:
+    """Tasks whose images are noise; `queries` are of every class."""
+    generator = torch.Generator().manual_seed(seed)
 
     def images(each: int) -> Tensor:
-        return torch.randn(number, 5 * each, shape.channels, shape.size, shape.size, generator=generator).to(device)
+        return torch.randn(number, way * each, shape.channels, shape.size, shape.size, generator=generator).to(device)
 
     def labels(each: int) -> Tensor:
-        return torch.arange(5, device=device).repeat_interleave(each).repeat(number, 1)
+        return torch.arange(way, device=device).repeat_interleave(each).repeat(number, 1)
 
-    return Tasks(images(shot), labels(shot), images(15), labels(15), way=5)
+    return Tasks(images(shot), labels(shot), images(queries), labels(queries), way)
 
 
 def peak_of_step(make_step: MakeStep, name: str, shape: Shape) -> float:

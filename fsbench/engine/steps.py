@@ -71,6 +71,11 @@ class Stepper:
         self._replay: Callable[[], Tensor] | None = None
         self._data: Tasks | PooledTasks | Batch
 
+    @property
+    def recorded(self) -> bool:
+        """Whether steps are replayed now."""
+        return self._replay is not None
+
     def __call__(self, data: Tasks | PooledTasks | Batch, step: int) -> Tensor:
         """Take a step, counted from 0; returns its loss, still on the device.
 
