@@ -96,8 +96,9 @@ def _pools(schedule: Schedule, stores: Sequence[ImageStore], start: int) -> Iter
             images = episodes.images[step - first]
             numbers = _numbers(schedule, step, len(images)) if schedule.augment else None
             of_tasks = (episodes.support, episodes.support_labels, episodes.query, episodes.query_labels)
-            splits = (each[step - first] for each in of_tasks)
-            yield PooledTasks(*store.gathered(images, *splits, numbers=numbers), way=episodes.way)
+            sent = store.gathered(images, *(each[step - first] for each in of_tasks), numbers=numbers)
+            pooled, support, support_labels, query, query_labels = sent
+            yield PooledTasks(pooled, support, support_labels, query, query_labels, episodes.way)
 
 
 def _spans(start: int) -> Iterator[tuple[int, int]]:

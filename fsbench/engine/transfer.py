@@ -62,5 +62,5 @@ def send(arrays: Sequence[_Numbers], device: torch.device) -> list[Tensor]:
     kinds = [torch.float64 if array.dtype.kind == "f" else torch.int64 for array in arrays]
     joined = torch.from_numpy(np.concatenate([np.ascontiguousarray(array).view(np.int64).ravel() for array in arrays]))
     there = (joined.pin_memory() if device.type == "cuda" else joined).to(device, non_blocking=True)
-    parts = there.split([array.size for array in arrays])
+    parts = torch.split(there, [array.size for array in arrays])
     return [part.view(kind).view(array.shape) for part, kind, array in zip(parts, kinds, arrays, strict=True)]
