@@ -35,7 +35,7 @@ def describe_environment(device: torch.device) -> Environment:
 
 
 def _cuda() -> Cuda:
-    number = torch.backends.cudnn.version()  # 91002 is 9.10.2
+    number = torch.backends.cudnn.version()  # type: ignore[no-untyped-call] # 91002 is 9.10.2
     return Cuda(
         runtime=torch.version.cuda,
         cudnn=None if number is None else f"{number // 10000}.{number // 100 % 100}.{number % 100}",
