@@ -17,7 +17,7 @@ from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 
-__all__ = ["LEAST_FROZEN", "asked_counts", "asked_images", "correct_counts", "embed_split"]
+__all__ = ["LEAST_FROZEN", "asked_counts", "asked_images", "correct_counts", "embed_images", "embed_split"]
 
 
 class _AtOnce(NamedTuple):
@@ -49,10 +49,15 @@ def embed_split(method: FeatureMethod, store: ImageStore, least: int = 1) -> Ten
         DeviceError: The device has too little memory.
     """
     method.eval()
+    return embed_images(method.embed, store, least)
+
+
+def embed_images(embed: Callable[[Tensor], Tensor], store: ImageStore, least: int = 1) -> Tensor:
+    """As `embed_split`, by a function from images `[N, C, H, W]` to features `[N, ...]`."""
     size = max(least, _at_once(store).pixels // store.pixels)
     with torch.no_grad():
         return _chunked(
-            lambda which: method.embed(store.images(store.indices[which])), len(store.indices), size, store, "images"
+            lambda which: embed(store.images(store.indices[which])), len(store.indices), size, store, "images"
         )
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 
 from fsbench.backbones.base import Backbone
-from fsbench.engine.memory import in_chunks
+from fsbench.engine.evaluation import embed_images
 from fsbench.engine.store import ImageStore
 from fsbench.errors import SuiteError
 from fsbench.methods.base import Method
 
 __all__ = ["embedded_once"]
-
-_PIXELS_A_CHUNK = 1 << 16  # as in evaluation
 
 
 @contextmanager
@@ -38,20 +35,12 @@ def embedded_once(method: Method, stores: Sequence[ImageStore]) -> Iterator[list
     backbone.requires_grad_(False).eval()
     if not any(weight.requires_grad for weight in method.parameters()):
         raise SuiteError(f"{method.label} has nothing to train on a frozen backbone; leave freeze out of its row.")
-    featured = [store.with_features(_features(backbone, store)) for store in stores]
+    featured = [store.with_features(embed_images(backbone, store)) for store in stores]
     backbone.__dict__["forward"] = _handed_on  # before that of its class, and no part of its weights
     try:
         yield featured
     finally:
         del backbone.__dict__["forward"]
-
-
-def _features(backbone: Backbone, store: ImageStore) -> Tensor:
-    size = max(1, _PIXELS_A_CHUNK // store.pixels)
-    with torch.no_grad():
-        return in_chunks(
-            lambda which: backbone(store.images(store.indices[which])), len(store.indices), size, store.device, "images"
-        )
 
 
 def _handed_on(features: Tensor, leading: int | None = None) -> Tensor:
