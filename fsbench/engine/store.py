@@ -120,7 +120,10 @@ class ImageStore:
         self, indices: npt.NDArray[np.int64], *others: npt.NDArray[np.int64], numbers: Floats | None = None
     ) -> list[Tensor]:
         """What `images` gives, and after it other integers as they are, all brought to the device in one copy."""
-        drawn = [] if numbers is None else [changes(numbers, *self._images.shape[2:4], recipe=self._recipe)]
+        drawn: list[Floats] = []
+        if numbers is not None:
+            height, width = self._images.shape[2:]
+            drawn.append(changes(numbers, height, width, self._recipe))
         places = indices - self._first
         rows, *sent = send([places, *others, *drawn], self.device)
         if isinstance(self._images, Tensor):
