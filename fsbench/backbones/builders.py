@@ -25,7 +25,7 @@ from fsbench.plugins import load_class, revision_of_class
 
 __all__ = ["Built", "build_network"]
 
-Triple: TypeAlias = tuple[float, float, float]
+_Triple: TypeAlias = tuple[float, float, float]
 _IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -54,8 +54,8 @@ class Built:
     build: str
     label: str
     size: int
-    mean: Triple
-    std: Triple
+    mean: _Triple
+    std: _Triple
     tag: str = ""
     library: str = ""
     classifier: tuple[str, ...] = ()
@@ -124,8 +124,8 @@ def _timm(spec: PretrainedSpec, name: str) -> Built:
         build=f"timm:{architecture}",
         label=architecture,
         size=size,
-        mean=cast("Triple", tuple(facts.get("mean", _IMAGENET[0]))),
-        std=cast("Triple", tuple(facts.get("std", _IMAGENET[1]))),
+        mean=cast("_Triple", tuple(facts.get("mean", _IMAGENET[0]))),
+        std=cast("_Triple", tuple(facts.get("std", _IMAGENET[1]))),
         tag=name.partition(".")[2],
         library=f"timm {version('timm')}",
         classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),

@@ -69,9 +69,9 @@ def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monke
     """A sum may be rounded otherwise in a batch of another size."""
     embedded: list[list[int]] = []
 
-    def spying(method: FeatureMethod, store: ImageStore) -> torch.Tensor:
+    def spying(method: FeatureMethod, store: ImageStore, least: int = 1) -> torch.Tensor:
         embedded.append(store.indices.tolist())
-        return embed_split(method, store)
+        return embed_split(method, store, least)
 
     monkeypatch.setattr("fsbench.run.worker.embed_split", spying)
     suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "finetune")), tmp_path / "out"
