@@ -12,8 +12,7 @@ from fsbench.backbones.features import write_features
 from fsbench.backbones.pretrained import Pretrained
 from fsbench.data.pack import Pack
 from fsbench.data.prepare import ensure_pack
-from fsbench.engine.evaluation import LEAST_FROZEN
-from fsbench.engine.memory import in_chunks
+from fsbench.engine.evaluation import LEAST_FROZEN, embed_images
 from fsbench.engine.store import ImageStore
 
 __all__ = ["embed_source", "named_images"]
@@ -50,14 +49,7 @@ def embed_source(
     store = ImageStore(pack, split, device, backbone.mean, backbone.std)
     store = store if backbone.enlarged_from is None else store.showing(backbone.size)
     network = backbone.network.to(device)
-    with torch.no_grad():
-        features = in_chunks(
-            lambda which: network(store.images(store.indices[which])),
-            len(store.indices),
-            LEAST_FROZEN,
-            device,
-            "images",
-        )
+    features = embed_images(network, store, LEAST_FROZEN)
     pack.check_unchanged()
     classes, names = named_images(pack, store)
     write_features(
