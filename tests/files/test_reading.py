@@ -128,7 +128,7 @@ def test_a_pipe_among_the_records_is_a_damaged_record(tmp_path: Path, pipe: Path
     assert command("table", tmp_path / "old").exit_code == 2
 
 
-_READING = re.compile(r"(^|\.)(open|read_bytes|read_text|read_csv|loadtxt|fromfile|load|open_code|safe_open|FileIO)$")
+_READING = re.compile(r"(^|\.)(open|read_bytes|read_text|read_csv|loadtxt|fromfile|safe_open|FileIO)$|\.load$")
 _KNOWN = {  # what reads or opens in another way, and why
     "backbones/weights.py": ["torch.load"],  # bytes in memory
     "cli/compare.py": ["path.open"],  # appends
@@ -137,7 +137,6 @@ _KNOWN = {  # what reads or opens in another way, and why
     "data/prepared.py": ["path.open"],  # writes
     "data/sources/registry.py": ["point.load"],
     "data/words.py": ["file.read_text"],  # of the package itself
-    "engine/checkpoints.py": ["load"],  # bytes in memory
     "episodes/files.py": ["np.load", "temporary.open"],  # an opened file; writes
     "files/atomic.py": ["left.open", "os.open"],  # writes
     "files/locks.py": ["os.open"],  # writes
@@ -147,6 +146,7 @@ _KNOWN = {  # what reads or opens in another way, and why
     "plugins.py": ["point.load"],
     "published/citations.py": ["(resources.files('fsbench.published') / 'papers.bib').read_text"],
     "published/results.py": ["file.read_text"],  # of the package itself
+    "run/environment.py": ["_DRIVER.read_text"],  # of the system
     "run/machine.py": ["Path('/proc/cpuinfo').read_text"],
     "suite.py": ["file.read_text"],  # of a package
 }
