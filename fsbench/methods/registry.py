@@ -61,6 +61,7 @@ METHODS = (
         "metaoptnet-svm", "fsbench.methods.metaoptnet:MetaOptNetSVM", "support vector machine as a head (Lee 2019)"
     ),
     MethodInfo("siamese", "fsbench.methods.siamese:Siamese", "nearest image, contrastive loss (Hadsell 2006)"),
+    MethodInfo("leo", "fsbench.methods.leo:LEO", "gradient steps on latent codes of linear heads (Rusu 2019)"),
     MethodInfo("relation", "fsbench.methods.relation:RelationNet", "learned comparison of feature maps (Sung 2018)"),
     MethodInfo(
         "relation-transductive",

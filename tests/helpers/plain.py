@@ -15,6 +15,7 @@ from fsbench.backbones.conv4 import Conv4
 from fsbench.methods.base import FeatureMethod, prototypes
 from fsbench.methods.foprotomaml import FirstOrderProtoMAML
 from fsbench.methods.gradient import GradientMethod
+from fsbench.methods.leo import LEO
 from fsbench.methods.maml import ANIL
 from fsbench.methods.relation import RelationNet
 from fsbench.tasks import Tasks
@@ -25,6 +26,7 @@ __all__ = [
     "plain_contrastive",
     "plain_finetune",
     "plain_inner_loop",
+    "plain_leo",
     "plain_method",
     "plain_norm",
     "plain_relation",
@@ -95,6 +97,35 @@ def plain_finetune(
         optimiser.step()
     logits: Tensor = head(query).detach()
     return logits
+
+
+def plain_leo(method: LEO, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+    """Logits `[Q, way]` of one episode from features `[S, D]` and `[Q, D]`, without noise, by autograd's gradients."""
+    codes = [feature @ method.encoder for feature in support]
+
+    def related(one: Tensor, other: Tensor) -> Tensor:
+        pair = torch.cat([one, other]) @ method.relation[0]
+        return (pair.relu() @ method.relation[1]).relu() @ method.relation[2]
+
+    of_images = [torch.stack([related(one, other) for other in codes]).mean(0) for one in codes]
+    latent = torch.stack(
+        [torch.stack([of_images[i] for i in range(len(labels)) if labels[i] == c]).mean(0) for c in range(way)]
+    )[:, : len(codes[0])]
+
+    def loss(weights: Tensor) -> Tensor:
+        return way * F.cross_entropy(support @ weights.T, labels)
+
+    def decoded(codes: Tensor) -> Tensor:
+        return (codes @ method.decoder)[:, : support.shape[1]]
+
+    for _ in range(method.latent_steps):
+        (slope,) = torch.autograd.grad(loss(decoded(latent)), latent, create_graph=True)
+        latent = latent - method.latent_rate * slope
+    weights = decoded(latent)
+    for _ in range(method.weight_steps):
+        (slope,) = torch.autograd.grad(loss(weights), weights, create_graph=True)
+        weights = weights - method.weight_rate * slope
+    return query @ weights.T
 
 
 def plain_contrastive(features: Tensor, labels: Tensor, margin: float) -> float:

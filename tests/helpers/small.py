@@ -30,6 +30,10 @@ PARAMS: dict[str, dict[str, Any]] = {
     "metaoptnet-ridge": {"penalty": 1.0, "scale": 5.0, "smoothing": 0.1},
     "metaoptnet-svm": {"c": 1.0, "scale": 10.0, "smoothing": 0.1},
     "siamese": {"margin": 1.0},
+    "leo": {
+        **{"latent": 6, "latent_steps": 2, "weight_steps": 2, "latent_rate": 1.0, "weight_rate": 1.0},
+        **{"dropout": 0.0, "divergence": 1e-3, "pull": 1e-6, "orthogonality": 0.1},
+    },
     "relation": {"hidden": 8},
     "relation-transductive": {"hidden": 8},
     "fomaml": {"inner_rate": 0.1, "train_steps": 3, "test_steps": 5},

@@ -63,6 +63,11 @@ _ROWS = {
     "metaoptnet-ridge": ("penalty = 1.0\nscale = 5.0\nsmoothing = 0.1\n", _EPISODIC),
     "metaoptnet-svm": ("c = 0.1\nscale = 10.0\nsmoothing = 0.1\n", _EPISODIC),
     "siamese": ("margin = 1.0\n", _EPISODIC),
+    "leo": (
+        "latent = 4\nlatent_steps = 1\nweight_steps = 1\nlatent_rate = 1.0\nweight_rate = 1.0\n"
+        "dropout = 0.1\ndivergence = 1e-3\npull = 1e-6\northogonality = 0.1\n",
+        _EPISODIC,
+    ),
     "relation": ("hidden = 8\n", _EPISODIC),
     "relation-transductive": ("hidden = 8\n", "relation"),
     "fomaml": ("inner_rate = 0.05\ntrain_steps = 1\ntest_steps = 2\n", _EPISODIC),
