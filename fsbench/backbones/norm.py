@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool"]
+__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool", "differentiated_twice"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -14,7 +17,12 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     Ioffe and Szegedy, ICML 2015. In few-shot learning the statistics decide whether a prediction is
     inductive (Bronskill et al., "TaskNorm", ICML 2020), so the caller says which ones it means.
+
+    Attributes:
+        twice: Whether what it does to all images by their own statistics is differentiated twice.
     """
+
+    twice = False
 
     def forward(self, input: Tensor, leading: int | None = None) -> Tensor:
         """Normalise `input` `[N, C, H, W]`.
@@ -27,7 +35,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """
         if leading is None:
             return super().forward(input)
-        if leading == len(input):
+        if leading == len(input) and not self.twice:
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
         scale, shift = self.scale_and_shift(input[:leading], self.weight)
         return input * scale + shift
@@ -44,6 +52,23 @@ class BatchNorm2d(nn.BatchNorm2d):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         centred = -self.running_mean if conv.bias is None else conv.bias - self.running_mean
         return conv.weight * scale[:, None, None, None], centred * scale + self.bias
+
+
+@contextmanager
+def differentiated_twice(network: nn.Module) -> Iterator[None]:
+    """While it lasts, a network normalises in a way whose second derivatives are cheap.
+
+    Those of `F.batch_norm` pass through its maps some twenty times. Statistics and scaling as operations of their own
+    take half of that, and the scaling may follow the pooling.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
+    for norm in norms:
+        norm.twice = True
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.twice = False
 
 
 def conv_norm_pool(
@@ -70,7 +95,7 @@ def conv_norm_pool(
 
     if leading is None and not norm.training:
         return _pool(convolve(*norm.folded(conv)), pooled)
-    if leading is None or leading == len(images) or not pooled:
+    if leading is None or (leading == len(images) and not norm.twice) or not pooled:
         return _pool(norm(convolve(conv.weight, conv.bias), leading), pooled)
     sign = torch.where(norm.weight < 0, -1.0, 1.0).to(norm.weight.dtype)
     maps = convolve(conv.weight * sign[:, None, None, None], None if conv.bias is None else conv.bias * sign)

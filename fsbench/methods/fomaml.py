@@ -26,6 +26,7 @@ class FirstOrderMAML(GradientMethod):
     """
 
     label = "fo-MAML"
+    zero_head = True
 
     def initial_head(self, tasks: Tasks, backbone: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Zeros."""

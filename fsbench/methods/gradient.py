@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fsbench.backbones.base import MakeBackbone
+from fsbench.backbones.norm import differentiated_twice
 from fsbench.methods.base import Method
 from fsbench.tasks import Tasks
 
@@ -61,6 +62,7 @@ class GradientMethod(Method):
 
     Attributes:
         order: 1 or 2, of the outer gradient.
+        zero_head: Whether the head starts at zero, so that the first inner step leaves the backbone as it is.
 
     Args:
         inner_rate: Learning rate of the inner steps.
@@ -69,6 +71,7 @@ class GradientMethod(Method):
     """
 
     order: ClassVar[Literal[1, 2]] = 1
+    zero_head: ClassVar[bool] = False
     separable = True
     replayable = True
 
@@ -101,8 +104,9 @@ class GradientMethod(Method):
         initial = Weights(backbone, *self.initial_head(tasks, backbone))
         if self.order == 2 and torch.is_grad_enabled():
             adapted = initial.like([weight.requires_grad_() for weight in initial.tensors()])
-            for _ in range(steps):
-                adapted = self._stepped(adapted, tasks, differentiable=True)
+            with differentiated_twice(self.backbone):
+                for step in range(steps):
+                    adapted = self._stepped(adapted, tasks, differentiable=True, head_only=self.zero_head and step == 0)
             return adapted
         adapted = initial.like([weight.detach().requires_grad_() for weight in initial.tensors()])
         for _ in range(steps):
@@ -117,18 +121,20 @@ class GradientMethod(Method):
         """The weights of the backbone by name, once for every task, stacked along their first dimension."""
         return {name: torch.cat([weight] * len(tasks)) for name, weight in self.backbone.named_parameters()}
 
-    def _stepped(self, weights: Weights, tasks: Tasks, *, differentiable: bool) -> Weights:
-        """The weights after one inner step, whose gradient may be differentiated again."""
+    def _stepped(self, weights: Weights, tasks: Tasks, *, differentiable: bool, head_only: bool = False) -> Weights:
+        """The weights after one inner step, whose gradient may be differentiated again; or only the head's."""
         used, support = weights, tasks.support
-        if differentiable:  # with channels last, differentiating batch normalisation twice takes three times as long
+        if differentiable:  # with channels last, differentiating twice takes longer
             used, support = weights.like([weight.contiguous() for weight in weights.tensors()]), support.contiguous()
         logits = self._logits(used, support, support.shape[1])
         # the mean of every task, added up: no task has a part in another's gradient
         loss = len(tasks) * F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten())
-        gradients = torch.autograd.grad(loss, weights.tensors(), create_graph=differentiable)
-        return weights.like(
-            [weight - self.inner_rate * gradient for weight, gradient in zip(weights.tensors(), gradients, strict=True)]
-        )
+        *still, head, bias = weights.tensors()
+        still, moving = (still, [head, bias]) if head_only else ([], weights.tensors())
+        gradients = torch.autograd.grad(loss, moving, create_graph=differentiable)
+        stepped = [weight - self.inner_rate * gradient for weight, gradient in zip(moving, gradients, strict=True)]
+        # as copies, so that the next step's gradient in them leaves out the way through the head that depends on them
+        return weights.like([*(weight.clone() for weight in still), *stepped])
 
     @torch.no_grad()
     def check_steps(self, tasks: Tasks) -> None:
