@@ -151,7 +151,7 @@ class _Opener:
         """Test source and episodes of every column, as the suite says."""
         columns, refused = draw_columns(self._suite, self._options, packs, EpisodeSet.drawn)
         for source, error in refused.items():
-            self._leave_out(source, str(error).rstrip("."), error)
+            self._leave_out(source, str(error).rstrip(".")[:2000], error)  # as much as a record takes
         if not columns:
             raise DataNotFoundError(f"no test source of the suite {self._suite.name} is there; add the files of one.")
         return columns
