@@ -278,6 +278,8 @@ def _starts(table: Table) -> Iterator[Note]:
     for start, by_row in starting.items():
         before = [f"{name} {looks}" for name, records in by_row.items() if (looks := _before(records))]
         text = f"the training of {listed(by_row)} starts from the backbone of {start}."
+        if kept := [name for name, records in by_row.items() if any(record.training.frozen for record in records)]:
+            text += f" That of {listed(kept)} leaves it as it is."
         if before:
             text += (
                 f" Before its own training, on the validation episodes: {'; '.join(before)}. "

@@ -75,6 +75,7 @@ def test_a_run_prints_and_writes_its_table(finished: tuple[Path, Result]) -> Non
     assert {line["method"] for line in lines if line["transductive"] == "true"} == {
         "RelationNet (transductive)",
         "fo-MAML (transductive)",
+        "MAML (transductive)",
     }
     assert all(not line["rank"] for line in lines if line["transductive"] == "true")
     assert (out / "ranks.csv").read_text().splitlines()[0] == "method,average_rank"

@@ -295,6 +295,15 @@ def test_a_training_that_starts_from_another_rows_backbone_says_so() -> None:
     assert _line(to_markdown(build_table(rows[1:])), "- **Initialisation**") == point.format("knn")
 
 
+def test_a_training_that_leaves_that_backbone_as_it_is_says_so() -> None:
+    record = make_record("LEO", initialised_from="knn")
+    frozen = record.model_copy(update={"training": record.training.model_copy(update={"frozen": 111_936})})
+    text = to_markdown(build_table([make_record("k-NN", row="knn"), frozen]))
+    assert _line(text, "- **Initialisation**").endswith(
+        "the training of LEO starts from the backbone of k-NN. That of LEO leaves it as it is."
+    )
+
+
 def test_a_row_that_starts_elsewhere_says_how_good_it_was_before_its_own_training() -> None:
     started = []
     for shot, accuracy in ((1, 51.25), (5, 70.5)):
