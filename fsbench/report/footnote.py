@@ -201,7 +201,7 @@ def _tracks(table: Table) -> Iterator[Note]:
         return
     one, place = _line(table), "row" if table.by_source else "column"
     yield Note(
-        "Track",
+        "Leakage track",
         "what the weights may have seen of the test classes. A, without a sign: trained here, on the suite's own "
         "classes. B: trained elsewhere, without known overlap with the test classes. C: with overlap, or it is not "
         f"known. Only {one}s of one track are ranked, set in bold and compared with each other, in every {place}; a "
@@ -216,7 +216,7 @@ def _tracks(table: Table) -> Iterator[Note]:
             whose = f"{record.backbone_label}, pretrained on {listed(own.corpora) or 'what is unknown'}"
             seen.setdefault(whose, {})[f"on {where} {record.track}, since {own.overlap}"] = None
     for whose, found in seen.items():
-        yield Note("Track", f"{whose}: {'; '.join(found)}.")
+        yield Note("Leakage track", f"{whose}: {'; '.join(found)}.")
 
 
 def _declared(table: Table) -> Iterator[Note]:

@@ -88,15 +88,15 @@ def test_one_row_of_a_track_is_not_compared_with_the_others() -> None:
 
 
 def test_the_note_says_why() -> None:
-    notes = [note.text for note in footnote(table()) if note.term == "Track"]
+    notes = [note.text for note in footnote(table()) if note.term == "Leakage track"]
     assert len(notes) == 2
     assert "Lite0, pretrained on imagenet-1k: on omniglot B, since some; on birds C, since some." in notes[1]
-    assert not [note for note in footnote(build_table([own("ProtoNet", WORSE)])) if note.term == "Track"]
+    assert not [note for note in footnote(build_table([own("ProtoNet", WORSE)])) if note.term == "Leakage track"]
 
 
 def test_a_trained_row_may_have_seen_test_classes_too() -> None:
     seen = own("ProtoNet", WORSE).model_copy(update={"track": "C"})
-    notes = [note.text for note in footnote(build_table([seen, own("k-NN", WORST)])) if note.term == "Track"]
+    notes = [note.text for note in footnote(build_table([seen, own("k-NN", WORST)])) if note.term == "Leakage track"]
     assert "Conv4-64: on omniglot C, trained here on its classes." in notes
 
 

@@ -114,7 +114,7 @@ def test_the_table_says_what_is_of_another_track(tmp_path: Path) -> None:
     shot = next(line for line in text.splitlines() if line.startswith("| SimpleShot"))
     assert "\N{NO-BREAK SPACE}C" in shot
     assert "\N{NO-BREAK SPACE}C" not in next(line for line in text.splitlines() if line.startswith("| ProtoNet"))
-    assert "**Track**: what the weights may have seen" in text
+    assert "**Leakage track**: what the weights may have seen" in text
     assert "pretrained on imagenet-1k" in text
     assert "24×24 pixels, 1 channel" in text and "40×40 pixels enlarged from 24×24, 3 channels" in text
     assert "168 frozen and 0 trained parameters" in text
