@@ -29,6 +29,7 @@ from fsbench.engine.training import train
 from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.methods.base import Method
+from fsbench.methods.noise import is_noisy
 from fsbench.records import Record, read_record
 from helpers.commands import fsbench
 from helpers.schedules import TASKS
@@ -69,7 +70,7 @@ def trained(method: Method, schedule: Schedule, pack: Pack, steps: int = 20, *, 
     take_step = Stepper(method, schedule, cuda_recorder(method, schedule, CUDA) if recorded else None)
     data = training_data(schedule, [store(pack, CUDA)], 0)
     losses = [take_step(next(data), step) for step in range(steps)]
-    assert take_step.recorded == (recorded and method.replayable)
+    assert take_step.recorded == (recorded and method.replayable and not is_noisy(method))
     return torch.stack(losses).tolist()
 
 
@@ -276,7 +277,7 @@ def test_processes_share_a_device(suite: Path, tmp_path: Path) -> None:
 
 
 def test_variable_shots_run_there(suite: Path, tmp_path: Path) -> None:
-    variable = write_suite(tmp_path / "variable.toml", variable=True)
+    variable = write_suite(tmp_path / "variable.toml", rows=("knn", "proto", "fomaml"), variable=True)
     words = ("--device", "cuda", "--protocol", "variable", "--episodes", 3)
-    assert len(records(variable, tmp_path / "out", *words)) == 9
+    assert len(records(variable, tmp_path / "out", *words)) == 3
     assert not torch.backends.cudnn.benchmark
