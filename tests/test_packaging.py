@@ -82,8 +82,8 @@ def ask_for_help(*command: str) -> tuple[list[str], set[str]]:
     line = [sys.executable, "-P", "-X", "importtime", "-m", "fsbench", *command, "--help"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    _, _, commands = done.stdout.partition("\nCommands:\n")
-    names = [row.split()[0] for row in commands.splitlines() if row.startswith("  ") and not row.startswith("   ")]
+    _, _, below = done.stdout.partition("\nOptions:\n")
+    names = re.findall(r"^  ([a-z]\S*)", below, flags=re.MULTILINE)
     return names, {row.rpartition("|")[2].strip() for row in done.stderr.splitlines()}
 
 
