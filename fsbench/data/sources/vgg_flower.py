@@ -18,6 +18,7 @@ from fsbench.data.listing import FileImage, Listing
 from fsbench.data.sources.listed import listed_source, read_lists
 from fsbench.data.sources.originals import complete_listing, fetch, find_layout
 from fsbench.errors import DataError
+from fsbench.files.atomic import set_aside
 from fsbench.files.tree import Tree, open_tree
 
 __all__ = ["LABELS_SHA256", "download", "original", "prepare"]
@@ -25,6 +26,7 @@ __all__ = ["LABELS_SHA256", "download", "original", "prepare"]
 LABELS_SHA256 = "4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d"
 _PLACES = ("flowers-102", "")
 _LABELS = "imagelabels.mat"
+_IMAGES = 8189
 
 
 def original(card: Card, origin: Path) -> Listing | None:
@@ -48,11 +50,16 @@ def original(card: Card, origin: Path) -> Listing | None:
 def download(folder: Path) -> None:
     """Fetch and unpack the archive (330 MB), and fetch the labels, with torchvision, which checks their MD5.
 
+    It takes any images that are there for all of them, so those of an unpacking that was interrupted are set aside.
+
     Raises:
         DataError: They cannot be fetched, or are not what was published.
     """
     from torchvision.datasets import Flowers102
 
+    unpacked = folder / "flowers-102" / "jpg"
+    if unpacked.is_dir() and sum(1 for _ in unpacked.iterdir()) != _IMAGES:
+        set_aside(unpacked)
     fetch("vgg_flower", Flowers102, folder)
 
 

@@ -458,3 +458,18 @@ def test_the_shipped_splits_are_those_of_the_card(name: str) -> None:
         first = 1 if name == "vgg_flower" else 0
         numbers = sorted(int(member.partition(".")[0]) for member in everything)
         assert numbers == list(range(first, first + len(everything)))
+
+
+def test_flowers_that_were_unpacked_in_part_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked = tmp_path / "flowers-102" / "jpg"
+    unpacked.mkdir(parents=True)
+    (unpacked / "image_00001.jpg").touch()
+    found = []
+    monkeypatch.setattr("torchvision.datasets.Flowers102", lambda *_, **__: found.append(unpacked.exists()))
+    vgg_flower.download(tmp_path)
+    monkeypatch.setattr(vgg_flower, "_IMAGES", 1)
+    unpacked.mkdir()
+    (unpacked / "image_00001.jpg").touch()
+    vgg_flower.download(tmp_path)
+    assert found == [False, True]
+    assert (tmp_path / "flowers-102" / "jpg.corrupt" / "image_00001.jpg").exists()
