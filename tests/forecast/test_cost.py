@@ -144,6 +144,18 @@ def test_costs_are_products_and_sums(ahead: Outlook) -> None:
     assert cost.total == sum(sum(parts) for parts in seconds.values())
 
 
+def test_a_frozen_backbone_embeds_all_images_once_before_its_training(tmp_path: Path) -> None:
+    frozen = ('method = "r2d2"\n', 'method = "r2d2"\nstart = "knn"\nfreeze = true\n')
+    suite = write_suite(tmp_path / "s.toml", frozen, rows=("knn", "r2d2"))
+    planned = look_ahead(load_suite(str(suite)), Options(shots=(1,)))
+    row = cost_of(planned, FixedSpeeds()).rows["r2d2"]
+    images = planned.images("tiny", "train") + planned.images("tiny", "val")
+    assert row.training == 4 * 2.0 + images * 0.25
+    assert row.validation == 2 * 4 * 0.5
+    (training,) = trainings_of(planned, "r2d2")
+    assert MeasuredSpeeds(planned, torch.device("cpu"), "fp32").step(training) > 0
+
+
 def test_what_must_wait_bounds_what_devices_can_gain(ahead: Outlook) -> None:
     cost = cost_of(ahead, FixedSpeeds())
     assert cost.chain == ("knn", "proto 1-shot", "its evaluation on tiny")

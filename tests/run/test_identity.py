@@ -105,6 +105,14 @@ def test_a_row_may_have_a_backbone_of_its_own(tmp_path: Path) -> None:
         assert after[row].identity == before[row].identity
 
 
+def test_a_frozen_start_is_another_training(tmp_path: Path) -> None:
+    frozen = (START[0], START[1] + "freeze = true\n")
+    started, kept = cells_of(tmp_path, START), cells_of(tmp_path, frozen)
+    assert kept["fomaml"].training.frozen
+    assert kept["fomaml"].training.id != started["fomaml"].training.id
+    assert kept["proto"].training.id == started["proto"].training.id
+
+
 @pytest.mark.parametrize("kind", ["training", "start"])
 def test_rows_that_share_weights_share_their_backbone(tmp_path: Path, kind: str) -> None:
     own = '[methods.{}.backbone]\nname = "resnet18"\nwidth = 4\n\n[methods.{}.{}]'
