@@ -11,7 +11,10 @@ __all__ = ["backbones"]
 
 @click.command()
 def backbones() -> None:
-    """List the backbones, the builders of pretrained ones, and the corpora that their weights may be from."""
+    """List the backbones, and what weights may have seen.
+
+    Those trained here, the builders of pretrained ones, and the corpora that their weights may be from.
+    """
     from fsbench.backbones.corpora import CORPORA
     from fsbench.backbones.registry import BACKBONES
     from fsbench.plugins import registered

@@ -26,7 +26,10 @@ def embed(
     data_root: Path | None,
     out: Path,
 ) -> None:
-    """Write the features of the test images of SOURCE, for `fsbench run --features FILE`."""
+    """Write the features of a source into a file.
+
+    Of the test images of SOURCE, for `fsbench run --features FILE`.
+    """
     from fsbench.backbones.specification import PretrainedSpec
     from fsbench.suite import load_suite
 

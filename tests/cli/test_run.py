@@ -302,7 +302,7 @@ def test_a_folder_without_records_has_no_table(tmp_path: Path) -> None:
 
 def test_help_lists_every_command_by_purpose_and_cuts_nothing() -> None:
     text = fsbench("--help").stdout.partition("Run:")[2]
-    listed = {line.split()[0] for line in text.splitlines() if line.startswith("  ")}
+    listed = set(re.findall(r"^  (\S+)", text, flags=re.MULTILINE))
     assert listed == set(main.commands)
     assert "..." not in text
 
