@@ -242,7 +242,7 @@ def test_an_interrupted_run_on_a_ray_cluster_goes_on_later(folder: Path, cluster
 
 @pytest.mark.cluster
 def test_an_error_of_a_job_is_that_of_the_run(folder: Path, cluster: Cluster) -> None:
-    write_suite(folder / "diverging.toml", ("rate = 1e-3", "rate = 1e6"), rows=("proto",))
+    write_suite(folder / "diverging.toml", ("temperature = 1.0", "temperature = 1e-40"), rows=("proto",))
     options = ["--suite", "diverging.toml", "--executor", "ray", "--address", cluster.address]
     run = Run(folder, "diverging", *options)
     assert run.wait() == 2
