@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,23 @@ from fsbench.backbones.base import MakeBackbone
 from fsbench.errors import UsageError
 from fsbench.methods.base import MetricMethod, one_hot
 
-__all__ = ["DualHead", "check_positive"]
+__all__ = ["DualHead", "SolvedHead", "check_positive"]
 
 
-class DualHead(MetricMethod):
+class SolvedHead(ABC):
+    """A linear head whose weights are combinations of the support features, solved for on products of these."""
+
+    @abstractmethod
+    def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
+        """The heads' coefficients of the support images, float64 `[B, S, way]`.
+
+        Args:
+            products: Of the support features with each other, float64 `[B, S, S]`.
+            members: The labels as indicator vectors, float64 `[B, S, way]`.
+        """
+
+
+class DualHead(SolvedHead, MetricMethod):
     """A backbone trained through linear heads that are the exact solutions of a convex problem on each support set.
 
     The weights of such a head are combinations of the support features, W = X^T A, so that A is solved for on the
@@ -40,15 +53,6 @@ class DualHead(MetricMethod):
         super().__init__(make_backbone, classes)
         check_positive(self.label, "scale", scale)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
-
-    @abstractmethod
-    def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
-        """The heads' coefficients of the support images, float64 `[B, S, way]`.
-
-        Args:
-            products: Of the support features with each other, float64 `[B, S, S]`.
-            members: The labels as indicator vectors, float64 `[B, S, way]`.
-        """
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import Final
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
 from fsbench.methods.base import ClassifierMethod, one_hot
-from fsbench.methods.dual import check_positive
+from fsbench.methods.dual import SolvedHead, check_positive
 from fsbench.methods.r2d2 import ridge
 
 __all__ = ["LogisticHead", "RidgeHead"]
@@ -20,20 +19,8 @@ __all__ = ["LogisticHead", "RidgeHead"]
 _ACCURACY: Final = 1e-10  # of the coefficients, beside those that they start from
 
 
-class _SolvedHead(ClassifierMethod):
-    """Heads whose weights are combinations of the support features, solved for on products of these.
-
-    Features are brought to unit length, there is no bias, and all is computed in float64.
-    """
-
-    @abstractmethod
-    def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
-        """The heads' coefficients of the support images, float64 `[B, S, way]`.
-
-        Args:
-            products: Of the support features with each other, float64 `[B, S, S]`.
-            members: The labels as indicator vectors, float64 `[B, S, way]`.
-        """
+class _UnitLengthHead(SolvedHead, ClassifierMethod):
+    """Features are brought to unit length, there is no bias, and all is computed in float64."""
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`."""
@@ -42,7 +29,7 @@ class _SolvedHead(ClassifierMethod):
         return (asked @ shown.mT @ solved).to(query.dtype)
 
 
-class RidgeHead(_SolvedHead):
+class RidgeHead(_UnitLengthHead):
     """Ridge regression from support features to indicator vectors of the classes.
 
     The head of R2-D2 (Bertinetto et al., ICLR 2019) on frozen features; see `fsbench.methods.r2d2`.
@@ -66,7 +53,7 @@ class RidgeHead(_SolvedHead):
         return ridge(products, members, self.penalty)
 
 
-class LogisticHead(_SolvedHead):
+class LogisticHead(_UnitLengthHead):
     """Multinomial logistic regression: Tian et al., "Rethinking few-shot image classification", ECCV 2020, section 3.1.
 
     The head minimises strength * (sum of the cross-entropies of the support images) + half the squared weights, as
