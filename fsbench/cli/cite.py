@@ -27,13 +27,13 @@ def cite(folder: Path | None, suite_name: str | None) -> None:
         raise UsageError("give either a FOLDER with records, or --suite NAME.")
     if folder is not None:
         cells = [record.identity for record in records_in(folder / "records")]
-        names = {cell.method for cell in cells}
+        methods = {cell.method for cell in cells}
         sources = {source for cell in cells for source in (cell.source, *cell.train_sources)}
     else:
         suite = load_suite(suite_name or "")
-        names = {row.method for row in suite.methods.values()}
+        methods = {row.method for row in suite.methods.values()}
         sources = {*suite.sources.train, *suite.sources.test}
-    text, unknown = cited(names | {source.partition(":")[0] for source in sources}, __version__)
+    text, unknown = cited(methods, sources, __version__)
     click.echo(text, nl=False)
     if unknown:
         click.echo(f"No paper is known here of: {', '.join(unknown)}.", err=True)

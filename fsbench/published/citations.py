@@ -6,7 +6,7 @@ They stand in `papers.bib`; the keywords of an entry are the names of the method
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -36,14 +36,15 @@ def load_papers() -> tuple[Paper, ...]:
     return tuple(Paper(key, frozenset(names.split(", ")), entry) for entry, key, names in found)
 
 
-def cited(names: Collection[str], version: str) -> tuple[str, list[str]]:
+def cited(methods: Iterable[str], sources: Iterable[str], version: str) -> tuple[str, list[str]]:
     """BibTeX of fsbench and of the papers of some methods and sources, and the names that no paper stands for.
 
     Args:
-        names: Of methods as suites name them, and of sources without their variant.
+        methods: Their names, as suites have them.
+        sources: Likewise, with or without a variant.
         version: Of fsbench.
     """
-    wanted = set(names)
+    wanted = {*methods, *(source.partition(":")[0] for source in sources)}
     papers = [paper for paper in load_papers() if paper.names & wanted]
     covered = frozenset[str]().union(*(paper.names for paper in papers))
     return "\n\n".join([_own(version), *(paper.entry for paper in papers)]) + "\n", sorted(wanted - covered)

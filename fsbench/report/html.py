@@ -109,8 +109,8 @@ def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], li
 def _citation(table: Table) -> str:
     """BibTeX of what the table holds; what no paper is known of is left out."""
     cells = [record.identity for record in table.records]
-    sources = {source.partition(":")[0] for cell in cells for source in (cell.source, *cell.train_sources)}
-    return cited({cell.method for cell in cells} | sources, table.records[-1].environment.fsbench)[0]
+    sources = (source for cell in cells for source in (cell.source, *cell.train_sources))
+    return cited((cell.method for cell in cells), sources, table.records[-1].environment.fsbench)[0]
 
 
 def _facts(table: Table) -> list[str]:
