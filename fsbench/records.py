@@ -12,10 +12,10 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_core import from_json  # three times as fast as json.loads
 
-from fsbench.errors import NewerRecordError, RecordError
+from fsbench.errors import NewerRecordError, RecordError, first_problem
 from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
 from fsbench.files.reading import read_bytes
 from fsbench.files.strict import Accuracy, Count, LongText, Number, Seed, StrictModel, Text
@@ -338,6 +338,8 @@ def read_record(path: Path) -> Record:
             raise RecordError(f"the record {path} is damaged (its checksum does not fit its content).")
         record = Record.model_validate(content)
         whole = record.cell == cell_id(record.identity)  # there is none of what no JSON can say
+    except ValidationError as error:
+        raise RecordError(f"the record {path} is damaged ({first_problem(error)}).") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"the record {path} is damaged ({type(error).__name__}).") from error
     if not whole:

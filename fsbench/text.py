@@ -1,8 +1,10 @@
-"""Text that nobody vouches for, as it may reach a terminal, a sentence or the log of a CI job."""
+"""Text that nobody vouches for, as it may reach a terminal, a sentence, the log of a CI job or a path."""
 
 from __future__ import annotations
 
-__all__ = ["check_printable", "printable"]
+import re
+
+__all__ = ["check_printable", "path_part", "printable"]
 
 
 def printable(text: str) -> str:
@@ -26,3 +28,8 @@ def check_printable(text: str) -> str:
     if printable(text) != text:
         raise ValueError(f"{text!r:.80} has characters that are not printed as they are; leave them out")
     return text
+
+
+def path_part(text: str) -> str:
+    """The text as the name of a file or folder that every system takes and that leads nowhere else."""
+    return re.sub(r"[^\w-]+", "-", text).strip("-") or "unnamed"

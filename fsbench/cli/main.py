@@ -21,6 +21,7 @@ from fsbench.cli.data import data
 from fsbench.cli.doctor import doctor
 from fsbench.cli.embed import embed
 from fsbench.cli.episodes import episodes
+from fsbench.cli.export import export
 from fsbench.cli.methods import methods
 from fsbench.cli.plan import plan
 from fsbench.cli.rank import rank
@@ -30,6 +31,7 @@ from fsbench.cli.run import run
 from fsbench.cli.schema import schema
 from fsbench.cli.suites import suites
 from fsbench.cli.table import table
+from fsbench.cli.verify import verify
 from fsbench.errors import FsbenchError
 from fsbench.progress import printed_log
 from fsbench.text import printable
@@ -43,7 +45,7 @@ _FAULT: Final = (
 
 _SECTIONS: Final = {
     "Run": (run, plan, embed, doctor),
-    "Results": (table, report, compare, rank, reported, cite),
+    "Results": (table, report, compare, rank, reported, cite, export, verify),
     "What there is": (suites, methods, backbones, data, episodes, schema),
     "Extend": (check,),
 }

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fsbench.data.pack import Pack, load_pack
-from fsbench.data.places import packs_folder
+from fsbench.data.pack import Pack
 from fsbench.data.words import in_words
-from fsbench.episodes.content import content_digest
 from fsbench.episodes.protocol import AnyEpisodes, Block
-from fsbench.episodes.sampler import Rules, Sampler, protocol_of
 from fsbench.episodes.streams import Integers
-from fsbench.errors import DataError, EpisodeError
-from fsbench.files.reading import read_text
+from fsbench.report.redrawn import drawn_again, packs_at_hand
 from fsbench.report.table import Column, Table
 
 __all__ = ["Sheet", "contact_sheets", "episode_classes"]
@@ -66,10 +59,10 @@ def contact_sheets(table: Table) -> dict[Column, tuple[Sheet, ...] | str]:
     first: dict[str, Column] = {}
     for column in table.columns:
         first.setdefault(column.source, column)
-    packs, number = _packs(), 1 if table.by_source else 2
+    packs, number = packs_at_hand(), 1 if table.by_source else 2
     sheets: dict[Column, tuple[Sheet, ...] | str] = {}
     for column in first.values():
-        again = _drawn_again(column, packs)
+        again = drawn_again(column, packs)
         sheets[column] = again if isinstance(again, str) else _first_sheets(*again, number)
     return sheets
 
@@ -79,42 +72,14 @@ def episode_classes(table: Table) -> dict[Column, tuple[Integers, ...] | str]:
 
     For `fsbench.stats.intervals.class_mean_ci`. They are labels in the pack, int64 `[episodes]` of `[way]`.
     """
-    packs = _packs()
+    packs = packs_at_hand()
     classes: dict[Column, tuple[Integers, ...] | str] = {}
     for column in table.columns:
-        again = _drawn_again(column, packs)
+        again = drawn_again(column, packs)
         classes[column] = (
             again if isinstance(again, str) else tuple(found for block in again[1].blocks for found in block.classes)
         )
     return classes
-
-
-def _packs() -> dict[str, Path]:
-    """The packs in the cache by digest; what cannot be read is none."""
-    found = {}
-    for path in sorted(packs_folder().glob("*/pack.json")):
-        try:
-            found[json.loads(read_text(path))["digest"]] = path.parent
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def _drawn_again(column: Column, packs: Mapping[str, Path]) -> tuple[Pack, AnyEpisodes] | str:
-    """The pack and the episodes that the records of a column name, or why they are not to be had."""
-    if (folder := packs.get(column.pack)) is None:
-        return f"{column.source}: the images of its records (pack {column.pack[:12]}) are not prepared on this machine."
-    try:
-        pack = load_pack(folder)
-        protocol = protocol_of(
-            column.split, column.way, column.shot, column.queries, episodes=column.episodes, seed=column.episode_seed
-        )
-        drawn = Sampler(pack, protocol, Rules(leave_out=True, tracks_apart=column.tracks == "apart")).draw()
-    except (DataError, EpisodeError) as error:
-        return f"{column.source}: its episodes cannot be drawn again ({str(error).rstrip('.')})."
-    if column.episode_set not in (drawn.digest, content_digest(pack, drawn)):  # the first in records of schema 1
-        return f"{column.source}: its episodes are none that this sampler draws from its images, so they are not known."
-    return pack, drawn
 
 
 def _first_sheets(pack: Pack, drawn: AnyEpisodes, number: int) -> tuple[Sheet, ...]:

@@ -19,7 +19,7 @@ from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
 from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
-__all__ = ["Column", "Figure", "Line", "RankRule", "Table", "build_table", "measure"]
+__all__ = ["Column", "Figure", "Line", "RankRule", "Table", "build_table", "column_of", "measure"]
 
 RankRule: TypeAlias = Literal["metadataset", "paired"]
 
@@ -234,7 +234,7 @@ def build_table(records: Sequence[Record], *, ranks: RankRule = "metadataset") -
     for record in records:
         identity = record.identity
         order = (identity.way is None, identity.shot or 0, identity.way or 0, sources.index(identity.source))
-        measured = _column(record)
+        measured = column_of(record)
         column = columns.setdefault(order, measured)
         seen = identity.images.get("enlarged_from", identity.images["size"]) if identity.by_content else None
         if measured != column or packs.setdefault((column, seen), identity.pack) != identity.pack:
@@ -255,6 +255,28 @@ def measure(records: Sequence[Record]) -> Interval:
     """
     mean, half_width = mean_ci(episode_accuracies(records))
     return Interval(round(mean, _DECIMALS), round(half_width, _DECIMALS))
+
+
+def column_of(record: Record) -> Column:
+    """The column that a record belongs into; equal columns have the same episodes."""
+    identity = record.identity
+    return Column(
+        source=identity.source,
+        way=identity.way,
+        shot=identity.shot,
+        queries=identity.queries,
+        episodes=identity.episodes,
+        split=identity.split,
+        sampler=identity.sampler,
+        episode_seed=identity.episode_seed,
+        episode_set=identity.episode_set,
+        pack=identity.pack,
+        partial=identity.partial,
+        image_size=identity.images["size"],
+        channels=identity.images["channels"],
+        tracks=identity.tracks,
+        classes_left_out=identity.classes_left_out,
+    )
 
 
 def _lines(
@@ -348,27 +370,6 @@ def _names(first: Mapping[str, Record]) -> dict[str, str]:
     names = {row: row_label(record.label, transductive=record.identity.transductive) for row, record in first.items()}
     shared = Counter(names.values())
     return {row: f"{name} [{row}]" if shared[name] > 1 else name for row, name in names.items()}
-
-
-def _column(record: Record) -> Column:
-    identity = record.identity
-    return Column(
-        source=identity.source,
-        way=identity.way,
-        shot=identity.shot,
-        queries=identity.queries,
-        episodes=identity.episodes,
-        split=identity.split,
-        sampler=identity.sampler,
-        episode_seed=identity.episode_seed,
-        episode_set=identity.episode_set,
-        pack=identity.pack,
-        partial=identity.partial,
-        image_size=identity.images["size"],
-        channels=identity.images["channels"],
-        tracks=identity.tracks,
-        classes_left_out=identity.classes_left_out,
-    )
 
 
 def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:

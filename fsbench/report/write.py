@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from fsbench.records import Record, read_record, reading_many
 from fsbench.report.csv import to_csv
 from fsbench.report.markdown import to_markdown
 from fsbench.report.table import RankRule, Table, build_table
+from fsbench.text import path_part
 
 if TYPE_CHECKING:
     from fsbench.episodes.streams import Integers
@@ -163,7 +163,7 @@ def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "shor
     classes: dict[Column, tuple[Integers, ...] | str] = {}
     files: dict[str, list[str]] = {}
     for title, records in runs.items():
-        folder = out / _file_name(title) if len(runs) > 1 else out
+        folder = out / path_part(title).lower() if len(runs) > 1 else out
         tables[title] = table = write_reports(records, folder)
         sheets |= contact_sheets(table)
         classes |= episode_classes(table)
@@ -182,12 +182,7 @@ def _titled(runs: Mapping[Path, Sequence[Record]]) -> dict[str, Sequence[Record]
     titled: dict[str, Sequence[Record]] = {}
     for suite, (folder, records) in zip(suites, runs.items(), strict=True):
         title = suite if suites.count(suite) == 1 else f"{suite} ({folder.resolve().name})"
-        if _file_name(title) in map(_file_name, titled):
+        if path_part(title).lower() in (path_part(other).lower() for other in titled):
             raise UsageError(f"two of the folders would both be called {title!r} in the report; rename one of them.")
         titled[title] = records
     return titled
-
-
-def _file_name(title: str) -> str:
-    """A title as the name of a folder."""
-    return re.sub(r"[^\w-]+", "-", title).strip("-").lower() or "table"

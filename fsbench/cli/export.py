@@ -1,0 +1,49 @@
+"""`fsbench export`: results in the formats of open collections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["every-eval-ever", "model-index"]),
+    required=True,
+    help="JSON of Every Eval Ever, or model cards of the Hugging Face Hub with a model-index.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where to write.")
+@click.option("--by", help="Who measured it, for Every Eval Ever; default as contribution.toml says.")
+def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: Path, by: str | None) -> None:
+    """Write results for open collections.
+
+    Of the records in FOLDER, a file for every row. Every figure keeps what makes it comparable: way, shot, the hash of
+    the episodes, the interval, the training seed, the track, whether it is transductive, and all in which it deviates.
+    """
+    from time import time
+
+    from fsbench.errors import UsageError
+    from fsbench.files.atomic import write_atomic
+    from fsbench.report.contribution import read_contribution
+    from fsbench.report.every_eval_ever import to_every_eval_ever
+    from fsbench.report.model_index import to_model_cards
+    from fsbench.report.write import records_in
+
+    records = records_in(folder / "records")
+    if kind == "model-index":
+        files = to_model_cards(records)
+    else:
+        contribution = read_contribution(folder)
+        if by is None and contribution is None:
+            raise UsageError(f"{folder} does not say who measured this; say it with --by NAME.")
+        files = to_every_eval_ever(records, by=by or (contribution.by if contribution else ""), time=int(time()))
+    for name, text in files.items():
+        write_atomic(out / name, text)
+    click.echo(f"{len(files)} files below {out}", err=True)
