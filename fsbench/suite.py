@@ -208,6 +208,17 @@ class Suite(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _starts_begin_somewhere(self) -> Suite:
+        for name, row in self.methods.items():
+            upon = [name]
+            while row.start in self.methods:
+                upon.append(row.start)
+                if row.start in upon[:-1]:
+                    raise ValueError(f"methods.{name}.start leads back to {row.start!r}: {' from '.join(upon)}")
+                row = self.methods[row.start]
+        return self
+
+    @model_validator(mode="after")
     def _rows_fit(self) -> Suite:
         for name, row in self.methods.items():
             if row.training == UNTRAINED:
@@ -217,10 +228,8 @@ class Suite(StrictModel):
                 owner = None if other is None else self.methods.get(str(other))
                 if other is not None and (owner is None or isinstance(owner.training, str)):
                     raise ValueError(f"methods.{name}.{key} names {other!r}, which is no row with a training")
-            if row.start is not None and (shared or self.methods[row.start].start is not None):
-                raise ValueError(
-                    f"methods.{name}.start needs a training of its own, and a row that starts from random weights"
-                )
+            if row.start is not None and shared:
+                raise ValueError(f"methods.{name}.start needs a training of its own")
             if shared and row.backbone is not None:
                 raise ValueError(f"methods.{name}.backbone needs a training of its own; {row.training} has another")
             if row.start is not None and self.backbone_of(name) != self.backbone_of(row.start):
@@ -288,6 +297,11 @@ class Suite(StrictModel):
         """The row whose training `row` uses: itself, or the one it names."""
         training = self.methods[row].training
         return training if isinstance(training, str) and training != UNTRAINED else row
+
+    def trained_upon(self, row: str) -> list[str]:
+        """The rows whose trainings a training of `row` builds upon, and `row`; each starts from the one before."""
+        start = self.methods[row].start
+        return [row] if start is None else [*self.trained_upon(start), row]
 
 
 def check_number(episodes: int | None) -> None:

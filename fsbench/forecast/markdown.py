@@ -62,7 +62,7 @@ def outlook_to_markdown(outlook: Outlook) -> str:
 
 def _speeds(outlook: Outlook, speeds: MeasuredSpeeds, device: torch.device) -> Iterator[str]:
     from fsbench.forecast.cost import look_seconds, looks
-    from fsbench.forecast.speeds import TIMINGS
+    from fsbench.forecast.speeds import LONG, TIMINGS
     from fsbench.run.environment import describe_environment
 
     machine, amounts, images = describe_environment(device), speeds.amounts, outlook.suite.images
@@ -70,7 +70,8 @@ def _speeds(outlook: Outlook, speeds: MeasuredSpeeds, device: torch.device) -> I
     yield (
         f"On {machine.device} ({machine.platform}), threads: {machine.threads}, torch {machine.torch}, on random "
         f"images of {images.size}x{images.size} pixels, channels: {images.channels}. Every time is the median of "
-        f"{TIMINGS}, after one that does not count. Done in one timing: {_counted(amounts.steps, 'training step')}; "
+        f"{TIMINGS}, or of fewer that took {LONG:g} seconds, after one that does not count. "
+        f"Done in one timing: {_counted(amounts.steps, 'training step')}; "
         f"the embedding of {_counted(amounts.images, 'image')} or a few more; "
         f"{_counted(amounts.compared, 'episode')} of a method that compares features, "
         f"{_counted(amounts.adapted, 'episode')} of any other. The time of a look at the validation episodes is "

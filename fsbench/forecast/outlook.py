@@ -50,7 +50,7 @@ class Outlook:
         """Those of the cells and those that they start from, each after the one that it starts from."""
         trainings: dict[str, Training] = {}
         for cell in self.cells:
-            for training in (cell.training.starts_from, cell.training):
+            for training in (*cell.training.upon, cell.training):
                 if isinstance(training, Training):
                     trainings.setdefault(training.id, training)
         return list(trainings.values())

@@ -37,9 +37,10 @@ from fsbench.suite import BackboneSpec
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained
 
-__all__ = ["TIMINGS", "Amounts", "MeasuredSpeeds", "amounts_on"]
+__all__ = ["LONG", "TIMINGS", "Amounts", "MeasuredSpeeds", "amounts_on"]
 
 TIMINGS = 5  # of which the median counts, after one that does not: two of them may be disturbed
+LONG = 3.0  # seconds after which no further timing follows: what takes long is disturbed less
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,10 @@ class MeasuredSpeeds:
     def _seconds(self, work: Callable[[], object]) -> float:
         """How long some work takes once it has been done before."""
         work()
-        return statistics.median(self._timed(work) for _ in range(TIMINGS))
+        timings = [self._timed(work)]
+        while len(timings) < TIMINGS and sum(timings) < LONG:
+            timings.append(self._timed(work))
+        return statistics.median(timings)
 
     def _timed(self, work: Callable[[], object]) -> float:
         self._finish()

@@ -109,9 +109,9 @@ class GradientMethod(Method):
                     adapted = self._stepped(adapted, tasks, differentiable=True, head_only=self.zero_head and step == 0)
             return adapted
         adapted = initial.like([weight.detach().requires_grad_() for weight in initial.tensors()])
-        for _ in range(steps):
+        for step in range(steps):
             with torch.enable_grad():
-                stepped = self._stepped(adapted, tasks, differentiable=False)
+                stepped = self._stepped(adapted, tasks, differentiable=False, head_only=self.zero_head and step == 0)
             adapted = initial.like([weight.detach().requires_grad_() for weight in stepped.tensors()])
         return initial.like(
             [weight + (new - weight).detach() for weight, new in zip(initial.tensors(), adapted.tensors(), strict=True)]

@@ -162,8 +162,7 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
         SuiteError: A row lacks a hyper-parameter, or its method cannot learn from its kind of training or answers
             fewer ways.
     """
-    trained = [suite.trained_as(row) for row in rows]
-    needed = dict.fromkeys([*rows, *trained, *(start for row in trained if (start := suite.methods[row].start))])
+    needed = dict.fromkeys([*rows, *(upon for row in rows for upon in suite.trained_upon(suite.trained_as(row)))])
     methods = {suite.methods[row].method: load_method(suite.methods[row].method, suite.folder) for row in needed}
     for row in needed:
         if suite.pretrained_of(row) is None:

@@ -31,7 +31,7 @@ class Untrained:
     backbone: Pretrained
     sources: tuple[str, ...] = ()
     shot: None = None
-    starts_from: None = None
+    upon: tuple[()] = ()
 
     @property
     def id(self) -> str:

@@ -71,7 +71,7 @@ def carry_out(cells: Sequence[Cell], pool: Pool) -> Iterator[Cell]:
     untrained, ready, running = set(groups), deque[Job](), dict[Future[None], Job]()
     while waiting or ready or running:
         for key, training in list(waiting.items()):
-            if training.starts_from is None or training.starts_from.id not in untrained:
+            if all(other.id not in untrained for other in training.upon):
                 ready.append(Job(key))
                 del waiting[key]
         while ready and len(running) < pool.slots:

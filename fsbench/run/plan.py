@@ -91,6 +91,11 @@ class Training:
     frozen: bool = False
 
     @property
+    def upon(self) -> list[Training]:
+        """The trainings that it builds upon, first the one that starts from random weights."""
+        return [] if self.starts_from is None else [*self.starts_from.upon, self.starts_from]
+
+    @property
     def name(self) -> str:
         """A readable file name that no other training has."""
         sources = "+".join(self.sources) if len(self.sources) == 1 else f"{len(self.sources)}sources"
@@ -341,7 +346,7 @@ class _Planner:
             deterministic=options.deterministic,
             tracks=episode_set.tracks,
             classes_left_out=episode_set.left_out,
-            initialised_from=training.starts_from and training.starts_from.row,
+            initialised_from=training.upon[-1].row if training.upon else None,
             engine=ENGINE,
             backbone_revision=revision,
         )

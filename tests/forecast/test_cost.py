@@ -14,7 +14,7 @@ from fsbench.cli.main import main
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.cost import cost_of
 from fsbench.forecast.outlook import Outlook, look_ahead
-from fsbench.forecast.speeds import TIMINGS, MeasuredSpeeds
+from fsbench.forecast.speeds import LONG, TIMINGS, MeasuredSpeeds
 from fsbench.run.plan import Options, Training
 from fsbench.suite import BackboneSpec, load_suite
 from helpers.tiny import write_source, write_suite
@@ -212,14 +212,20 @@ def test_a_time_is_that_of_one_step_one_image_and_one_episode(ahead: Outlook) ->
 
 
 def test_disturbed_timings_do_not_count(ahead: Outlook) -> None:
-    clock = Clock(1.0, 50.0, 1.0, 70.0, 1.0)
-    assert MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", clock).step(trainings_of(ahead, "proto")[0]) == 1.0
+    clock = Clock(0.125, 0.5, 0.125, 0.75, 0.125)
+    assert MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", clock).step(trainings_of(ahead, "proto")[0]) == 0.125
     assert clock.read == 2 * TIMINGS == 10
+
+
+def test_what_takes_long_is_timed_less_often(ahead: Outlook) -> None:
+    clock = Clock(0.6 * LONG)
+    speed = MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", clock).step(trainings_of(ahead, "proto")[0])
+    assert (speed, clock.read) == (0.6 * LONG, 2 * 2)
 
 
 def test_a_shape_is_timed_once(suite: Path) -> None:
     ahead = look_ahead(load_suite(str(suite)), Options(seeds=2))
-    clock = Clock(1.0)
+    clock = Clock(0.1)
     speeds = MeasuredSpeeds(ahead, torch.device("cpu"), "fp32", clock)
     cost_of(ahead, speeds)
     steps, images, episodes = 1 + 2 + 2, 3 - 1, 4 * 2

@@ -20,6 +20,8 @@ from fsbench.run.worker import Worker
 from fsbench.suite import load_suite
 from helpers.tiny import write_source, write_suite
 
+CHAIN = {"proto": "knn", "fomaml": "proto"}  # rows, and where they start
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -57,6 +59,23 @@ def test_a_job_is_handed_out_after_those_that_it_builds_upon(run: Run, slots: fl
     assert len(given) == len(set(given)) == 4
     assert given.index(Job(classifier)) < given.index(Job(proto)) < given.index(Job(proto, "tiny"))
     assert given.index(Job(classifier)) < given.index(Job(classifier, "tiny"))
+
+
+def test_a_job_waits_for_what_its_start_starts_from(run: Run, tmp_path: Path) -> None:
+    edits = [(f'method = "{row}"\n', f'method = "{row}"\nstart = "{of}"\n') for row, of in CHAIN.items()]
+    suite = load_suite(str(write_suite(tmp_path / "chain.toml", *edits, rows=("knn", *CHAIN))))
+    options = Options(shots=(1,), episodes=2, rows=("knn", "fomaml"))
+    cells = Run(Order(suite, options, tmp_path / "out", device="cpu")).plan
+    given: list[Job] = []
+
+    def submit(job: Job) -> Future[None]:
+        given.append(job)
+        return finished(job)
+
+    assert len(list(carry_out(cells, Pool(99, submit)))) == 2
+    classifier, fomaml = (cells[index].training for index in (0, -1))
+    assert [training.row for training in fomaml.upon] == ["knn", "proto"]
+    assert given[:3] == [Job(classifier.id), Job(classifier.id, "tiny"), Job(fomaml.id)]
 
 
 def test_the_error_of_a_job_ends_the_run(run: Run) -> None:

@@ -14,12 +14,15 @@ import torch
 from fsbench.data.pack import Pack
 from fsbench.engine.evaluation import embed_split
 from fsbench.engine.store import ImageStore
-from fsbench.errors import DeviceError
+from fsbench.errors import DeviceError, SuiteError
 from fsbench.methods.base import FeatureMethod
 from fsbench.records import Record, read_record
+from fsbench.suite import load_suite
 from helpers.commands import run
 from helpers.tiny import write_source, write_suite
 
+CHAIN = {"proto": "knn", "fomaml": "proto"}  # rows, and where they start
+CIRCLE = {"proto": "fomaml", "fomaml": "proto"}
 MINE = '''
 from fsbench.methods.proto import ProtoNet
 
@@ -101,6 +104,20 @@ def test_a_row_that_starts_from_another_records_where_it_started(tmp_path: Path)
     assert [look.step for look in found["proto", 1].training.history] == [0, 2, 4]
     assert [look.step for look in found["knn", 1].training.history] == [2, 4]
     assert found["proto", 1].training.history[0].loss is None
+
+
+def test_a_row_may_start_from_one_that_starts_from_another(tmp_path: Path) -> None:
+    edits = [(f'method = "{row}"\n', f'method = "{row}"\nstart = "{start}"\n') for row, start in CHAIN.items()]
+    suite, out = write_suite(tmp_path / "s.toml", *edits, rows=("knn", *CHAIN)), tmp_path / "out"
+    run(suite, out, "--episodes", 2, "--shots", 1, "--methods", "fomaml")
+    assert records(out)["fomaml", 1].identity.initialised_from == "proto"
+    assert {path.name.split("-")[0] for path in (out / "checkpoints").glob("*.safetensors")} == {"knn", *CHAIN}
+
+
+def test_a_circle_of_starts_is_refused(tmp_path: Path) -> None:
+    edits = [(f'method = "{row}"\n', f'method = "{row}"\nstart = "{start}"\n') for row, start in CIRCLE.items()]
+    with pytest.raises(SuiteError, match=r"leads back to 'proto': proto from fomaml from proto"):
+        load_suite(str(write_suite(tmp_path / "s.toml", *edits, rows=tuple(CIRCLE))))
 
 
 def test_images_that_no_work_needs_make_room_on_a_full_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
