@@ -22,6 +22,7 @@ from fsbench.cli.doctor import doctor
 from fsbench.cli.embed import embed
 from fsbench.cli.episodes import episodes
 from fsbench.cli.export import export
+from fsbench.cli.leaderboard import leaderboard
 from fsbench.cli.methods import methods
 from fsbench.cli.plan import plan
 from fsbench.cli.rank import rank
@@ -45,7 +46,7 @@ _FAULT: Final = (
 
 _SECTIONS: Final = {
     "Run": (run, plan, embed, doctor),
-    "Results": (table, report, compare, rank, reported, cite, export, verify),
+    "Results": (table, report, compare, rank, reported, cite, leaderboard, export, verify),
     "What there is": (suites, methods, backbones, data, episodes, schema),
     "Extend": (check,),
 }

@@ -43,7 +43,7 @@ class Entry:
         sort: What a number sorts by; None: last. The others sort by their text.
         mark: "best": the best, or not significantly worse; "ahead", "behind": a significant difference.
         title: Where it comes from, or why there is nothing.
-        leads: The id that it leads to.
+        leads: The address that it leads to: `#` and an id of the page, or another file.
         ident: Its own id.
     """
 
@@ -185,11 +185,11 @@ class Grids:
             sort=figure.mean,
             mark="best" if figure.best else "",
             title=trace(figure),
-            leads=self._id(figure.records[0]),
+            leads=f"#{self._id(figure.records[0])}",
         )
 
     def _nothing(self, reason: str) -> Entry:
-        return Entry(_NOTHING, title=reason, leads=f"{self._ident}-protocol")
+        return Entry(_NOTHING, title=reason, leads=f"#{self._ident}-protocol")
 
     def _id(self, record: Record) -> str:
         return f"{self._ident}-{record.cell[:12]}"

@@ -13,6 +13,7 @@ from fsbench.report.figures import accuracy_panels, critical_differences, distri
 from fsbench.report.findings import findings
 from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
 from fsbench.report.grids import Classes, Grid, Grids, matrix
+from fsbench.report.pages import render
 from fsbench.report.table import Column, Table
 from fsbench.stats.friedman import Friedman
 
@@ -38,23 +39,11 @@ def to_html(
         classes: Of every column the classes of its episodes, or why they are not known; None: not asked for.
         files: What lies beside the page with the same contents, of every table.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("fsbench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     parts = [
         _part(f"table-{n}", title, tables[title], sheets or {}, classes or {}) | {"files": (files or {}).get(title, ())}
         for n, title in enumerate(tables, 1)
     ]
-    return environment.get_template("page.html.j2").render(
-        parts=parts, reduced_mark=REDUCED_MARK, partial_mark=PARTIAL_MARK
-    )
+    return render("page.html.j2", parts=parts, reduced_mark=REDUCED_MARK, partial_mark=PARTIAL_MARK)
 
 
 def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes) -> dict[str, Any]:

@@ -45,7 +45,7 @@ for (const head of document.querySelectorAll("thead th")) {
   head.append(button);
   button.addEventListener("click", () => {
     const numbers = head.classList.contains("number");
-    const first = numbers && !head.textContent.includes("rank") ? "descending" : "ascending";
+    const first = numbers && !/rank/i.test(head.textContent) ? "descending" : "ascending";
     const other = { ascending: "descending", descending: "ascending" };
     const order = head.ariaSort ? other[head.ariaSort] : first;
     for (const each of head.parentNode.cells) each.removeAttribute("aria-sort");
