@@ -140,7 +140,7 @@ class TrainingSummary(StrictModel):
     parameters: Count  # trained
     frozen: Count = 0  # parameters that were not trained
     history: list[Validation]
-    precision: Literal["fp32", "bf16"] | None = None  # of the backbone in training; None: not said, which was fp32
+    precision: Literal["fp32", "bf16"] | None = None  # of the backbone; None: not said, which was fp32
 
 
 class Pretraining(StrictModel):

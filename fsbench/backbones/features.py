@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FeatureFile", "FeatureHead", "read_features", "write_features"]
+__all__ = ["FeatureFile", "FeatureHead", "check_name", "read_features", "write_features"]
 
 _KEY: Final = "fsbench"
 _LARGEST: Final = 2**34  # bytes
@@ -159,8 +159,7 @@ def write_features(
         SuiteError: The file would not end in ".safetensors".
         OutputError: The folder cannot be written.
     """
-    if path.suffix != ".safetensors":
-        raise SuiteError(f"features are written as safetensors, not as {path.name}; end the name in .safetensors.")
+    check_name(path)
     plain = features.detach().cpu().contiguous()
     head = FeatureHead(
         source=source,
@@ -172,6 +171,16 @@ def write_features(
         fingerprint=list(fingerprint),
     )
     write_atomic(path, save({"features": plain}, metadata={_KEY: head.model_dump_json()}))
+
+
+def check_name(path: Path) -> None:
+    """Check that a file of features may be called so.
+
+    Raises:
+        SuiteError: Its name does not end in ".safetensors".
+    """
+    if path.suffix != ".safetensors":
+        raise SuiteError(f"features are written as safetensors, not as {path.name}; end the name in .safetensors.")
 
 
 def _digest(features: Tensor) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -83,6 +84,7 @@ class Pretrained:
         corpora: What it was pretrained on; empty: unknown.
         revision: Of a class of fsbench or of a file: what tells it from its earlier versions.
         files: Its features of every source, where they are in files; else empty.
+        largest: Numbers of the largest map that it makes of an image; 0: it makes none.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Pretrained:
     corpora: tuple[str, ...]
     revision: int | str | None
     files: Mapping[str, FeatureFile] = field(default_factory=dict)
+    largest: int = 0
 
     @property
     def prepared_size(self) -> int | None:
@@ -167,7 +170,7 @@ def load_pretrained(name: str, spec: PretrainedSpec, beside: Path | None = None)
             "pixels; leave it out."
         )
     mean, std = spec.images.mean or built.mean, spec.images.std or built.std
-    features = _probed(name, spec, built)
+    features, largest = _probed(name, spec, built)
     return Pretrained(
         name=name,
         network=FrozenBackbone(built.module, built.embed, spec.label or built.label, features.shape[1]),
@@ -183,6 +186,7 @@ def load_pretrained(name: str, spec: PretrainedSpec, beside: Path | None = None)
         fingerprint=_fingerprint(features),
         corpora=tuple(spec.pretrained_on or corpora_of(built.tag)),
         revision=built.revision,
+        largest=largest,
     )
 
 
@@ -245,15 +249,15 @@ def _from_files(name: str, spec: PretrainedSpec, files: Sequence[str], beside: P
     )
 
 
-def _probed(name: str, spec: PretrainedSpec, built: Built) -> Tensor:
-    """Features `[8, D]` of the fixed pictures.
+def _probed(name: str, spec: PretrainedSpec, built: Built) -> tuple[Tensor, int]:
+    """Features `[8, D]` of the fixed pictures, and the numbers of the largest map of one of them.
 
     Raises:
         SuiteError: The network fails on them, or does not give one vector of finite numbers for each.
     """
     built.module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _largest_map(built.module) as largest:
             features: object = built.embed(_pictures(built.size))
     except FsbenchError:
         raise
@@ -270,7 +274,24 @@ def _probed(name: str, spec: PretrainedSpec, built: Built) -> Tensor:
         )
     if not features.isfinite().all():
         raise SuiteError(f"backbones.{name} ({spec.build}) gives features that are not finite; get other weights.")
-    return features
+    return features, max(largest) // _PICTURES
+
+
+@contextmanager
+def _largest_map(module: nn.Module) -> Iterator[list[int]]:
+    """Collects the numbers of every tensor that a part of a network gives while it lasts."""
+    found = [0]
+
+    def look(_: nn.Module, __: object, given: object) -> None:
+        if isinstance(given, Tensor):
+            found.append(given.numel())
+
+    hooks = [part.register_forward_hook(look) for part in module.modules()]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _pictures(size: int) -> Tensor:

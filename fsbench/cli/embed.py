@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -14,6 +15,13 @@ __all__ = ["embed"]
 @click.option("--backbone", required=True, help="A name in [backbones] of the suite, timm:NAME, or another builder.")
 @click.option("--weights", help="Of a backbone that the suite does not have: a file of safetensors or torch.save.")
 @click.option("--suite", "suite_name", default="frozen", show_default=True, help="Says backbones and image size.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the backbone; auto is bf16 where the processor has it.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.safetensors.")
@@ -22,13 +30,14 @@ def embed(
     backbone: str,
     weights: str | None,
     suite_name: str,
+    precision: Literal["auto", "fp32", "bf16"],
     device: str,
     data_root: Path | None,
     out: Path,
 ) -> None:
     """Write the features of a source into a file.
 
-    Of the test images of SOURCE, for `fsbench run --features FILE`.
+    Of the test images of SOURCE, for `fsbench run --features FILE`. An embedding that was stopped goes on.
     """
     from fsbench.backbones.specification import PretrainedSpec
     from fsbench.suite import load_suite
@@ -36,12 +45,20 @@ def embed(
     suite = load_suite(suite_name)
     from fsbench.backbones.pretrained import load_pretrained
     from fsbench.engine.devices import pick_device, tune_process
+    from fsbench.engine.precision import pick_precision
     from fsbench.run.embed import embed_source
 
     tune_process(deterministic=False)
     spec = suite.backbones.get(backbone) or PretrainedSpec(build=backbone, weights=weights)
     loaded = load_pretrained(backbone, spec, suite.folder)
+    chosen = pick_device(device)
     number, features = embed_source(
-        source, loaded, out, size=suite.images.size, data_root=data_root, device=pick_device(device)
+        source,
+        loaded,
+        out,
+        size=suite.images.size,
+        precision=pick_precision(precision, chosen, deterministic=False),
+        data_root=data_root,
+        device=chosen,
     )
     click.echo(f"{features} features of {loaded.network.label} for {number:,} images of {source}, in {out}")

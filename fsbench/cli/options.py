@@ -76,7 +76,8 @@ _OPTIONS = (
         type=click.Choice(["auto", "fp32", "bf16"]),
         default="auto",
         show_default=True,
-        help="Of backbones in training; auto is bf16 where the processor has it. Tests are always in fp32.",
+        help="Of backbones in training; auto is bf16 where the processor has it. Tests are in fp32; only those of a "
+        "frozen backbone in bf16, where that is asked for.",
     ),
     click.option("--deterministic", is_flag=True, help="Use only operations that are reproducible bit by bit."),
 )

@@ -17,7 +17,7 @@ from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 
-__all__ = ["LEAST_FROZEN", "asked_counts", "asked_images", "correct_counts", "embed_images", "embed_split"]
+__all__ = ["asked_counts", "asked_images", "correct_counts", "embed_images", "embed_split"]
 
 
 class _AtOnce(NamedTuple):
@@ -33,28 +33,27 @@ class _AtOnce(NamedTuple):
 # of those have 2**30 numbers, and beyond 2**31 not every algorithm works.
 _ON_CPU = _AtOnce(pixels=1 << 16, numbers=1 << 24, tasks=1)
 _ON_GPU = _AtOnce(pixels=1 << 24, numbers=1 << 28, tasks=16)
-LEAST_FROZEN = 4  # images at once of a backbone that was trained elsewhere: so large that else one would be alone
 _NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
 
-def embed_split(method: FeatureMethod, store: ImageStore, least: int = 1) -> Tensor:
+def embed_split(method: FeatureMethod, store: ImageStore, at_once: int | None = None) -> Tensor:
     """Features `[N, ...]` of every image of a split, in the order of `store.indices`.
 
     Args:
         method: Left in evaluation mode.
         store: The images.
-        least: Images at once, however large they are.
+        at_once: Images; None: as many as are good for the backbones of fsbench.
 
     Raises:
         DeviceError: The device has too little memory.
     """
     method.eval()
-    return embed_images(method.embed, store, least)
+    return embed_images(method.embed, store, at_once)
 
 
-def embed_images(embed: Callable[[Tensor], Tensor], store: ImageStore, least: int = 1) -> Tensor:
+def embed_images(embed: Callable[[Tensor], Tensor], store: ImageStore, at_once: int | None = None) -> Tensor:
     """As `embed_split`, by a function from images `[N, C, H, W]` to features `[N, ...]`."""
-    size = max(least, _at_once(store).pixels // store.pixels)
+    size = at_once or max(1, _at_once(store).pixels // store.pixels)
     with torch.no_grad():
         return _chunked(
             lambda which: embed(store.images(store.indices[which])), len(store.indices), size, store, "images"

@@ -1,18 +1,36 @@
-"""How much is done at once: a fixed amount, and half of it whenever that was too much for the device's memory."""
+"""How much is done at once: an amount fixed for a device, and half of it whenever that was too much for its memory."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from fsbench.errors import DeviceError
 
-__all__ = ["halved", "in_chunks"]
+__all__ = ["frozen_at_once", "halved", "in_chunks"]
 
 _LOG = logging.getLogger("fsbench")  # without a handler its warnings are printed to standard error
+
+_ON_CPU: Final = 1 << 26  # bytes of the largest maps of a batch: more of them do not stay in cache
+_OF_GPU: Final = 16  # the part of a GPU's memory that they may take; there are others beside them
+
+
+def frozen_at_once(numbers: int, device: torch.device) -> int:
+    """How many images a backbone that was trained elsewhere embeds at once.
+
+    It depends on the device but not on what else is in its memory, since sums may be rounded differently in a batch of
+    another size.
+
+    Args:
+        numbers: Of its largest map of one image.
+        device: Where it computes.
+    """
+    room = _ON_CPU if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // _OF_GPU
+    return max(1, int(room) // (4 * max(1, numbers)))
 
 
 def in_chunks(work: Callable[[slice], Tensor], total: int, size: int, what: str, *, even: bool = False) -> Tensor:

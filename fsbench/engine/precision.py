@@ -1,4 +1,4 @@
-"""The precision of trainings: bf16 in the backbone, where the processor has arithmetic for it, and fp32 elsewhere."""
+"""The precision of trainings and embeddings: bf16 in the backbone where the processor has it, and fp32 elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
 from fsbench.errors import DeviceError
-from fsbench.methods.base import Method
 
 __all__ = ["Precision", "backbones_in", "pick_precision"]
 
@@ -35,17 +34,17 @@ def pick_precision(choice: Precision, device: torch.device, *, deterministic: bo
 
 
 @contextmanager
-def backbones_in(precision: Literal["fp32", "bf16"], method: Method) -> Iterator[None]:
-    """While it lasts, the backbones of a method compute in bf16, if that is the precision; their features are fp32.
+def backbones_in(precision: Literal["fp32", "bf16"], module: nn.Module) -> Iterator[None]:
+    """While it lasts, the backbones in a module compute in bf16, if that is the precision; their features are fp32.
 
     Weights, their gradients and the parameters and running statistics of batch normalisation stay fp32, and so does
     all that a method does with features. So does a backbone that normalises by the statistics of leading images:
     those are taken from its maps by operations of the caller's type, which bf16 would round to three digits.
     """
     with ExitStack() as hooks:
-        for module in method.modules() if precision == "bf16" else ():
-            if isinstance(module, Backbone):
-                _hook(module, hooks)
+        for part in module.modules() if precision == "bf16" else ():
+            if isinstance(part, Backbone):
+                _hook(part, hooks)
         yield
 
 

@@ -21,8 +21,9 @@ import torch
 
 from fsbench.data.pack import Pack
 from fsbench.engine.batches import training_data
-from fsbench.engine.evaluation import LEAST_FROZEN, correct_counts, embed_split
+from fsbench.engine.evaluation import correct_counts, embed_split
 from fsbench.engine.frozen import embedded_once
+from fsbench.engine.memory import frozen_at_once
 from fsbench.engine.precision import backbones_in
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
@@ -136,8 +137,8 @@ class MeasuredSpeeds:
         def measure() -> float:
             model = self._model(method, params, backbone)
             assert isinstance(model, FeatureMethod)
-            store, least = self._seen_by(backbone)
-            return self._seconds(lambda: embed_split(model, store, least)) / len(store.indices)
+            store, at_once = self._seen_by(backbone)
+            return self._seconds(lambda: embed_split(model, store, at_once)) / len(store.indices)
 
         return self._once([method, params, backbone.identity()], measure)
 
@@ -158,12 +159,12 @@ class MeasuredSpeeds:
 
         return self._once([method, params, backbone.identity(), str(protocol)], measure)
 
-    def _seen_by(self, backbone: BackboneSpec | Pretrained) -> tuple[ImageStore, int]:
-        """The images as a backbone sees them, and how many it embeds at once at least."""
+    def _seen_by(self, backbone: BackboneSpec | Pretrained) -> tuple[ImageStore, int | None]:
+        """The images as a backbone sees them, and how many it embeds at once."""
         if isinstance(backbone, BackboneSpec):
-            return self._some, 1
+            return self._some, None
         store = ImageStore(self._pack, "val", self._device, backbone.mean, backbone.std)
-        return store.showing(backbone.size), LEAST_FROZEN
+        return store.showing(backbone.size), frozen_at_once(backbone.largest, self._device)
 
     def _once(self, what: list[Any], measure: Callable[[], float]) -> float:
         key = json.dumps(what)

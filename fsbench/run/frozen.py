@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fsbench.engine.revision import ENGINE
 from fsbench.files.atomic import sha256_json
@@ -25,10 +25,12 @@ class Untrained:
     Attributes:
         row: A row that has it, for messages.
         backbone: The backbone.
+        precision: In which it embeds images.
     """
 
     row: str
     backbone: Pretrained
+    precision: Literal["fp32", "bf16"] = "fp32"
     sources: tuple[str, ...] = ()
     shot: None = None
     upon: tuple[()] = ()
@@ -36,14 +38,13 @@ class Untrained:
     @property
     def id(self) -> str:
         """SHA-256 of everything that can change its features."""
-        return sha256_json(
-            {
-                "engine": ENGINE,
-                "backbone": self.backbone.identity(),
-                "backbone_revision": self.backbone.revision,
-                "images": self.backbone.images_identity(),
-            }
-        )
+        content = {
+            "engine": ENGINE,
+            "backbone": self.backbone.identity(),
+            "backbone_revision": self.backbone.revision,
+            "images": self.backbone.images_identity(),
+        }
+        return sha256_json(content if self.precision == "fp32" else content | {"precision": self.precision})
 
     @property
     def name(self) -> str:

@@ -46,6 +46,7 @@ class Options:
         fraction: Of the suite's training length.
         deterministic: Only operations that are reproducible bit by bit.
         precision: Of training, "auto", "fp32" or "bf16"; only one that is asked for enters the training's identity.
+            Frozen backbones compute in bf16 only where it is asked for.
     """
 
     rows: tuple[str, ...] = ()
@@ -312,7 +313,9 @@ class _Planner:
         training: Training | Untrained
         if (name := suite.pretrained_of(row)) is not None:
             backbone = self._backbones[name]
-            training, pack = Untrained(row, backbone), self._sized[source, backbone.prepared_size or suite.images.size]
+            in_bf16 = options.precision == "bf16" and not backbone.files
+            training = Untrained(row, backbone, "bf16" if in_bf16 else "fp32")
+            pack = self._sized[source, backbone.prepared_size or suite.images.size]
             images, revision = backbone.images_identity() or suite.images.identity(), backbone.revision
         else:
             training, pack = self.training(suite.trained_as(row), shot, seed), self._packs[source]

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fsbench.backbones.base import Backbone
-from fsbench.engine.evaluation import LEAST_FROZEN, asked_counts, asked_images, correct_counts, embed_split
+from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
 from fsbench.engine.frozen import embedded_once
-from fsbench.engine.precision import pick_precision
+from fsbench.engine.memory import frozen_at_once
+from fsbench.engine.precision import backbones_in, pick_precision
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
 from fsbench.episodes.sampler import Sampler
@@ -93,9 +94,9 @@ class Worker:
             if not missing:  # another run has done it meanwhile
                 return
             if isinstance(training, Untrained):
-                weights, summary, seconds, least = *_as_it_came(training), LEAST_FROZEN
+                weights, summary, seconds = _as_it_came(training)
             else:
-                weights, summary, seconds, least = *self._trained(training), 1
+                weights, summary, seconds = self._trained(training)
             asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in cells])
             store = self._store(training, source, cells[0].identity.split).narrowed(asked)
             features: dict[object, Tensor] = {}  # of all that is asked, for every cell that can do with them
@@ -107,7 +108,7 @@ class Worker:
                     assert isinstance(method, FeatureMethod)
                     key = _embedding(method, cell)
                     if key not in features:
-                        features[key] = self._embedded(cell, method, store, least)
+                        features[key] = self._embedded(cell, method, store)
                     embedded = features[key]
                 correct = correct_counts(method, store, episodes, embedded)
                 record = self._record(
@@ -181,18 +182,22 @@ class Worker:
         store = ImageStore(pack, split, self._run.device, backbone.mean, backbone.std)
         return store if backbone.enlarged_from is None else store.showing(backbone.size)
 
-    def _embedded(self, cell: Cell, method: FeatureMethod, store: ImageStore, least: int) -> Tensor:
+    def _embedded(self, cell: Cell, method: FeatureMethod, store: ImageStore) -> Tensor:
         """The features of all images of a store: embedded, or from a file.
 
         Raises:
             SuiteError: There is no file for the source, or the method embeds images in a way of its own.
         """
-        if not isinstance(cell.training, Untrained) or not cell.training.backbone.files:
-            return embed_split(method, store, least=least)
-        files, source = cell.training.backbone.files, cell.identity.source
+        training = cell.training
+        if not isinstance(training, Untrained):
+            return embed_split(method, store)
+        files, source = training.backbone.files, cell.identity.source
+        if not files:
+            with backbones_in(training.precision, method):
+                return embed_split(method, store, frozen_at_once(training.backbone.largest, store.device))
         if source not in files:
             raise SuiteError(
-                f"there are no features of {source} for the backbone {cell.training.backbone.name}, only of "
+                f"there are no features of {source} for the backbone {training.backbone.name}, only of "
                 f"{', '.join(files)}; add a file, or take the source out of the suite."
             )
         if not isinstance(method, MetricMethod | ClassifierMethod) or type(method).embed not in _BY_BACKBONE:
@@ -304,6 +309,7 @@ def _as_it_came(untrained: Untrained) -> tuple[dict[str, Tensor], TrainingSummar
         parameters=0,
         frozen=untrained.backbone.parameters,
         history=[],
+        precision=None if untrained.precision == "fp32" else untrained.precision,
     )
     return {}, summary, 0.0
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fsbench.engine.memory import in_chunks
+from fsbench.engine.memory import frozen_at_once, in_chunks
 from fsbench.errors import DeviceError
 
 
@@ -59,3 +59,16 @@ def test_memory_that_does_not_hold_a_single_item_is_an_error(size: int, sizes: l
     with pytest.raises(DeviceError, match=f"with {sizes[-1]} numbers at once; free some of its memory"):
         in_chunks(work, 10, size, "numbers")
     assert work.sizes == sizes
+
+
+@pytest.mark.parametrize(("numbers", "images"), [(96 * 112 * 112, 13), (2**24, 1), (2**30, 1), (0, 2**24)])
+def test_a_frozen_backbone_embeds_what_fits(numbers: int, images: int) -> None:
+    assert frozen_at_once(numbers, torch.device("cpu")) == images
+
+
+def test_on_a_gpu_the_maps_take_a_part_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Properties:
+        total_memory = 2**34
+
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: Properties)
+    assert frozen_at_once(96 * 112 * 112, torch.device("cuda")) == 2**30 // (4 * 96 * 112 * 112)

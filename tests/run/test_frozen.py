@@ -258,7 +258,7 @@ def embedded(folder: Path, suite: Path, *words: str) -> Path:
 
 def test_features_in_a_file_answer_as_the_backbone_does(tmp_path: Path) -> None:
     suite = write(tmp_path)
-    file = embedded(tmp_path, suite, "--backbone", "own")
+    file = embedded(tmp_path, suite, "--backbone", "own", "--precision", "fp32")
     words = ("--methods", "shot,ridge", "--shots", "1")
     assert run(suite, tmp_path / "live", *words)[0] == 0
     assert run(suite, tmp_path / "file", *words, "--features", str(file))[0] == 0
