@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from fsbench.backbones.specification import PretrainedSpec, given_backbone
 from fsbench.errors import UsageError, unknown
 from fsbench.report.write import records_in
+from fsbench.setting import PROTOCOLS, ProtocolName
 from fsbench.suite import MOST_SEEDS, Suite, check_number, load_suite
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run_suite(
     *,
     methods: str | Sequence[str] = (),
     shots: int | Sequence[int] = (),
-    protocol: Literal["fixed", "variable"] = "fixed",
+    protocol: ProtocolName = "fixed",
     backbone: str | None = None,
     weights: str | Path | None = None,
     features: str | Path | Sequence[str | Path] = (),
@@ -57,7 +58,8 @@ def run_suite(
         out: Where records, checkpoints and tables are written; None: `runs/<suite>`.
         methods: Rows to run; none: all.
         shots: Shots to run; none: all.
-        protocol: Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.
+        protocol: Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or all classes and the whole
+            test set.
         backbone: Instead of the suite's; one of timm or torchvision, or with weights, is that of rows without training.
         weights: Of that backbone: a file.
         features: Files of features instead.
@@ -116,7 +118,7 @@ def evaluate(
     suite: str | Path | Suite = "glyphs",
     *,
     shots: int | Sequence[int] = (),
-    protocol: Literal["fixed", "variable"] = "fixed",
+    protocol: ProtocolName = "fixed",
     image_size: int | None = None,
     episodes: int | None = None,
     data_root: str | Path | None = None,
@@ -131,7 +133,8 @@ def evaluate(
         suite: The name of a suite, the path of a TOML file, or a suite. It says test sources and episodes, and the size
             and normalisation of the images.
         shots: Shots to measure; none: those of the suite.
-        protocol: Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.
+        protocol: Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or all classes and the whole
+            test set.
         image_size: Height and width instead of the suite's, pixels.
         episodes: Number of test episodes: the first ones of the suite's; None: all.
         data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
@@ -176,7 +179,7 @@ def _suite(
 def _options(
     methods: str | Sequence[str],
     shots: int | Sequence[int],
-    protocol: str,
+    protocol: ProtocolName,
     *,
     episodes: int | None = None,
     seeds: int = 1,
@@ -184,8 +187,8 @@ def _options(
     exact: bool = False,
 ) -> Options:
     """Options that are in the range in which the command line would take them."""
-    if protocol not in ("fixed", "variable"):
-        raise unknown("protocol", protocol, ("fixed", "variable"))
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
     wanted = (shots,) if isinstance(shots, int) else tuple(dict.fromkeys(shots))
     for problem, sentence in (
         (any(shot < 1 for shot in wanted), f"shots is {shots}; every shot must be at least 1."),
@@ -200,7 +203,7 @@ def _options(
 
     return Options(
         rows=(methods,) if isinstance(methods, str) else tuple(methods),
-        variable=protocol == "variable",
+        protocol=protocol,
         shots=wanted,
         episodes=episodes,
         seeds=seeds,

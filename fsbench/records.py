@@ -96,7 +96,7 @@ class CellIdentity(StrictModel):
     pack: Text  # its digest
     partial: LongText | None
     split: Text
-    way: Number | None  # None: way, shot and queries vary from episode to episode
+    way: Number | None  # None: way, shot and queries vary from episode to episode; beside a shot: all classes
     shot: Number | None
     queries: Number | None  # per class
     episodes: Count
@@ -230,7 +230,7 @@ class RecordStore:
 
     def path(self, identity: CellIdentity) -> Path:
         """Where the record of a cell lies: readable name first, then the hash of its identity."""
-        kind = "variable" if identity.way is None else f"{identity.way}way-{identity.shot}shot"
+        kind = "variable" if identity.shot is None else f"{identity.way or 'all'}way-{identity.shot}shot"
         slug = f"{identity.row}-{identity.source}-{kind}-seed{identity.train_seed}"
         return self.folder / f"{slug}-{cell_id(identity)[:12]}.json"
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["row_label", "setting_of"]
+from typing import Final, Literal, TypeAlias, get_args
+
+__all__ = ["PROTOCOLS", "ProtocolName", "row_label", "setting_of"]
+
+ProtocolName: TypeAlias = Literal["fixed", "variable", "k-shot"]
+PROTOCOLS: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
 
 
 def setting_of(way: int | None, shot: int | None) -> str:
-    """Way and shot in words; None: they vary."""
-    return "variable way and shot" if way is None else f"{way}-way {shot}-shot"
+    """Way and shot in words; None: they vary, and a way of None beside a shot is all classes."""
+    if shot is None:
+        return "variable way and shot"
+    return f"{'all' if way is None else way}-way {shot}-shot"
 
 
 def row_label(label: str, *, transductive: bool) -> str:

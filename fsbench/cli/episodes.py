@@ -43,6 +43,7 @@ def export(
     from fsbench.data.prepare import ensure_pack
     from fsbench.episodes.content import content_digest
     from fsbench.episodes.files import EpisodeFile, write_episodes
+    from fsbench.episodes.kshot import SUPPORT_SETS
     from fsbench.episodes.sampler import Sampler, protocol_of
     from fsbench.errors import unknown
     from fsbench.suite import check_number, load_suite
@@ -53,9 +54,10 @@ def export(
     if chosen not in suite.sources.test:
         raise unknown(f"test source of the suite {suite.name}", chosen, suite.sources.test)
     wanted = suite.episodes
-    count = number or wanted.number
-    shots = shot if protocol == "fixed" else None
-    drawn_as = protocol_of("test", way, shots, wanted.queries, episodes=count, seed=wanted.seed)
+    count = number or (SUPPORT_SETS if protocol == "k-shot" else wanted.number)
+    ways = way if protocol == "fixed" else None
+    shots = None if protocol == "variable" else shot
+    drawn_as = protocol_of("test", ways, shots, wanted.queries, episodes=count, seed=wanted.seed)
     pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root)
     drawn = Sampler(pack, drawn_as, wanted.rules).draw()
     write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, drawn_as.sampler, drawn), pack)

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import click
 
+from fsbench.setting import PROTOCOLS, ProtocolName
+
 __all__ = ["PROTOCOL", "selects_cells"]
 
 
@@ -33,10 +35,10 @@ class _Shots(_Names):
 
 PROTOCOL = click.option(
     "--protocol",
-    type=click.Choice(["fixed", "variable"]),
+    type=click.Choice(PROTOCOLS),
     default="fixed",
     show_default=True,
-    help="Fixed ways and shots as the suite says, or Meta-Dataset's variable ones.",
+    help="Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or all classes and the whole test set.",
 )
 _OPTIONS = (
     click.option(
@@ -95,7 +97,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         suite_name: str,
         methods: tuple[list[str], ...],
         shots: tuple[list[int], ...],
-        protocol: str,
+        protocol: ProtocolName,
         backbone: str | None,
         features: tuple[str, ...],
         weights: str | None,
@@ -117,7 +119,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         suite = load_suite(suite_name).changed(backbone=trained, image_size=image_size, given=given)
         options = Options(
             rows=tuple(name for names in methods for name in names),
-            variable=protocol == "variable",
+            protocol=protocol,
             shots=tuple(dict.fromkeys(shot for some in shots for shot in some)),
             episodes=episodes,
             seeds=seeds,

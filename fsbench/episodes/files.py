@@ -6,7 +6,7 @@ import itertools
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from fsbench.data.pack import Pack
 from fsbench.episodes.fixed import Episodes, FixedProtocol
+from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol, Block
 from fsbench.episodes.streams import Integers
 from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, VariableProtocol
@@ -74,9 +75,9 @@ def write_episodes(path: Path, content: EpisodeFile, pack: Pack) -> None:
     Arrays of episodes of fixed shape: `classes` `[E, way]`, `support` `[E, way, shot]`, `query` `[E, way, queries]`
     (indices of images), `order` `[E, way * queries]` (in which the queries are presented).
 
-    Arrays of episodes of variable shape, one episode after another: `classes`, `support` and `query` (indices of
-    images, the queries as they are presented), `support_labels` and `query_labels` (within the episode), and
-    `offsets` `[E + 1, 3]`: what episode i has of classes, support and query, labels alike, starts at `offsets[i]`
+    Arrays of episodes of variable shape or of all classes, one episode after another: `classes`, `support` and `query`
+    (indices of images, the queries as they are presented), `support_labels` and `query_labels` (within the episode),
+    and `offsets` `[E + 1, 3]`: what episode i has of classes, support and query, labels alike, starts at `offsets[i]`
     and ends before `offsets[i + 1]`.
 
     Always: `names` and `class_names` (of every image and class of the pack, by index).
@@ -113,7 +114,7 @@ def read_episodes(path: Path) -> EpisodeFile:
     """
     try:
         content = _read_npz(path) if path.suffix == ".npz" else json.loads(read_text(path))
-        protocol, episodes = (_variable if "offsets" in content else _fixed)(content)
+        protocol, episodes = _reader(content)(content)
         digest = episodes.digest
         found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
         expected = content["episode_set"]
@@ -136,6 +137,12 @@ def _read_npz(path: Path) -> dict[str, Any]:
                 )
         about: dict[str, Any] = json.loads(str(file["about"]))
         return about | {name: file[name] for name in wanted}
+
+
+def _reader(content: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], tuple[AnyProtocol, AnyEpisodes]]:
+    if "offsets" not in content:
+        return _fixed
+    return _k_shot if str(content["sampler"]).startswith(f"{KShotProtocol.kind}-") else _variable
 
 
 def _fixed(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
@@ -179,6 +186,14 @@ def _variable(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
     )
     episodes = VariableEpisodes(tuple(blocks))
     return VariableProtocol(str(content["split"]), len(episodes), int(content["seed"])), episodes
+
+
+def _k_shot(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
+    varied, episodes = _variable(content)
+    shots = {number for block in episodes.blocks for number in np.bincount(block.support_labels[0]).tolist()}
+    if len(shots) != 1:
+        raise ValueError("its classes differ in shots")
+    return KShotProtocol(varied.split, shots.pop(), varied.episodes, varied.seed), episodes
 
 
 def _integers(content: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Integers]:

@@ -1,8 +1,8 @@
-"""What every way of drawing episodes gives: `fsbench.episodes.fixed`, `fsbench.episodes.variable`, and any other.
+"""What every way of drawing episodes gives: `fsbench.episodes.fixed`, `.variable`, `.kshot`, and any other.
 
 A new way is one module with a frozen dataclass that satisfies `AnyProtocol`, a line in
-`fsbench.episodes.sampler.protocol_of`, its name for `--protocol`, and goldens of its draw. All else asks the members
-below.
+`fsbench.episodes.sampler.protocol_of`, its name in `fsbench.setting.ProtocolName`, and goldens of its draw. All else
+asks the members below.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class AnyProtocol(Protocol):
 
     @property
     def way(self) -> int | None:
-        """Classes per episode; None: they vary."""
+        """Classes per episode; None: they vary, or are all that there are."""
 
     @property
     def shot(self) -> int | None:
@@ -110,7 +110,7 @@ class AnyProtocol(Protocol):
 
     @property
     def queries(self) -> int | None:
-        """Queries per class; None: they vary."""
+        """Queries per class; None: they vary, or are all that there are."""
 
     @property
     def at_least(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fsbench.data.card import list_cards
 from fsbench.episodes.fixed import FixedProtocol
+from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.pool import pool_of
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
 from fsbench.episodes.variable import VariableProtocol
@@ -33,9 +34,15 @@ class Rules:
 def protocol_of(
     split: str, way: int | None, shot: int | None, queries: int | None, *, episodes: int, seed: int
 ) -> AnyProtocol:
-    """The protocol with this way, shot and queries per class; None: they vary, as in Meta-Dataset."""
-    if way is None or shot is None or queries is None:
+    """The protocol with this way, shot and queries per class.
+
+    Without a shot all three vary, as in Meta-Dataset. With a shot but without a way, episodes have all classes and ask
+    all images of the test set.
+    """
+    if shot is None:
         return VariableProtocol(split, episodes, seed)
+    if way is None or queries is None:
+        return KShotProtocol(split, shot, episodes, seed)
     return FixedProtocol(split, way, shot, queries, episodes, seed)
 
 

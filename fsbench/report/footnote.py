@@ -70,6 +70,7 @@ def footnote(table: Table) -> list[Note]:
         *_starts(table),
         *_deviations(table),
         *_episodes(table),
+        *_k_shot(table),
         *_variable(table),
         *_left_out(table),
         *_missing(table),
@@ -339,8 +340,18 @@ def _draw(column: Column) -> str:
     return f"{column.setting}, {queries}{column.episodes} episodes, hash {column.episode_set[:12]}{left_out}"
 
 
+def _k_shot(table: Table) -> Iterator[Note]:
+    if any(column.way is None and column.shot is not None for column in table.columns):
+        yield Note(
+            "All-way",
+            "an episode has all classes of the split and K images of each to learn from, and asks the whole test set: "
+            "about half of the images of every class, the same for every K and every episode. The interval covers "
+            "other support sets, not other test sets.",
+        )
+
+
 def _variable(table: Table) -> Iterator[Note]:
-    if any(column.way is None for column in table.columns):
+    if any(column.shot is None for column in table.columns):
         yield Note(
             "Variable way and shot",
             "Meta-Dataset's sampler: 5 to 50 ways, up to 500 support images and up to 10 queries per class; ways and "

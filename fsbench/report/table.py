@@ -139,7 +139,8 @@ class Table:
 
     Attributes:
         suite: Its name.
-        columns: By shot, then way, then source in the order given; those of variable way and shot last.
+        columns: By shot, then way, then source in the order given; after them those of all classes, and those of
+            variable way and shot last.
         lines: In the order given.
         left_out: The sources of the suite that were left out and measured in no column, and why.
         ranks: The rule of the ranks: Meta-Dataset's, or the same with paired tests.
@@ -228,12 +229,13 @@ def build_table(records: Sequence[Record], *, ranks: RankRule = "metadataset") -
     if len(suites) != 1:
         raise RecordError(f"a table holds the records of one suite, not of {', '.join(suites) or 'none'}.")
     sources = list(dict.fromkeys(record.identity.source for record in records))
-    columns: dict[tuple[bool, int, int, int], Column] = {}
+    columns: dict[tuple[bool, bool, int, int, int], Column] = {}
     packs: dict[tuple[Column, object], str] = {}
     rows: dict[str, dict[Column, list[Record]]] = {}
     for record in records:
         identity = record.identity
-        order = (identity.way is None, identity.shot or 0, identity.way or 0, sources.index(identity.source))
+        kind = (identity.shot is None, identity.way is None)
+        order = (*kind, identity.shot or 0, identity.way or 0, sources.index(identity.source))
         measured = column_of(record)
         column = columns.setdefault(order, measured)
         seen = identity.images.get("enlarged_from", identity.images["size"]) if identity.by_content else None

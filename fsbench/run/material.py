@@ -164,8 +164,8 @@ class _Opener:
         if file.source not in packs:
             raise DataNotFoundError(f"the episodes are of {file.source}, whose files are not there; add them.")
         kind = protocol.kind
-        if options.variable != (kind == "variable"):
-            raise UsageError(f"the episode file holds episodes of {kind} shots; say --protocol {kind}.")
+        if options.protocol != kind:
+            raise UsageError(f"the episode file holds episodes of the protocol {kind}; say --protocol {kind}.")
         if not options.variable and options.shots and protocol.shot not in options.shots:
             raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
         file.check(packs[file.source])

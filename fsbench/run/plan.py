@@ -13,6 +13,7 @@ from fsbench.engine.revision import ENGINE
 from fsbench.engine.schedule import Schedule, make_schedule
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.fixed import SAMPLER
+from fsbench.episodes.kshot import SHOTS, SUPPORT_SETS
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler, protocol_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
@@ -22,7 +23,7 @@ from fsbench.methods.registry import load_method, revision_of
 from fsbench.recipe import BatchTraining, at_shot
 from fsbench.records import CellIdentity
 from fsbench.run.frozen import Untrained
-from fsbench.setting import row_label
+from fsbench.setting import ProtocolName, row_label
 from fsbench.suite import BackboneSpec, Row, Suite
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Options:
 
     Attributes:
         rows: Rows to run, or all.
-        variable: Meta-Dataset's variable ways and shots, in training, validation and test, instead of the suite's.
+        protocol: "fixed": as the suite says; "variable": Meta-Dataset's variable ways and shots, in training,
+            validation and test; "k-shot": tests with all classes and on the whole test set.
         shots: Shots to run, or all.
         episodes: Test episodes, or as many as the suite says.
         seeds: Training seeds 0 to seeds - 1.
@@ -50,13 +52,18 @@ class Options:
     """
 
     rows: tuple[str, ...] = ()
-    variable: bool = False
+    protocol: ProtocolName = "fixed"
     shots: tuple[int, ...] = ()
     episodes: int | None = None
     seeds: int = 1
     fraction: float = 1.0
     deterministic: bool = False
     precision: Precision = "auto"
+
+    @property
+    def variable(self) -> bool:
+        """Whether ways and shots vary, and with them the shapes of what one step is given."""
+        return self.protocol == "variable"
 
 
 @dataclass(frozen=True)
@@ -176,9 +183,13 @@ def _row_called(suite: Suite, name: str) -> str:
 def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
     """How the test episodes of a suite are drawn, for every column of one source."""
     wanted = suite.episodes
-    number = options.episodes or wanted.number
-    shots: Sequence[int | None] = [None] if options.variable else options.shots or wanted.shots
-    return [protocol_of("test", wanted.way, shot, wanted.queries, episodes=number, seed=wanted.seed) for shot in shots]
+    way: int | None = wanted.way
+    number, shots = options.episodes or wanted.number, list[int | None](options.shots or wanted.shots)
+    if options.protocol == "variable":
+        shots = [None]
+    elif options.protocol == "k-shot":
+        way, number, shots = None, options.episodes or SUPPORT_SETS, [*(options.shots or SHOTS)]
+    return [protocol_of("test", way, shot, wanted.queries, episodes=number, seed=wanted.seed) for shot in shots]
 
 
 def make_plan(

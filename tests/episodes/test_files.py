@@ -10,6 +10,7 @@ import pytest
 from fsbench.data.pack import Pack
 from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes
 from fsbench.episodes.fixed import SAMPLER, Episodes, FixedProtocol, draw_episodes
+from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.pool import pool_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, VariableProtocol, draw_variable
@@ -20,6 +21,12 @@ from helpers.tiny import write_source
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return write_source(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def k_shot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pack, EpisodeFile]:
+    pack, protocol = write_source(tmp_path_factory.mktemp("large"), images=20), KShotProtocol("test", 2, 3, 0)
+    return pack, EpisodeFile(pack.source, pack.digest, protocol, protocol.sampler, protocol.draw(pool_of(pack, "test")))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,24 @@ def test_what_is_written_is_read(tmp_path: Path, pack: Pack, either: EpisodeFile
     assert found.episodes.digest == either.episodes.digest
     assert replace(found, episodes=either.episodes) == either
     found.check(pack)
+
+
+@pytest.mark.parametrize("ending", ["npz", "json"])
+def test_episodes_of_all_classes_are_read_as_such(
+    tmp_path: Path, k_shot: tuple[Pack, EpisodeFile], ending: str
+) -> None:
+    pack, content = k_shot
+    write_episodes(tmp_path / f"e.{ending}", content, pack)
+    found = read_episodes(tmp_path / f"e.{ending}")
+    assert (found.protocol, found.sampler) == (content.protocol, "k-shot-1")
+    assert found.episodes.digest == content.episodes.digest
+    found.check(pack)
+
+
+def test_episodes_of_all_classes_have_equal_shots(tmp_path: Path, pack: Pack, variable: EpisodeFile) -> None:
+    write_episodes(tmp_path / "e.json", replace(variable, sampler="k-shot-1"), pack)
+    with pytest.raises(EpisodeError, match="its classes differ in shots"):
+        read_episodes(tmp_path / "e.json")
 
 
 def test_another_ending_is_refused(tmp_path: Path, pack: Pack, content: EpisodeFile) -> None:

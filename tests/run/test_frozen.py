@@ -270,7 +270,7 @@ def test_features_in_a_file_answer_as_the_backbone_does(tmp_path: Path) -> None:
         assert of_file[key].backbone_label == record.backbone_label == "Own"
         assert of_file[key].features == 6
     found = of_file["shot", 1].pretraining
-    assert found is not None and "pack" in found.library
+    assert found is not None and "pooled features in fp32; pack" in found.library
     assert "measured" not in run(suite, tmp_path / "file", *words, "--features", str(file))[1]
 
 

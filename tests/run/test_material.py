@@ -102,10 +102,10 @@ def test_a_file_of_episodes_must_be_of_the_protocol_of_the_run(tmp_path: Path, c
     sampler = Sampler(pack, protocol, suite.episodes.rules)
     file = EpisodeFile(SOURCE, pack.digest, protocol, protocol.sampler, sampler.draw())
     if variable:
-        columns = opened(tmp_path, SOURCES, Options(variable=True, episodes=3), file)
+        columns = opened(tmp_path, SOURCES, Options(protocol="variable", episodes=3), file)
         [(source, found)] = columns.episode_sets
         assert (source, found.sampler, len(found.episodes)) == (SOURCE, "variable-1", 3)
         assert found.protocol == replace(protocol, episodes=3)
     else:
-        with pytest.raises(UsageError, match="holds episodes of variable shots; say --protocol variable"):
+        with pytest.raises(UsageError, match="holds episodes of the protocol variable; say --protocol variable"):
             opened(tmp_path, SOURCES, PLAIN, file)

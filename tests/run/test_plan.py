@@ -119,7 +119,7 @@ def test_a_pool_of_episodes_is_another_training_and_no_pool_is_the_same(pack: Pa
 )
 def test_a_pool_that_does_not_fit_is_refused(pack: Pack, suite: Suite, variable: bool, message: str) -> None:
     with pytest.raises(SuiteError, match=message):
-        plan(pack, suite, rows=("proto",), variable=variable)
+        plan(pack, suite, rows=("proto",), protocol="variable" if variable else "fixed")
 
 
 def test_a_method_that_does_not_compare_features_is_not_pooled() -> None:
