@@ -1,67 +1,27 @@
-"""Networks of others by name: from timm, torchvision, an installed package or a file, without weights.
+"""Networks of others by name: from timm, torchvision, open_clip, an installed package or a file, without weights.
 
 The libraries are imported when they are asked for, and nothing is downloaded.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
+from fsbench.backbones.built import IMAGENET, Built, Triple, check_pooled, library
+from fsbench.backbones.clip import build_image_tower
 from fsbench.backbones.registry import BACKBONES
 from fsbench.backbones.specification import PretrainedSpec
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.plugins import load_class, revision_of_class
 
-__all__ = ["Built", "build_network"]
-
-_Triple: TypeAlias = tuple[float, float, float]
-_IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@dataclass(frozen=True)
-class Built:
-    """A network as its builder makes it, with no or random weights.
-
-    Attributes:
-        module: The network; its classifier, if it has one, is taken away by `behead`.
-        embed: From images `[N, 3, H, W]` to features `[N, D]`.
-        build: What identifies the architecture: the builder and the name without a tag.
-        label: In tables.
-        size: Of the images, height and width, pixels.
-        mean: Of every channel, on the scale 0 to 1.
-        std: The same.
-        tag: What the builder calls the weights, as in timm's names; empty: nothing.
-        library: Name and version of where it is from; empty: a file.
-        classifier: Beginnings of the names of tensors that no feature depends on.
-        behead: Take the classifier away; called once, after weights were loaded.
-        has_weights: Whether the class brings weights of its own.
-        revision: Of a class: what tells it from its earlier versions.
-    """
-
-    module: nn.Module
-    embed: Callable[[Tensor], Tensor]
-    build: str
-    label: str
-    size: int
-    mean: _Triple
-    std: _Triple
-    tag: str = ""
-    library: str = ""
-    classifier: tuple[str, ...] = ()
-    behead: Callable[[], object] = lambda: None
-    has_weights: bool = False
-    revision: int | str | None = None
+__all__ = ["build_network"]
 
 
 def build_network(spec: PretrainedSpec, beside: Path | None = None) -> Built:
@@ -82,11 +42,13 @@ def build_network(spec: PretrainedSpec, beside: Path | None = None) -> Built:
             return _timm(spec, name)
         if kind == "torchvision":
             return _torchvision(spec, name)
+        if kind == "open_clip":
+            return build_image_tower(spec, name)
         return _of_class(spec, beside)
 
 
 def _timm(spec: PretrainedSpec, name: str) -> Built:
-    timm = _library("timm")
+    timm = library("timm")
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         raise unknown("model of timm", architecture, timm.list_models())
@@ -124,8 +86,8 @@ def _timm(spec: PretrainedSpec, name: str) -> Built:
         build=f"timm:{architecture}",
         label=architecture,
         size=size,
-        mean=cast("_Triple", tuple(facts.get("mean", _IMAGENET[0]))),
-        std=cast("_Triple", tuple(facts.get("std", _IMAGENET[1]))),
+        mean=cast("Triple", tuple(facts.get("mean", IMAGENET[0]))),
+        std=cast("Triple", tuple(facts.get("std", IMAGENET[1]))),
         tag=name.partition(".")[2],
         library=f"timm {version('timm')}",
         classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
@@ -134,11 +96,11 @@ def _timm(spec: PretrainedSpec, name: str) -> Built:
 
 
 def _torchvision(spec: PretrainedSpec, name: str) -> Built:
-    models = _library("torchvision").models
+    models = library("torchvision").models
     known = models.list_models(module=models)
     if name not in known:
         raise unknown("model of torchvision", name, known)
-    _only_pooled(spec)
+    check_pooled(spec)
     module = models.get_model(name, weights=None)
     last = [part for part, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1:]
 
@@ -165,7 +127,7 @@ def _torchvision(spec: PretrainedSpec, name: str) -> Built:
 def _of_class(spec: PretrainedSpec, beside: Path | None) -> Built:
     """A backbone of fsbench, of an installed package or of a file; any other network may be a class of a file too."""
     found = cast("type[nn.Module]", load_class("backbone", spec.build, BACKBONES, "torch.nn:Module", beside))
-    _only_pooled(spec)
+    check_pooled(spec)
     size = spec.images.size
     if size is None:
         raise SuiteError(f"{spec.build} does not say for what images its weights were trained; give it images.size.")
@@ -190,25 +152,8 @@ def _of_class(spec: PretrainedSpec, beside: Path | None) -> Built:
         build=name,
         label=module.label if isinstance(module, Backbone) else name.rpartition(":")[2],
         size=size,
-        mean=_IMAGENET[0],
-        std=_IMAGENET[1],
+        mean=IMAGENET[0],
+        std=IMAGENET[1],
         has_weights=spec.build not in BACKBONES,
         revision=revision_of_class(spec.build, found, getattr(found, "revision", 1), BACKBONES, beside),
     )
-
-
-def _only_pooled(spec: PretrainedSpec) -> None:
-    if spec.features != "pooled":
-        raise SuiteError(f"{spec.build} gives its own features only; leave out features = {spec.features!r}.")
-
-
-def _library(name: str) -> Any:
-    """A library of models; what it warns of when it is imported is no business of a run."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            f"backbones called {name}:NAME need {name} ({error}); run `python -m pip install 'fsbench[{name}]'`."
-        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.builders import Built, build_network
+from fsbench.backbones.builders import build_network
+from fsbench.backbones.built import Built
 from fsbench.backbones.corpora import corpora_of
 from fsbench.backbones.features import FeatureFile, read_features
 from fsbench.backbones.specification import PretrainedSpec
@@ -113,6 +114,22 @@ class Pretrained:
     def parameters(self) -> int:
         """Its numbers that a training once adjusted."""
         return sum(weight.numel() for weight in self.network.parameters())
+
+    def of(self, source: str) -> Pretrained:
+        """What of it matters for a test source: of features in files, those of this source alone.
+
+        So a cell is the same whatever other files a run has.
+        """
+        if source not in self.files:
+            return self
+        file = self.files[source]
+        return replace(
+            self,
+            weights=file.identity,
+            library=file.head.made_with,
+            fingerprint=tuple(file.head.fingerprint),
+            files={source: file},
+        )
 
     def identity(self) -> dict[str, Any]:
         """What of it enters identities: architecture, weights, kind of features, what it was shown."""

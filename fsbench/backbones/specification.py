@@ -33,7 +33,7 @@ class InputSpec(StrictModel):
 class PretrainedSpec(StrictModel):
     """A backbone that is trained elsewhere and frozen here."""
 
-    # timm:NAME[.tag], torchvision:NAME, file.py:Class, a name, or "features" for those in files.
+    # timm:NAME[.tag], torchvision:NAME, open_clip:NAME[.tag], file.py:Class, a name, or "features" for those in files.
     build: Annotated[LongText, Field(min_length=1)]
     files: Annotated[list[LongText], Field(min_length=1, max_length=1000)] | None = None  # of features, one a source
     weights: LongText | None = None  # a file, or package:MODULE/PATH in an installed package; none: the class has them
@@ -57,7 +57,7 @@ def given_backbone(backbone: str | None, weights: str | None, features: Sequence
     """What a command line says of a backbone that was trained elsewhere; None: nothing.
 
     Args:
-        backbone: One of timm or torchvision, or one with weights; any other is to be trained here.
+        backbone: One of timm, torchvision or open_clip, or one with weights; any other is to be trained here.
         weights: Its file.
         features: Files of features instead.
 
@@ -70,6 +70,6 @@ def given_backbone(backbone: str | None, weights: str | None, features: Sequence
         raise UsageError(f"the weights {weights} are given without a backbone; say --backbone timm:NAME.")
     if features:
         return PretrainedSpec(build=FEATURES, files=list(features))
-    if backbone is not None and (weights is not None or backbone.startswith(("timm:", "torchvision:"))):
+    if backbone is not None and (weights is not None or backbone.startswith(("timm:", "torchvision:", "open_clip:"))):
         return PretrainedSpec(build=backbone, weights=weights)
     return None

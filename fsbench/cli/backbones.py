@@ -24,7 +24,7 @@ def backbones() -> None:
     for name in (*BACKBONES, *registered("backbone")):
         click.echo(f"  {name}")
     click.echo("Trained elsewhere, frozen here (build = ...):")
-    for library in ("timm", "torchvision"):
+    for library in ("timm", "torchvision", "open_clip"):
         there = importlib.util.find_spec(library) is not None
         click.echo(f"  {library}:NAME  {'installed' if there else f'not installed: pip install fsbench[{library}]'}")
     click.echo("  path/to/file.py:Class")

@@ -323,7 +323,7 @@ class _Planner:
         shot = protocol.shot
         training: Training | Untrained
         if (name := suite.pretrained_of(row)) is not None:
-            backbone = self._backbones[name]
+            backbone = self._backbones[name].of(source)
             in_bf16 = options.precision == "bf16" and not backbone.files
             training = Untrained(row, backbone, "bf16" if in_bf16 else "fp32")
             pack = self._sized[source, backbone.prepared_size or suite.images.size]

@@ -278,11 +278,10 @@ class Worker:
             return ("A" if found is None else found.track), None
         backbone = training.backbone
         overlap = overlap_of(pack, identity.split, backbone.corpora)
-        made_with = backbone.files[identity.source].head.made_with if backbone.files else backbone.library
         return overlap.track, Pretraining(
             corpora=list(backbone.corpora),
             overlap=overlap.words,
-            library=made_with,
+            library=backbone.library,
             fingerprint=list(backbone.fingerprint),
         )
 

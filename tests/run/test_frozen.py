@@ -292,6 +292,28 @@ def test_features_of_other_images_are_refused(tmp_path: Path, cache: Path) -> No
     assert "two files of tiny" in " ".join(output.split())
 
 
+def test_a_file_more_leaves_the_cells_of_other_sources_as_they_are(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    write_source(cache, name="other", seed=1)
+    second = tmp_path / "other.safetensors"
+    words = ["embed", "other", "--suite", str(suite), "--backbone", "own", "--out", str(second)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    suite.write_text(suite.read_text().replace(f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "other"]'))
+
+    def cells(*files: Path) -> dict[str, str]:
+        given = given_backbone(None, None, [str(each) for each in files])
+        order = Order(
+            load_suite(str(suite)).changed(given=given), Options(rows=("shot",), shots=(1,)), tmp_path / "out"
+        )
+        return {cell.identity.source: cell_id(cell.identity) for cell in Run(order).plan}
+
+    both, one = cells(file, second), cells(file)
+    assert both[SOURCE] == one[SOURCE]
+    assert both["other"] != both[SOURCE]
+    assert both == cells(second, file)
+
+
 def test_a_plan_of_features_cannot_be_timed(tmp_path: Path) -> None:
     suite = write(tmp_path)
     file = embedded(tmp_path, suite, "--backbone", "own")
