@@ -6,8 +6,7 @@ import itertools
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,91 +18,16 @@ from fsbench.report.html import to_html
 from fsbench.report.table import Table, build_table
 from fsbench.stats.intervals import class_mean_ci
 from helpers.factories import make_record
+from helpers.page import SOURCES, Page, one_source, several_sources
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-VOID = {"meta", "img"}
-SOURCES = ("omniglot", "aircraft", "cu_birds", "dtd", "fungi")
-
-
-class Element:
-    """A part of the page: its tag, attributes, the tags around it, and all text within it."""
-
-    def __init__(self, tag: str, attributes: Mapping[str, str | None], around: list[Element]) -> None:
-        self.tag, self.around = tag, around
-        self.attributes = {name: value or "" for name, value in attributes.items()}
-        self.words = ""
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words.split())
-
-
-class Page(HTMLParser):
-    """Every element of a page in its order; fails where tags do not match."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[Element] = []
-        self._open: list[Element] = []
-        self.feed(page)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(Element(tag, dict(attrs), list(self._open)))
-        if tag not in VOID:
-            self._open.append(self.elements[-1])
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(Element(tag, dict(attrs), list(self._open)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop().tag == tag
-
-    def handle_data(self, data: str) -> None:
-        for element in self._open:
-            element.words += data
-
-    def all(self, tag: str, kind: str = "") -> list[Element]:
-        """The elements of a tag that have a class."""
-        return [e for e in self.elements if e.tag == tag and kind in f" {e.attributes.get('class', '')} "]
-
-    def within(self, ident: str, tag: str) -> list[Element]:
-        """The elements of a tag within the element of an id."""
-        return [e for e in self.all(tag) if any(outer.attributes.get("id") == ident for outer in e.around)]
-
-
-def _one_source() -> list[Record]:
-    """Four rows at two shots, one transductive and one with two training seeds."""
-    rows = [("k-NN", False, 40, 0), ("ProtoNet", False, 60, 0), ("ProtoNet", False, 58, 1), ("fo-MAML", True, 66, 0)]
-    return [
-        make_record(label, [right + shot + i for i in (0, 3, 1, 4)], shot=shot, transductive=how, train_seed=seed)
-        for label, how, right, seed in rows
-        for shot in (1, 5)
-    ]
-
-
-def _several_sources() -> list[Record]:
-    """Three methods on five sources, a gap, a source left out and one with missing images."""
-    return [
-        make_record(
-            label,
-            [low + 3 * place + i for i in (0, 4, 2, 5)],
-            source=source,
-            partial="partial (20 per class)" if source == "dtd" else None,
-            absent={"traffic_sign": "its files are not there."},
-        )
-        for label, low in (("k-NN", 20), ("ProtoNet", 40), ("fo-MAML", 32), ("RelationNet", 30))
-        for place, source in enumerate(SOURCES)
-        if (label, source) != ("RelationNet", "fungi")
-    ]
 
 
 def _page(*tables: Table) -> Page:
     return Page(to_html({f"{table.suite} {n}": table for n, table in enumerate(tables)}))
 
 
-@pytest.mark.parametrize("make", [_one_source, _several_sources])
+@pytest.mark.parametrize("make", [one_source, several_sources])
 def test_every_figure_stands_there_and_leads_to_its_record(make: Callable[[], list[Record]]) -> None:
     table = build_table(make())
     page = _page(table)
@@ -125,7 +49,7 @@ def test_every_figure_stands_there_and_leads_to_its_record(make: Callable[[], li
 
 
 def test_the_records_are_listed_with_training_episodes_and_file() -> None:
-    records = _one_source()
+    records = one_source()
     page = _page(build_table(records))
     text = " ".join(cell.text for cell in page.within("table-1-records", "td"))
     for record in records:
@@ -138,7 +62,7 @@ def test_the_records_are_listed_with_training_episodes_and_file() -> None:
 
 
 def test_several_training_seeds_have_their_interval_on_hover_and_in_the_records() -> None:
-    table = build_table(_one_source())
+    table = build_table(one_source())
     page = _page(table)
     (cell, _) = next(line for line in table.lines if line.name == "ProtoNet").figures
     assert cell is not None
@@ -179,7 +103,7 @@ def test_records_have_the_interval_over_classes_or_a_reason_for_having_none() ->
     ]
 
 
-@pytest.mark.parametrize("make", [_one_source, _several_sources])
+@pytest.mark.parametrize("make", [one_source, several_sources])
 def test_paired_differences_stand_in_a_matrix_for_every_family(make: Callable[[], list[Record]]) -> None:
     table = build_table(make())
     page, families = _page(table), differences(table.by_rank())
@@ -207,7 +131,7 @@ def test_paired_differences_stand_in_a_matrix_for_every_family(make: Callable[[]
 
 
 def test_who_is_not_compared_over_the_sources_is_said() -> None:
-    page = _page(build_table(_several_sources()))
+    page = _page(build_table(several_sources()))
     hints = [hint.text for hint in page.within("table-1-differences", "p")]
     assert hints[1:] == ["Without RelationNet, for which a source is missing."]
     assert "Over all sources each counts the same." in hints[0]
@@ -219,7 +143,7 @@ def test_who_is_not_compared_over_the_sources_is_said() -> None:
 
 
 def test_a_missing_cell_is_a_dash_with_its_reason() -> None:
-    page = _page(build_table(_several_sources()))
+    page = _page(build_table(several_sources()))
     dashes = [link for link in page.within("table-1-accuracy", "a") if link.text == "–"]
     assert [link.attributes["title"] for link in dashes] == [
         "no finished record of RelationNet on fungi 5-way 1-shot",
@@ -231,7 +155,7 @@ def test_a_missing_cell_is_a_dash_with_its_reason() -> None:
 
 
 def test_stamps_stand_below_the_title_and_at_the_names() -> None:
-    page = _page(build_table(_several_sources()))
+    page = _page(build_table(several_sources()))
     assert [stamp.text for stamp in page.all("p", "stamp")] == [
         "partial images in the sources marked ¶: dtd (20 per class)"
     ]
@@ -248,14 +172,14 @@ def test_stamps_stand_below_the_title_and_at_the_names() -> None:
 
 
 def test_the_best_are_marked_and_transductive_rows_are_not_ranked() -> None:
-    page = _page(build_table(_one_source()))
+    page = _page(build_table(one_source()))
     assert [cell.text for cell in page.all("td", "best")] == ["82.67 ± 3.87 (1.89)", "88.00 ± 3.87 (1.89)"]
     kinds = [mark.attributes["class"] for mark in page.all("g", " dot ")]
     assert kinds == ["dot best", "dot ranked", "dot apart"] * 2
 
 
 def test_figures_are_drawn_for_columns_trainings_and_ranks() -> None:
-    labels = [drawing.attributes.get("aria-label", "") for drawing in _page(build_table(_several_sources())).all("svg")]
+    labels = [drawing.attributes.get("aria-label", "") for drawing in _page(build_table(several_sources())).all("svg")]
     assert sum(label.startswith("Accuracy and its 95 % confidence interval, ") for label in labels) == len(SOURCES)
     assert sum(label.startswith("Accuracies of single episodes, ") for label in labels) == len(SOURCES)
     assert sum(label.startswith("Validation accuracy during training, ") for label in labels) == 4
@@ -270,7 +194,7 @@ def test_long_names_are_cut_in_drawings_and_whole_on_hover() -> None:
 
 
 def test_critical_differences_name_the_groups_and_the_tests() -> None:
-    page = _page(build_table(_several_sources()))
+    page = _page(build_table(several_sources()))
     marks = [title.text for title in page.within("table-1-ranks", "title")]
     assert marks == [
         "not significantly different: ProtoNet, fo-MAML",
@@ -282,7 +206,7 @@ def test_critical_differences_name_the_groups_and_the_tests() -> None:
     ]
     text = " ".join(words.text for words in page.within("table-1-ranks", "p"))
     assert "Friedman's test over 5 test sources: χ²(2) = 10.00, p = 0.007" in text
-    few = _page(build_table(_one_source()))
+    few = _page(build_table(one_source()))
     assert not few.within("table-1-ranks", "svg")
     assert "#table-1-ranks" not in {link.attributes["href"] for link in few.all("a")}
 
@@ -310,7 +234,7 @@ def test_curves_go_through_every_look_at_validation() -> None:
 
 
 def test_protocol_and_environment_are_those_of_the_footnote() -> None:
-    page = _page(build_table(_one_source()))
+    page = _page(build_table(one_source()))
     terms = [term.text for term in page.within("table-1-protocol", "dt")]
     assert {"Accuracy", "Rank", "Bold", "Inductive", "Backbone", "Episodes", "Made with"} <= set(terms)
     assert any("torch 2.11.0" in note.text for note in page.within("table-1-protocol", "dd"))
@@ -330,7 +254,7 @@ def test_published_results_stand_beside_ours() -> None:
     assert "Published" not in [head.text for head in _page(build_table([make_record("own")])).all("th")]
 
 
-@pytest.mark.parametrize("make", [_one_source, _several_sources])
+@pytest.mark.parametrize("make", [one_source, several_sources])
 def test_it_needs_nothing_else(make: Callable[[], list[Record]]) -> None:
     text = to_html({"a": build_table(make())})
     page = Page(text)
@@ -377,7 +301,7 @@ def test_names_are_shown_literally(name: str) -> None:
 
 
 def test_several_tables_have_a_part_each() -> None:
-    page = _page(build_table(_one_source()), build_table(_several_sources()))
+    page = _page(build_table(one_source()), build_table(several_sources()))
     assert [part.attributes["id"] for part in page.all("article")] == ["table-1", "table-2"]
     assert [title.text for title in page.all("h2")] == ["tiny 0", "tiny 1"]
     links = [link.attributes["href"] for link in page.all("a")]
@@ -385,7 +309,7 @@ def test_several_tables_have_a_part_each() -> None:
 
 
 def test_it_depends_on_the_records_alone() -> None:
-    records = _several_sources()
+    records = several_sources()
     later = [record.model_copy(update={"timings": {"evaluation": 99.0}}) for record in records]
     assert to_html({"a": build_table(records)}) == to_html({"a": build_table(later)})
 
@@ -400,7 +324,7 @@ def test_why_there_are_no_pictures_is_said() -> None:
 def test_chromium_runs_the_script_and_sorts_by_a_head(tmp_path: Path) -> None:
     press = "<script>document.querySelectorAll('thead .number button')[3].click()</script></body>"
     page, profile = tmp_path / "page.html", tmp_path / "profile"
-    page.write_text(to_html({"a": build_table(_several_sources())}).replace("</body>", press), encoding="utf-8")
+    page.write_text(to_html({"a": build_table(several_sources())}).replace("</body>", press), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     options += [f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom"]
     done = subprocess.run([str(CHROMIUM), *options, page.as_uri()], capture_output=True, text=True, timeout=120)
