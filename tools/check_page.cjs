@@ -13,23 +13,29 @@ const puppeteer = require("puppeteer-core");
 
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag2aaa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-const VIEWS = [390, 1280].flatMap((width) => [
-  { width, scheme: "light", media: "screen" },
-  { width, scheme: "dark", media: "screen" },
-  { width, scheme: "light", media: "print" },
-]);
+const VIEWS = [
+  { width: 390, scheme: "light", media: "screen" },
+  { width: 390, scheme: "dark", media: "screen" },
+  { width: 1280, scheme: "light", media: "screen" },
+  { width: 1280, scheme: "dark", media: "screen" },
+  { width: 718, scheme: "light", media: "print" }, // A4 within the margins of Chromium
+];
 
 async function check(browser, page, { width, scheme, media }) {
   const tab = await browser.newPage();
   await tab.setBypassCSP(true); // a report runs no script but its own
   await tab.setViewport({ width, height: 900 });
-  await tab.emulateMediaType(media);
-  await tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+  const features = [{ name: "prefers-color-scheme", value: scheme }];
+  const session = await tab.createCDPSession();
+  await session.send("Emulation.setEmulatedMedia", { media, features }); // puppeteer sets one and forgets the other
   await tab.goto(pathToFileURL(resolve(page)).href);
   const overflow = await tab.evaluate(() => {
     for (const folded of document.querySelectorAll("details")) folded.open = true;
     return document.documentElement.scrollWidth - document.documentElement.clientWidth;
   });
+  for (const query of [media, `(prefers-color-scheme: ${scheme})`]) {
+    if (!(await tab.evaluate((text) => matchMedia(text).matches, query))) throw new Error(`the page is not ${query}`);
+  }
   await tab.evaluate(AXE);
   const found = await tab.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
   await tab.close();

@@ -140,10 +140,12 @@ def test_axe_finds_no_violation_in_any_view(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     views = json.loads(done.stdout)
-    assert [view["view"].split(", ")[1:] for view in views] == 2 * [
-        ["light", "screen"],
-        ["dark", "screen"],
-        ["light", "print"],
+    assert [view["view"] for view in views] == [
+        "390 px, light, screen",
+        "390 px, dark, screen",
+        "1280 px, light, screen",
+        "1280 px, dark, screen",
+        "718 px, light, print",
     ]
     assert min(view["rules"] for view in views) >= 30
     assert [(view["view"], found) for view in views for found in view["violations"]] == []
