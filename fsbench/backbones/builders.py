@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.built import IMAGENET, Built, Triple, check_pooled, library
+from fsbench.backbones.built import IMAGENET, Built, Triple, check_pooled, downloading, library
 from fsbench.backbones.clip import build_image_tower
 from fsbench.backbones.registry import BACKBONES
 from fsbench.backbones.specification import PretrainedSpec
@@ -62,7 +62,8 @@ def _timm(spec: PretrainedSpec, name: str) -> Built:
     size = spec.images.size or native
     others = {"dynamic_img_size": True} if facts.get("fixed_input_size") and size != native else {}
     try:
-        module = timm.create_model(architecture, pretrained=False, **others)
+        with downloading(spec):
+            module = timm.create_model(name if spec.download else architecture, pretrained=spec.download, **others)
     except TypeError as error:
         raise SuiteError(
             f"{spec.build} takes images of {native} pixels, not of {size} ({error}); leave images.size out."
@@ -92,6 +93,7 @@ def _timm(spec: PretrainedSpec, name: str) -> Built:
         library=f"timm {version('timm')}",
         classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
         behead=behead,
+        has_weights=spec.download,
     )
 
 
@@ -101,7 +103,8 @@ def _torchvision(spec: PretrainedSpec, name: str) -> Built:
     if name not in known:
         raise unknown("model of torchvision", name, known)
     check_pooled(spec)
-    module = models.get_model(name, weights=None)
+    with downloading(spec):
+        module = models.get_model(name, weights="DEFAULT" if spec.download else None)
     last = [part for part, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1:]
 
     def behead() -> None:
@@ -121,6 +124,7 @@ def _torchvision(spec: PretrainedSpec, name: str) -> Built:
         library=f"torchvision {version('torchvision')}",
         classifier=tuple(last),
         behead=behead,
+        has_weights=spec.download,
     )
 
 

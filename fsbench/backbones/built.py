@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from fsbench.backbones.specification import PretrainedSpec
 from fsbench.errors import SuiteError, UsageError
 
-__all__ = ["IMAGENET", "Built", "Triple", "check_pooled", "library"]
+__all__ = ["IMAGENET", "Built", "Triple", "check_pooled", "downloading", "library"]
 
 Triple: TypeAlias = tuple[float, float, float]
 IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its images
@@ -35,7 +36,7 @@ class Built:
         library: Name and version of where it is from; empty: a file.
         classifier: Beginnings of the names of tensors that no feature depends on.
         behead: Take the classifier away; called once, after weights were loaded.
-        has_weights: Whether the class brings weights of its own.
+        has_weights: Whether it has weights already: those of a class, or downloaded ones.
         revision: Of a class: what tells it from its earlier versions.
     """
 
@@ -52,6 +53,24 @@ class Built:
     behead: Callable[[], object] = lambda: None
     has_weights: bool = False
     revision: int | str | None = None
+
+
+@contextmanager
+def downloading(spec: PretrainedSpec) -> Iterator[None]:
+    """While it lasts, a library may get weights; what it cannot get is one sentence.
+
+    Raises:
+        UsageError: They cannot be had.
+    """
+    try:
+        yield
+    except Exception as error:  # no network, no such weights, no room: whatever comes up
+        if not spec.download:
+            raise
+        raise UsageError(
+            f"the weights of {spec.build} cannot be downloaded ({type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0]:.200}); get the file, and give it as weights."
+        ) from error
 
 
 def check_pooled(spec: PretrainedSpec) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-from fsbench.backbones.built import Built, check_pooled, library
+from fsbench.backbones.built import Built, check_pooled, downloading, library
 from fsbench.backbones.specification import PretrainedSpec
-from fsbench.errors import SuiteError, unknown
+from fsbench.errors import SuiteError, UsageError, unknown
 
 __all__ = ["ImageTower", "build_image_tower"]
 
@@ -48,7 +48,7 @@ def build_image_tower(spec: PretrainedSpec, name: str) -> Built:
     """Build the image tower of a model; its weights are a file of the whole model.
 
     A tag says what the weights were trained with: the normalisation of images, and the activation, which the weights of
-    OpenAI want another of than open_clip has. The tag is not loaded.
+    OpenAI want another of than open_clip has. Its weights are loaded only where a download is asked for.
 
     Args:
         spec: What the suite says of it.
@@ -69,13 +69,18 @@ def build_image_tower(spec: PretrainedSpec, name: str) -> Built:
         raise unknown(f"tag of open_clip's {architecture}", tag, tags)
     quick = bool(trained.get("quick_gelu"))
     try:
-        model = open_clip.create_model(
-            architecture,
-            load_weights=False,
-            pretrained_text=False,
-            force_quick_gelu=quick,
-            force_image_size=spec.images.size,
-        )
+        with downloading(spec):
+            model = open_clip.create_model(
+                architecture,
+                tag if spec.download else None,
+                load_weights=spec.download,
+                require_pretrained=spec.download,
+                pretrained_text=False,
+                force_quick_gelu=quick,
+                force_image_size=spec.images.size,
+            )
+    except UsageError:
+        raise
     except Exception as error:  # whatever the library stumbles over
         raise SuiteError(
             f"{spec.build} cannot be built ({type(error).__name__}: {str(error).partition(chr(10))[0]:.200}); choose "
@@ -94,4 +99,5 @@ def build_image_tower(spec: PretrainedSpec, name: str) -> Built:
         tag=tag,
         library=f"open_clip {version('open_clip_torch')}",
         classifier=_TEXT,
+        has_weights=spec.download,
     )

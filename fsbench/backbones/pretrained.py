@@ -171,7 +171,8 @@ def load_pretrained(name: str, spec: PretrainedSpec, beside: Path | None = None)
         load_into(built.module, read_tensors(path), path, match=spec.match, unused=built.classifier)
     elif not built.has_weights:
         raise SuiteError(
-            f"backbones.{name} has no weights, and nothing is downloaded; give it weights = FILE, of {spec.build}."
+            f"backbones.{name} has no weights, and nothing is downloaded unless it is asked for; give it weights = "
+            f"FILE, of {spec.build}, or download = true."
         )
     built.behead()
     digest = weights_digest(built.module)

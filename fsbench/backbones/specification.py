@@ -12,6 +12,7 @@ from fsbench.files.strict import LongText, StrictModel, Text
 
 __all__ = ["FEATURES", "InputSpec", "PretrainedSpec", "given_backbone"]
 
+_LIBRARIES: Final = ("timm:", "torchvision:", "open_clip:")
 FEATURES: Final = "features"  # what builds a backbone that is known by its features alone
 
 
@@ -37,6 +38,7 @@ class PretrainedSpec(StrictModel):
     build: Annotated[LongText, Field(min_length=1)]
     files: Annotated[list[LongText], Field(min_length=1, max_length=1000)] | None = None  # of features, one a source
     weights: LongText | None = None  # a file, or package:MODULE/PATH in an installed package; none: the class has them
+    download: bool = False  # the weights of the tag, by the library that has the architecture
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of the tensors, as records have it
     match: Literal["names", "order"] = "names"  # which tensor of the file is which of the model
     features: Literal["pooled", "cls", "cls+mean"] = "pooled"  # cls: the class token; mean: of the other tokens
@@ -50,26 +52,39 @@ class PretrainedSpec(StrictModel):
     def _has_files_or_builds(self) -> PretrainedSpec:
         if (self.build == FEATURES) != (self.files is not None):
             raise ValueError(f"files belong to build = {FEATURES!r}, and to no other; build is {self.build!r}")
+        if self.download and (self.weights is not None or not self.build.startswith(_LIBRARIES)):
+            raise ValueError(
+                f"download is for weights that one of {', '.join(_LIBRARIES)} names, without a file of them; build is "
+                f"{self.build!r}"
+            )
         return self
 
 
-def given_backbone(backbone: str | None, weights: str | None, features: Sequence[str]) -> PretrainedSpec | None:
+def given_backbone(
+    backbone: str | None, weights: str | None, features: Sequence[str], *, download: bool = False
+) -> PretrainedSpec | None:
     """What a command line says of a backbone that was trained elsewhere; None: nothing.
 
     Args:
         backbone: One of timm, torchvision or open_clip, or one with weights; any other is to be trained here.
         weights: Its file.
         features: Files of features instead.
+        download: Its weights, by its library.
 
     Raises:
-        UsageError: Weights are given without a backbone, or features beside one.
+        UsageError: Weights are given without a backbone, features beside one, or what is to be downloaded is not said.
     """
+    if download and (weights or features or not (backbone or "").startswith(_LIBRARIES)):
+        raise UsageError(
+            f"--download is for a backbone of {', '.join(_LIBRARIES)} without a file, as timm:NAME.tag; not for "
+            f"{weights or ', '.join(features) or backbone}."
+        )
     if features and (backbone or weights):
         raise UsageError(f"the features {features[0]} stand for a backbone; leave --backbone and --weights out.")
     if backbone is None and weights is not None:
         raise UsageError(f"the weights {weights} are given without a backbone; say --backbone timm:NAME.")
     if features:
         return PretrainedSpec(build=FEATURES, files=list(features))
-    if backbone is not None and (weights is not None or backbone.startswith(("timm:", "torchvision:", "open_clip:"))):
-        return PretrainedSpec(build=backbone, weights=weights)
+    if backbone is not None and (weights is not None or backbone.startswith(_LIBRARIES)):
+        return PretrainedSpec(build=backbone, weights=weights, download=download)
     return None

@@ -14,6 +14,7 @@ __all__ = ["embed"]
 @click.argument("source")
 @click.option("--backbone", required=True, help="A name in [backbones] of the suite, timm:NAME, or another builder.")
 @click.option("--weights", help="Of a backbone that the suite does not have: a file of safetensors or torch.save.")
+@click.option("--download", is_flag=True, help="Have timm, torchvision or open_clip get the weights of that backbone.")
 @click.option("--suite", "suite_name", default="frozen", show_default=True, help="Says backbones and image size.")
 @click.option(
     "--precision",
@@ -29,6 +30,7 @@ def embed(
     source: str,
     backbone: str,
     weights: str | None,
+    download: bool,
     suite_name: str,
     precision: Literal["auto", "fp32", "bf16"],
     device: str,
@@ -39,7 +41,8 @@ def embed(
 
     Of the test images of SOURCE, for `fsbench run --features FILE`. An embedding that was stopped goes on.
     """
-    from fsbench.backbones.specification import PretrainedSpec
+    from fsbench.backbones.specification import PretrainedSpec, given_backbone
+    from fsbench.errors import UsageError
     from fsbench.suite import load_suite
 
     suite = load_suite(suite_name)
@@ -49,7 +52,12 @@ def embed(
     from fsbench.run.embed import embed_source
 
     tune_process(deterministic=False)
-    spec = suite.backbones.get(backbone) or PretrainedSpec(build=backbone, weights=weights)
+    named = suite.backbones.get(backbone)
+    if named is not None and (weights or download):
+        raise UsageError(
+            f"the suite {suite.name} says where the weights of {backbone} are; leave --weights and --download out."
+        )
+    spec = named or given_backbone(backbone, weights, (), download=download) or PretrainedSpec(build=backbone)
     loaded = load_pretrained(backbone, spec, suite.folder)
     chosen = pick_device(device)
     number, features = embed_source(

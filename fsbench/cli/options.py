@@ -63,6 +63,9 @@ _OPTIONS = (
         "--features", multiple=True, help="Files of `fsbench embed`, instead of the backbone of rows without training."
     ),
     click.option("--weights", help="Of that backbone, for rows without training: a file of safetensors or torch.save."),
+    click.option(
+        "--download", is_flag=True, help="Have timm, torchvision or open_clip get the weights of that backbone."
+    ),
     click.option("--image-size", type=click.IntRange(8, 1024), help="Height and width instead of the suite's, pixels."),
     click.option("--episodes", type=click.IntRange(min=2), help="Test episodes: the first N of the suite's."),
     click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Training seeds, from 0."),
@@ -101,6 +104,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         backbone: str | None,
         features: tuple[str, ...],
         weights: str | None,
+        download: bool,
         image_size: int | None,
         episodes: int | None,
         seeds: int,
@@ -114,7 +118,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         from fsbench.suite import check_number, load_suite
 
         check_number(episodes)
-        given = given_backbone(backbone, weights, features)
+        given = given_backbone(backbone, weights, features, download=download)
         trained = backbone if given is None else None
         suite = load_suite(suite_name).changed(backbone=trained, image_size=image_size, given=given)
         options = Options(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from fsbench.backbones.specification import FEATURES
 from fsbench.records import Cuda, Record
 from fsbench.report.table import Column, Figure, Table
 
@@ -237,8 +238,9 @@ def _backbones(table: Table) -> Note:
 
 def _sizes(records: Sequence[Record]) -> str:
     features = [record.features for record in records if record.features is not None]
-    known = f"{span(features)} features, " if features else ""
-    if frozen := [record.training.frozen for record in records if record.pretraining is not None]:
+    where = " read from files" if any(record.identity.backbone.get("name") == FEATURES for record in records) else ""
+    known = f"{span(features)} features{where}, " if features else ""
+    if frozen := [record.training.frozen for record in records if record.pretraining is not None and not where]:
         known += f"{span(frozen)} frozen and "
     return known + span(record.training.parameters for record in records)
 

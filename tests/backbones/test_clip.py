@@ -47,10 +47,13 @@ class Tower(nn.Module):
 def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What fsbench calls of open_clip, with one small model and one tag."""
 
-    def create_model(name: str, *, force_image_size: int | None, **others: Any) -> SimpleNamespace:
+    def create_model(
+        name: str, tag: str | None, *, force_image_size: int | None, require_pretrained: bool, **others: Any
+    ) -> SimpleNamespace:
+        assert require_pretrained == (tag is not None)
         if force_image_size == 13:
             raise AssertionError("13 is not divisible\nby 8")
-        stand_in.asked = others
+        stand_in.asked, stand_in.tag = others, tag
         return SimpleNamespace(visual=Tower(tokens=name == "tiny-tokens"), size=force_image_size or SIZE)
 
     stand_in = SimpleNamespace(
@@ -96,10 +99,17 @@ def test_a_tag_says_how_the_weights_were_trained(
     tmp_path: Path, library: SimpleNamespace, tensors: dict[str, Tensor]
 ) -> None:
     found = load(tmp_path, "open_clip:tiny.openai")
-    assert (found.mean, found.corpora, found.tag) == ((0.1,) * 3, ("openai-wit",), "openai")
+    assert (found.mean, found.corpora, found.tag, library.tag) == ((0.1,) * 3, ("openai-wit",), "openai", None)
     assert library.asked["force_quick_gelu"]
     assert found.identity()["name"] == "open_clip:tiny with QuickGELU"
     assert load(tmp_path, images=InputSpec(size=64)).size == 64
+
+
+def test_weights_are_downloaded_only_where_it_is_asked_for(tmp_path: Path, library: SimpleNamespace) -> None:
+    found = load(tmp_path, "open_clip:tiny.openai", weights=None, download=True)
+    assert (library.tag, library.asked["load_weights"], found.network.features) == ("openai", True, 5)
+    with pytest.raises(UsageError, match=r"cannot be downloaded \(AssertionError: 13 is not divisible\); get the file"):
+        load(tmp_path, "open_clip:tiny.openai", weights=None, download=True, images=InputSpec(size=13))
 
 
 @pytest.mark.usefixtures("library", "tensors")

@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 
 from fsbench.backbones.corpora import CORPORA, corpora_of
 from fsbench.backbones.pretrained import Pretrained, fingerprints_agree, load_pretrained
-from fsbench.backbones.specification import InputSpec, PretrainedSpec
+from fsbench.backbones.specification import InputSpec, PretrainedSpec, given_backbone
 from fsbench.backbones.weights import find_weights, load_into, read_tensors, weights_digest
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, SuiteError, UsageError
 from helpers.frozen import CODE, write_backbone
@@ -213,6 +213,47 @@ def test_a_library_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UsageError, match=r"need timm .*pip install 'fsbench\[timm\]'"):
         load(tmp_path, build="timm:resnet18")
+
+
+@pytest.mark.parametrize(
+    ("build", "function", "asked"),
+    [
+        ("timm:test_vit.r160_in1k", "timm.create_model", ("test_vit.r160_in1k", {"pretrained": True})),
+        ("torchvision:resnet18", "torchvision.models.get_model", ("resnet18", {"weights": "DEFAULT"})),
+    ],
+)
+def test_weights_are_downloaded_only_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: str, function: str, asked: tuple[str, dict[str, Any]]
+) -> None:
+    pytest.importorskip(function.partition(".")[0])
+    name = asked[0].partition(".")[0]
+    network = __import__("timm").create_model(name) if build.startswith("timm") else resnet18(weights=None)
+    seen: list[object] = []
+    monkeypatch.setattr(function, lambda *names, **others: seen.append((*names, others)) or network)
+    found = load(tmp_path, build=build, weights=None, download=True, images=InputSpec())
+    assert seen == [asked]
+    assert found.weights == weights_digest(found.network.module)
+
+    def offline(*_: object, **__: object) -> nn.Module:
+        raise OSError("no network\nanywhere")
+
+    monkeypatch.setattr(function, offline)
+    with pytest.raises(UsageError, match=r"cannot be downloaded \(OSError: no network\); get the file"):
+        load(tmp_path, build=build, weights=None, download=True)
+
+
+def test_what_is_to_be_downloaded_must_be_said() -> None:
+    given = given_backbone("timm:vit_small.in1k", None, (), download=True)
+    assert given is not None and given.download
+    for backbone, weights, features in (
+        ("timm:vit_small", "a.pth", ()),
+        ("resnet18", None, ()),
+        (None, None, ("a.safetensors",)),
+    ):
+        with pytest.raises(UsageError, match=r"--download is for a backbone of timm:, torchvision:, open_clip:"):
+            given_backbone(backbone, weights, features, download=True)
+    with pytest.raises(ValueError, match="download is for weights that one of timm:"):
+        PretrainedSpec(build="timm:vit_small", weights="a.pth", download=True)
 
 
 def test_weights_lie_beside_the_suite_or_in_a_package(tmp_path: Path) -> None:

@@ -271,6 +271,8 @@ def test_features_in_a_file_answer_as_the_backbone_does(tmp_path: Path) -> None:
         assert of_file[key].features == 6
     found = of_file["shot", 1].pretraining
     assert found is not None and "pooled features in fp32; pack" in found.library
+    note = "Own, 6 features read from files, 0 trained parameters"
+    assert note in (tmp_path / "file" / "table.md").read_text()
     assert "measured" not in run(suite, tmp_path / "file", *words, "--features", str(file))[1]
 
 
@@ -290,6 +292,14 @@ def test_features_of_other_images_are_refused(tmp_path: Path, cache: Path) -> No
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file), "--features", str(file))
     assert code == 2
     assert "two files of tiny" in " ".join(output.split())
+
+
+def test_weights_of_a_backbone_of_the_suite_are_the_suites_to_say(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+    words = ["embed", SOURCE, "--suite", str(suite), "--backbone", "own", "--out", str(tmp_path / "a.safetensors")]
+    result = CliRunner().invoke(main, [*words, "--weights", "weights.safetensors"])
+    assert result.exit_code == 2
+    assert "says where the weights of own are; leave --weights" in " ".join(result.output.split())
 
 
 def test_a_file_more_leaves_the_cells_of_other_sources_as_they_are(tmp_path: Path, cache: Path) -> None:
