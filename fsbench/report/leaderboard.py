@@ -102,7 +102,8 @@ def rankings(folders: Sequence[Folder]) -> list[Ranking]:
 
 def _order(ranking: Ranking) -> tuple[Any, ...]:
     column = ranking.column
-    return column.source, column.way is None, column.shot or 0, column.way or 0, column.episode_set, ranking.track
+    kind = (column.shot is None, column.way is None)
+    return column.source, *kind, column.shot or 0, column.way or 0, column.episode_set, ranking.track
 
 
 def _rows(records: Sequence[Record]) -> list[tuple[Record, ...]]:

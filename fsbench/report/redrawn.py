@@ -52,6 +52,8 @@ def draw_again(column: Column, pack: Pack) -> AnyEpisodes:
         EpisodeError: The pack cannot give them.
         DataError: The pack is damaged.
     """
+    if column.split not in pack.splits:
+        raise EpisodeError(f"{column.source} has no split {column.split!r}; there are {', '.join(pack.splits)}.")
     return Sampler(pack, protocol_in(column), Rules(leave_out=True, tracks_apart=column.tracks == "apart")).draw()
 
 

@@ -131,6 +131,7 @@ def test_every_failing_file_has_a_sentence_and_the_others_count(tmp_path: Path, 
     run = tmp_path / "run"
     good = _write(run, **_of(pack))
     wrong = _write(run, **(_of(pack) | {"episode_set": "0" * 64}))
+    nowhere = _write(run, **_of(pack), split="holdout")
     impossible = _write(run, way=60, queries=15, correct=[60] * 4, **_of(pack))
     damaged = _write(run, **_of(pack), train_seed=1)
     damaged.write_text(damaged.read_text().replace('"mean":', '"mean": '))
@@ -139,12 +140,13 @@ def test_every_failing_file_has_a_sentence_and_the_others_count(tmp_path: Path, 
     (run / "suite.json").write_text("{")
     (run / "contribution.toml").write_text('by = "Us"\n')
     sentences = _sentences(run)
-    assert len(sentences) == 5
+    assert len(sentences) == 6
     assert sum("suite.json is damaged" in sentence for sentence in sentences) == 1
     assert sum("no statement of a contribution (date: Field required)" in sentence for sentence in sentences) == 1
     assert f"the record {renamed} has another name than its identity, {good.name}; give it that name." in sentences
     assert any(str(wrong) in sentence and "(hash 000000000000)" in sentence for sentence in sentences)
     assert any(str(impossible) in sentence for sentence in sentences)
+    assert any(str(nowhere) in sentence and "small has no split 'holdout'" in sentence for sentence in sentences)
     report = json.loads(fsbench("verify", run, "--json").stdout)
     assert report["schema"] == "fsbench-verification-1"
     assert not report["verifies"]

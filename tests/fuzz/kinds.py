@@ -22,6 +22,7 @@ from tfrecord import TFRecordWriter
 from fsbench.cli.main import main
 from fsbench.data.pack import load_pack
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
+from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes
 from fsbench.episodes.fixed import SAMPLER, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import digest_of, pool_of
@@ -111,6 +112,21 @@ def _records(folder: Path) -> None:
     store.write(make_record("ProtoNet", shot=5))
 
 
+def _shared(folder: Path) -> None:
+    """A contribution whose episodes can be drawn again."""
+    pack = write_source(folder / "cache")
+    drawn = draw_episodes(pool_of(pack, "test"), FixedProtocol("test", 5, 1, 5, 4, 0))
+    facts = {"source": pack.source, "pack": pack.digest, "queries": 5, "episode_set": content_digest(pack, drawn)}
+    RecordStore(folder / "records").write(make_record("ProtoNet", [9, 12, 14, 20], engine=1, **facts))
+    (folder / "contribution.toml").write_text('by = "A lab"\ndate = 2026-11-21\nlink = "https://example.org"\n')
+
+
+def _read_shared(folder: Path) -> None:
+    command("leaderboard", folder, "--out", folder / "page")  # which verifies
+    command("export", folder, "--format", "every-eval-ever", "--out", folder / "logs")
+    command("export", folder, "--format", "model-index", "--out", folder / "cards-of-models")
+
+
 def _signed_record(content: bytes, mutate: Mutate) -> bytes:
     """With a checksum, and a name of its identity, that fit what it says now."""
     changed = json.loads(content)
@@ -122,6 +138,11 @@ def _signed_record(content: bytes, mutate: Mutate) -> bytes:
     except (ValueError, TypeError, LookupError, RecursionError):
         pass
     return _json(changed)
+
+
+def _signed_shared(content: bytes, mutate: Mutate) -> bytes:
+    """Of a record as above; of the statement beside it only what is said, so that it stays TOML."""
+    return _signed_record(content, mutate) if content.startswith(b"{") else content.replace(b"A lab", mutate(b"A lab"))
 
 
 def _json(content: Any) -> bytes:
@@ -417,6 +438,7 @@ KINDS = (
     Kind("card", _cards, ("cards/quickdraw/card.toml",), _read_cards),
     Kind("class lists", _cards, ("cards/quickdraw/splits.toml",), _read_cards),
     Kind("record", _records, ("records/*.json",), lambda folder: command("table", folder), _signed_record),
+    Kind("shared result", _shared, ("records/*.json", "contribution.toml"), _read_shared, _signed_shared),
     Kind("rank csv", _ranks, ("table.csv",), lambda folder: command("rank", folder / "table.csv")),
     Kind("miniImageNet csv", _mini, ("origin/*.csv",), _prepare("miniimagenet")),
     Kind("episodes npz", _episode_file(False, "npz"), ("e.npz",), _read_episodes, _in_zip),

@@ -24,6 +24,7 @@ from fsbench.errors import FsbenchError
 from fsbench.files.toml import parse_toml
 from fsbench.files.tree import open_tree
 from fsbench.records import read_record
+from fsbench.report.contribution import read_contribution
 from fsbench.report.ranking import rank_file
 from fsbench.suite import load_suite
 
@@ -38,6 +39,7 @@ _BYTES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "example": ("0.example", lambda path: parse_example(path.read_bytes(), "it")),
     "zip": ("a.zip", lambda path: open_tree(path).__enter__()),
     "ranks": ("a.csv", rank_file),
+    "contribution": ("contribution.toml", lambda path: read_contribution(path.parent)),
     "suite": ("a.toml", lambda path: load_suite(str(path))),
 }
 _JSON: dict[str, tuple[str, Callable[[Path], object]]] = {
