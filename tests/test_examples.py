@@ -28,7 +28,7 @@ def test_a_model_of_ones_own_comes_to_a_table(
     assert all(figure in lines["Nearest class mean"] for figure in measured)  # the first number is that of the table
     assert {"ProtoNet §", "Ridge regression"} <= set(lines)
     checked = fsbench("verify", tmp_path / "own" / "run")
-    assert checked.stdout.endswith("6 records verify, 6 of them with their episodes drawn again\n")
+    assert checked.stdout.endswith("6 of 6 records verify, 6 with their episodes drawn again\n")
 
 
 def test_the_page_shows_the_script_that_is_tested() -> None:

@@ -37,13 +37,11 @@ def verify(ctx: click.Context, folders: tuple[Path, ...], as_json: bool) -> None
         click.echo(json.dumps(verification_to_json(verdicts), indent=1, ensure_ascii=False))
     else:
         for folder, several in found.items():
-            records = [verdict for verdict in several if verdict.record is not None]
+            records = [verdict for verdict in several if verdict.path.parent != folder]
             good = [verdict for verdict in records if verdict.problem is None]
             drawn = sum(verdict.unchecked is None for verdict in good)
-            failing = sum(verdict.problem is not None for verdict in several)
             click.echo(
-                f"{folder}: {len(good)} records verify, {drawn} of them with their episodes drawn again"
-                + (f"; {failing} files fail" if failing else "")
+                f"{folder}: {len(good)} of {len(records)} records verify, {drawn} with their episodes drawn again"
             )
         for reason in dict.fromkeys(verdict.unchecked for verdict in verdicts if verdict.unchecked):
             click.echo(reason)

@@ -83,7 +83,7 @@ def read_folder(path: Path) -> Folder:
 
 
 def rankings(folders: Sequence[Folder]) -> list[Ranking]:
-    """All rankings, by source, way, shot, episodes and track.
+    """All rankings, by source, shot, way, episodes (most first) and track.
 
     Of records that repeat a cell of an earlier folder, and of images whose pixels differ from those of the first
     record of that size, the first folder counts.
@@ -103,7 +103,8 @@ def rankings(folders: Sequence[Folder]) -> list[Ranking]:
 def _order(ranking: Ranking) -> tuple[Any, ...]:
     column = ranking.column
     kind = (column.shot is None, column.way is None)
-    return column.source, *kind, column.shot or 0, column.way or 0, column.episode_set, ranking.track
+    setting = (*kind, column.shot or 0, column.way or 0)
+    return column.source, *setting, -column.episodes, column.episode_set, ranking.track
 
 
 def _rows(records: Sequence[Record]) -> list[tuple[Record, ...]]:

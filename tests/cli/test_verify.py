@@ -63,7 +63,7 @@ def test_a_good_record_verifies_with_its_episodes(tmp_path: Path, pack: Pack) ->
     _write(tmp_path / "run", **_of(pack))
     result = fsbench("verify", tmp_path / "run")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{tmp_path / 'run'}: 1 records verify, 1 of them with their episodes drawn again\n"
+    assert result.stdout == f"{tmp_path / 'run'}: 1 of 1 records verify, 1 with their episodes drawn again\n"
 
 
 def test_without_the_images_it_says_what_it_could_not_check(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_without_the_images_it_says_what_it_could_not_check(tmp_path: Path) -> N
     result = fsbench("verify", tmp_path / "run")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"{tmp_path / 'run'}: 2 records verify, 0 of them with their episodes drawn again",
+        f"{tmp_path / 'run'}: 2 of 2 records verify, 0 with their episodes drawn again",
         "omniglot: the images (pack omniglot-pac) are not prepared on this machine.",
     ]
 
@@ -83,6 +83,18 @@ def test_images_of_another_size_show_the_same_episodes(tmp_path: Path, pack: Pac
     _write(tmp_path / "run", **(of_other | {"episode_set": "unknown", "shot": 5}))
     report = json.loads(fsbench("verify", tmp_path / "run", "--json").stdout)
     assert [file["episodes"] for file in report["files"]] == [True, None]
+
+
+def test_images_that_are_damaged_or_too_few_compare_nothing(tmp_path: Path, pack: Pack, cache: Path) -> None:
+    few = write_small_pack(cache / "small-14px", size=16, images=4)
+    _write(tmp_path / "run", **_of(pack))
+    (pack.folder / "labels.npy").write_bytes(b"damaged")
+    result = fsbench("verify", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "1 of 1 records verify, 0 with" in result.stdout
+    pack.folder.joinpath("pack.json").unlink()  # so that the other one is tried, which cannot give 16 images a class
+    assert few.source == pack.source
+    assert "verify, 0 with" in fsbench("verify", tmp_path / "run").stdout
 
 
 def test_episodes_of_another_sampler_are_not_compared(tmp_path: Path, pack: Pack) -> None:

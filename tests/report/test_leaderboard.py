@@ -122,6 +122,13 @@ def test_training_seeds_are_one_row_and_what_differs_otherwise_is_two(tmp_path: 
     assert [len(entrant.records) for entrant in ranking.entrants] == [1, 1, 1, 1]
 
 
+def test_the_rankings_of_most_episodes_come_first(tmp_path: Path) -> None:
+    few = make_record("C", RIGHT["C"][:2], engine=1, episode_set="a few")
+    runs = [_run(tmp_path / "few", few), _run(tmp_path / "many", _of("A"), _of("B", shot=None), _of("B", way=10))]
+    found = [(ranking.column.setting, ranking.column.episodes) for ranking in _rankings(*runs)]
+    assert found == [("5-way 1-shot", 4), ("5-way 1-shot", 2), ("10-way 1-shot", 4), ("variable way and shot", 4)]
+
+
 def test_only_transductive_rows_have_no_ranks(tmp_path: Path) -> None:
     (ranking,) = _rankings(_run(tmp_path / "run", _of("A", transductive=True)))
     assert [entrant.rank for entrant in ranking.entrants] == [None]
