@@ -64,6 +64,7 @@ def _part(source: str, found: Sequence[Ranking], out: Path) -> dict[str, Any]:
     sections = [
         {
             "title": column.setting,
+            "name": f"{column}, episodes {column.episode_set[:12]}",
             "facts": _facts(column),
             "grids": [_grid(ranking, out) for ranking in several],
         }
