@@ -63,7 +63,7 @@ def test_what_only_tests_a_model_leaves_its_training_alone(pack: Pack) -> None:
         {"fraction": 0.5},
         {"deterministic": True},
         {"suite": changed("proto", "training", rate=0.5)},
-        {"suite": changed("proto", "training", way=6)},
+        {"suite": changed("proto", "training", way=10)},
         {"suite": changed("matching", "params", scale=1.0)},
     ],
     ids=str,
@@ -103,7 +103,7 @@ def pooled(row: str = "proto", **values: Any) -> Suite:
 
 
 def test_a_pool_of_episodes_is_another_training_and_no_pool_is_the_same(pack: Pack) -> None:
-    suites = [changed("proto", "training", way=4, tasks=6), pooled(), pooled(pool=4), pooled(pool=None)]
+    suites = [changed("proto", "training", way=4, tasks=6, pool=None), pooled(), pooled(pool=4), pooled(pool=None)]
     ids = [plan(pack, suite, rows=("proto",), shots=(1,))[0].training.id for suite in suites]
     assert ids[0] == ids[3]
     assert len(set(ids)) == 3
