@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from fsbench.backbones.specification import PretrainedSpec
+from fsbench.backbones.specification import BackboneSpec, PretrainedSpec
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.reading import read_text
@@ -34,7 +34,6 @@ __all__ = [
     "MOST_EPISODES",
     "MOST_SEEDS",
     "UNTRAINED",
-    "BackboneSpec",
     "EpisodeSpec",
     "ImageSpec",
     "Row",
@@ -86,27 +85,6 @@ class ImageSpec(StrictModel):
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"mean and std need {self.channels} values, one for every channel")
         return self
-
-
-class BackboneSpec(StrictModel):
-    """The backbone of a row, or of all rows of a suite that name none."""
-
-    name: LongText  # of fsbench or an installed package, or path/to/file.py:Class
-    width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
-    norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
-    depth: Annotated[int, Field(ge=1, le=1000)] | None = None  # layers, of backbones of several depths; none: the usual
-    drop_rate: Annotated[float, Field(gt=0, lt=1)] | None = None  # of dropout, for backbones that have it; none: none
-
-    @property
-    def options(self) -> dict[str, int | float]:
-        """What not every backbone takes, where it is given."""
-        given = {"depth": self.depth, "drop_rate": self.drop_rate}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def identity(self) -> dict[str, Any]:
-        """What of it enters identities; a later field does only when it is not what was before it came."""
-        later = {} if self.norm_scale == "ones" else {"norm_scale": self.norm_scale}
-        return {"name": self.name, "width": self.width} | later | self.options
 
 
 class Sources(StrictModel):

@@ -1,19 +1,40 @@
-"""How a suite says that a backbone is trained elsewhere: what builds it, where its weights are, what it was shown."""
+"""How a suite names a backbone: one to train, or one trained elsewhere, with what builds it and what it was shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from fsbench.errors import UsageError
 from fsbench.files.strict import LongText, StrictModel, Text
 
-__all__ = ["FEATURES", "InputSpec", "PretrainedSpec", "given_backbone"]
+__all__ = ["FEATURES", "BackboneSpec", "InputSpec", "PretrainedSpec", "given_backbone"]
 
 _LIBRARIES: Final = ("timm:", "torchvision:", "open_clip:")
 FEATURES: Final = "features"  # what builds a backbone that is known by its features alone
+
+
+class BackboneSpec(StrictModel):
+    """The backbone of a row, or of all rows of a suite that name none."""
+
+    name: LongText  # of fsbench or an installed package, or path/to/file.py:Class
+    width: Annotated[int, Field(ge=1, le=4096)]  # filters of the first convolution
+    norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
+    depth: Annotated[int, Field(ge=1, le=1000)] | None = None  # layers, of backbones of several depths; none: the usual
+    drop_rate: Annotated[float, Field(gt=0, lt=1)] | None = None  # of dropout, for backbones that have it; none: none
+
+    @property
+    def options(self) -> dict[str, int | float]:
+        """What not every backbone takes, where it is given."""
+        given = {"depth": self.depth, "drop_rate": self.drop_rate}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def identity(self) -> dict[str, Any]:
+        """What of it enters identities; a later field does only when it is not what was before it came."""
+        later = {} if self.norm_scale == "ones" else {"norm_scale": self.norm_scale}
+        return {"name": self.name, "width": self.width} | later | self.options
 
 
 class InputSpec(StrictModel):

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fsbench.backbones.specification import BackboneSpec
 from fsbench.engine.schedule import Schedule
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.outlook import Outlook
 from fsbench.run.plan import Training
-from fsbench.suite import BackboneSpec
 
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from fsbench.backbones.specification import BackboneSpec
 from fsbench.data.pack import Pack
 from fsbench.engine.batches import training_data
 from fsbench.engine.evaluation import correct_counts, embed_split
@@ -33,7 +34,6 @@ from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.registry import build_frozen, build_model
 from fsbench.run.plan import Training
-from fsbench.suite import BackboneSpec
 
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from fsbench.backbones.registry import build_backbone, load_backbone
+from fsbench.backbones.specification import BackboneSpec
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.plugins import load_class, revision_of_class
 from fsbench.recipe import EpisodicTraining
-from fsbench.suite import UNTRAINED, BackboneSpec, Row, Suite
+from fsbench.suite import UNTRAINED, Row, Suite
 
 if TYPE_CHECKING:
     import torch

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsbench.backbones.registry import backbone_revision
+from fsbench.backbones.specification import BackboneSpec
 from fsbench.data.pack import Pack
 from fsbench.engine.revision import ENGINE
 from fsbench.engine.schedule import Schedule, make_schedule
@@ -24,7 +25,7 @@ from fsbench.recipe import BatchTraining, at_shot
 from fsbench.records import CellIdentity
 from fsbench.run.frozen import Untrained
 from fsbench.setting import ProtocolName, row_label
-from fsbench.suite import BackboneSpec, Row, Suite
+from fsbench.suite import Row, Suite
 
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained

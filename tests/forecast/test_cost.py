@@ -10,13 +10,14 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from fsbench.backbones.specification import BackboneSpec
 from fsbench.cli.main import main
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.cost import cost_of
 from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import LONG, TIMINGS, MeasuredSpeeds
 from fsbench.run.plan import Options, Training
-from fsbench.suite import BackboneSpec, load_suite
+from fsbench.suite import load_suite
 from helpers.tiny import write_source, write_suite
 
 pytestmark = pytest.mark.slow
