@@ -46,7 +46,7 @@ class _Work(NamedTuple):
         subprocess.run([sys.executable, "-m", "fsbench", *words], check=True)
 
 
-_TABLES = ("miniimagenet", "omniglot", "glyphs", "metadataset-ilsvrc", "metadataset-all", "omniglot-20way")
+_TABLES = ("miniimagenet", "omniglot", "frozen", "glyphs", "metadataset-ilsvrc", "metadataset-all", "omniglot-20way")
 _WORK = [_Work(table, seeds) for seeds in (1, 3) for table in _TABLES if seeds == 1 or table != "glyphs"]
 
 

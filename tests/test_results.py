@@ -51,7 +51,9 @@ def test_the_readme_shows_the_table_of_miniimagenet() -> None:
     assert [line for line in first if line not in readme] == []
 
 
+@pytest.mark.slow
 def test_one_command_makes_every_table_and_says_what_is_left() -> None:
+    pytest.importorskip("timm")  # the suite frozen has a network of it
     command = runpy.run_path(str(ROOT / "results" / "__main__.py"))["main"]
     for folder in FOLDERS:
         result = CliRunner().invoke(command, ["--left", folder.name])
