@@ -236,16 +236,16 @@ def test_a_shape_is_timed_once(suite: Path) -> None:
 
 
 def test_cost_is_measured_without_any_images() -> None:
-    words = ("--methods", "proto", "--shots", 1, "--episodes", 2, "--cost", "--device", "cpu")
+    words = ("--methods", "knn", "--shots", 1, "--episodes", 2, "--cost", "--device", "cpu")
     text = plan("--suite", "glyphs", "--image-size", 16, *words)
     assert "On cpu (" in text
     known = "12,260 images declared, assumed to be spread evenly over 613 classes"
     assert lines_of(text, "source") == [["glyphs", "val", "1,980", known], ["glyphs", "test", "2,780", known]]
-    (proto, everything) = lines_of(text, r"row +\| +training, h")
-    assert proto[1:] == everything[1:]
-    assert all(float(hours) > 0 for hours in proto[1:])
-    assert float(proto[4]) == pytest.approx(sum(map(float, proto[1:4])), rel=0.02)
-    assert lines_of(text, r" +devices like this") == [["1", proto[4]]]
+    (knn, everything) = lines_of(text, r"row +\| +training, h")
+    assert knn[1:] == everything[1:]
+    assert all(float(hours) > 0 for hours in knn[1:])
+    assert float(knn[4]) == pytest.approx(sum(map(float, knn[1:4])), rel=0.02)
+    assert lines_of(text, r" +devices like this") == [["1", knn[4]]]
 
 
 def test_variable_shots_can_be_measured(tmp_path: Path) -> None:
