@@ -68,7 +68,7 @@ def run_suite(
         seeds: Number of training seeds, from 0.
         training_fraction: Shorten every training to this fraction; the table is stamped so.
         deterministic: Use only operations that are reproducible bit by bit.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
         episodes_file: Test on the exported episodes of this file only.
         fresh: Start over instead of using what is finished.
@@ -138,7 +138,7 @@ def evaluate(
         image_size: Height and width instead of the suite's, pixels.
         episodes: Number of test episodes: the first ones of the suite's; None: all.
         data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
 
     Returns:
         One accuracy for every test source that is there and every shot, in the order of the suite.

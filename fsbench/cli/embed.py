@@ -23,7 +23,7 @@ __all__ = ["embed"]
     show_default=True,
     help="Of the backbone; auto is bf16 where the processor has it.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.safetensors.")
 def embed(

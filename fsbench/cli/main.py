@@ -39,6 +39,7 @@ from fsbench.text import printable
 
 __all__ = ["main"]
 
+_NOBODY_READS: Final = 128 + 13  # SIGPIPE, as where there is such a signal
 _FAULT: Final = (
     70  # EX_SOFTWARE of sysexits.h; Python's 1 is what `compare` says of a regression and `check` of a breach
 )
@@ -79,7 +80,7 @@ class _Group(click.Group):
         except BrokenPipeError:
             # Nobody reads on, which click ends with 1; elsewhere that is a verdict.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(128 + signal.SIGPIPE)
+            ctx.exit(_NOBODY_READS)
         except (MemoryError, OSError) as error:
             raise click.UsageError(_refusal(error)) from error
         except Exception as error:

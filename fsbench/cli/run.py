@@ -20,19 +20,23 @@ __all__ = ["run"]
 
 @click.command()
 @selects_cells
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--episodes-file", type=click.Path(path_type=Path), help="Test on these exported episodes only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; default runs/<suite>.")
 @click.option("--fresh", is_flag=True, help="Start over instead of using what is finished.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "processes", "ray"]),
+    type=click.Choice(["local", "processes", "ray", "slurm"]),
     default="local",
     show_default=True,
-    help="Where the work is done: in this process, in several, or on a Ray cluster.",
+    help="Where the work is done: in this process, in several, on a Ray cluster, or as jobs of Slurm.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; default one a GPU, or one a core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes, one a GPU or core by default; or jobs in Slurm's queue, all by default.",
+)
 @click.option("--address", help="Of the Ray cluster; default the one that this machine belongs to, or a new one.")
 @RANKS
 @CELL_RANKS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import platform
 
@@ -12,21 +13,36 @@ from fsbench.errors import DeviceError, unknown
 
 __all__ = ["cost_of_determinism", "pick_device", "tune_process"]
 
+_LOG = logging.getLogger("fsbench")
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
+
+_OF_MPS = (
+    "Device mps has not been tried with fsbench: compare its table with one of --device cpu. It "
+    "computes in fp32; heads that are solved in float64, which it lacks, end with an error; what it lacks besides goes "
+    "to the CPU with PYTORCH_ENABLE_MPS_FALLBACK=1, and is an error without."
+)
 
 
 def pick_device(choice: str) -> torch.device:
-    """The device for a choice of "auto", "cpu" or "cuda".
+    """The device for a choice of "auto", "cpu", "cuda" or "mps", Apple's GPUs.
+
+    "auto" is never "mps", on which nothing of fsbench has been run yet; that is said where it is asked for.
 
     Raises:
-        DeviceError: CUDA is asked for and not there.
+        DeviceError: What is asked for is not there.
     """
     if choice == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if choice == "cpu":
         return torch.device("cpu")
+    if choice == "mps":
+        if not torch.backends.mps.is_available():
+            raise DeviceError("no Apple GPU (mps) is available here; use --device cpu, or auto.")
+        _LOG.warning("%s", _OF_MPS)
+        return torch.device("mps")
     if choice != "cuda":
-        raise unknown("device", choice, ["auto", "cpu", "cuda"])
+        raise unknown("device", choice, ["auto", "cpu", "cuda", "mps"])
     if not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available here; use --device cpu, or auto.")
     return torch.device("cuda")

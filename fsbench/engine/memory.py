@@ -29,7 +29,8 @@ def frozen_at_once(numbers: int, device: torch.device) -> int:
         numbers: Of its largest map of one image.
         device: Where it computes.
     """
-    room = _ON_CPU if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // _OF_GPU
+    on_gpu = device.type == "cuda"
+    room = torch.cuda.get_device_properties(device).total_memory // _OF_GPU if on_gpu else _ON_CPU
     return max(1, int(room) // (4 * max(1, numbers)))
 
 

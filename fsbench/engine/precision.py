@@ -28,7 +28,7 @@ def pick_precision(choice: Precision, device: torch.device, *, deterministic: bo
         return "bf16" if _has_bf16(device) and not deterministic else "fp32"
     if choice == "bf16" and not _has_bf16(device):
         raise DeviceError(
-            f"this {'GPU' if device.type == 'cuda' else 'CPU'} has no bf16 arithmetic; use --precision fp32, or auto."
+            f"this {'CPU' if device.type == 'cpu' else 'GPU'} has no bf16 arithmetic; use --precision fp32, or auto."
         )
     return choice
 
@@ -73,4 +73,6 @@ def _hook(backbone: Backbone, hooks: ExitStack) -> None:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
+    if device.type != "cpu":
+        return False
     return torch.cpu._is_avx512_bf16_supported()

@@ -52,13 +52,16 @@ def resident(pack: Pack, device: torch.device) -> Tensor:
 
 
 def send(arrays: Sequence[_Numbers], device: torch.device) -> list[Tensor]:
-    """Arrays of integers or floats as int64 or float64 tensors on a device.
+    """Arrays of integers or floats as int64 or float64 tensors on a device; as float32 on Apple's, which lack float64.
 
     To a GPU all go in one copy from pinned memory, for which the host does not wait: it would wait for every step
     that the GPU still has to do.
     """
     if device.type == "cpu":
         return [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    if device.type == "mps":
+        whole = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+        return [(part.float() if part.is_floating_point() else part).to(device) for part in whole]
     kinds = [torch.float64 if array.dtype.kind == "f" else torch.int64 for array in arrays]
     joined = torch.from_numpy(np.concatenate([np.ascontiguousarray(array).view(np.int64).ravel() for array in arrays]))
     there = (joined.pin_memory() if device.type == "cuda" else joined).to(device, non_blocking=True)

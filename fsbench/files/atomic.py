@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
 import itertools
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fsbench.errors import OutputError
+from fsbench.files.flags import BINARY, FOLDER, fcntl
 from fsbench.files.reading import open_regular
 
 __all__ = [
@@ -48,8 +48,11 @@ def atomic_path(target: Path) -> Iterator[Path]:
         with _created(temporary) as file:
             yield temporary
             os.fsync(file)
+            if fcntl is not None:  # while it is locked
+                os.replace(temporary, target)
+        if fcntl is None:  # a file that is open would not be renamed
             os.replace(temporary, target)
-            _flush_folder(target.parent)
+        _flush_folder(target.parent)
     except OSError as error:
         why = error.strerror or error  # NumPy's have a text alone
         raise OutputError(f"cannot write {target}: {why}; nothing was changed.") from error
@@ -128,8 +131,10 @@ def sha256_file(path: Path) -> str:
 
 def _flush_folder(folder: Path) -> None:
     """Make sure that the names in a folder outlive the machine, where its file system can."""
+    if FOLDER is None:
+        return
     with suppress(OSError):  # the files themselves are written
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder, os.O_RDONLY | FOLDER)
         try:
             os.fsync(descriptor)
         finally:
@@ -143,10 +148,11 @@ def _created(temporary: Path) -> Iterator[int]:
     A process number would not do: others get the same one later, in containers even as a rule.
     """
     while True:
-        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
         try:
-            with suppress(OSError):  # where there are no locks, nobody can find out that it is left over
-                fcntl.flock(file, fcntl.LOCK_EX)
+            if fcntl is not None:
+                with suppress(OSError):  # where there are no locks, nobody can find out that it is left over
+                    fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file).st_nlink:  # else somebody swept it before it was locked
                 yield file
                 return
@@ -157,6 +163,10 @@ def _created(temporary: Path) -> Iterator[int]:
 def _sweep(target: Path) -> None:
     """Remove the temporary files for `target` that no process is writing any more."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 16}.tmp"):
+        if fcntl is None:
+            with suppress(OSError):  # somebody has it open
+                left.unlink()
+            continue
         with suppress(OSError), left.open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()

@@ -13,6 +13,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from fsbench.errors import OutputError, UsageError
 from fsbench.files.atomic import make_folder
+from fsbench.files.flags import NO_LINK
 from fsbench.files.reading import read_text
 
 __all__ = ["locked"]
@@ -52,7 +53,7 @@ def locked(target: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 def _sign(path: Path) -> None:
     """Say in a lock who has it, as far as possible."""
     with suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | NO_LINK)
         try:
             os.write(
                 descriptor,

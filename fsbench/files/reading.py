@@ -11,6 +11,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
+from fsbench.files.flags import BINARY, NEVER_WAIT
+
 __all__ = ["LARGEST", "open_regular", "read_bytes", "read_text"]
 
 LARGEST: Final = 2**28  # bytes of a file that is read as a whole, where nothing else is said
@@ -26,7 +28,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         OSError: It is not there, cannot be read, or is no regular file.
     """
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        number = os.open(path, os.O_RDONLY | NEVER_WAIT | BINARY)
     except ValueError as error:  # of a path with a zero in it
         raise OSError(errno.EINVAL, str(error)) from error
     try:

@@ -28,7 +28,7 @@ def describe_environment(device: torch.device) -> Environment:
         torch=torch.__version__,
         numpy=np.__version__,
         platform=f"{platform.system()} {platform.machine()}",
-        device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        device=torch.cuda.get_device_name() if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(),
         cuda=_cuda() if device.type == "cuda" else None,
     )

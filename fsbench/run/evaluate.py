@@ -103,7 +103,7 @@ def evaluate_model(
         suite: Says test sources, episodes, and the size and normalisation of the images.
         options: What to change of it.
         data_root: Where the sources' files lie, if a pack is not yet prepared.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
 
     Returns:
         One accuracy for every test source that is there and every protocol.

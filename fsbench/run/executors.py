@@ -1,4 +1,4 @@
-"""Where the work of a run is done: in this process, in several on this machine, or on a Ray cluster."""
+"""Where the work of a run is done: in this process, in several here, on a Ray cluster, or as jobs of Slurm."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from fsbench.progress import Progress
 from fsbench.run.jobs import Job, Pool, by_training, carry_out, do
 from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell
+from fsbench.run.slurm import slurm_pool
 from fsbench.run.worker import Worker
 
-__all__ = ["Executor", "Local", "Processes", "Ray", "make_executor"]
+__all__ = ["Executor", "Local", "Processes", "Ray", "Slurm", "make_executor"]
 
 _GRACE = 10.0  # seconds that a process may take to end
 _RETRIES = 5  # of a job whose node is lost
@@ -170,18 +171,35 @@ class Ray(_Elsewhere):
                 ray.shutdown()
 
 
+class Slurm(_Elsewhere):
+    """Slurm's queue, on a cluster whose nodes see the same files: a job of its own for every job of the run.
+
+    Args:
+        number: How many are in the queue at once; None: all.
+        cluster: "slurm", or "local": processes on this machine, as submitit starts them where there is no Slurm.
+    """
+
+    def __init__(self, number: int | None = None, cluster: str = "slurm") -> None:
+        self._number, self._cluster = number, cluster
+
+    def _open(self, order: Order, jobs: int) -> AbstractContextManager[Pool]:
+        return slurm_pool(order, self._number, self._cluster)
+
+
 def make_executor(name: str, *, workers: int | None, address: str | None) -> Executor:
     """The executor of a name, with the options that it takes.
 
     Raises:
         UsageError: An option does not fit the executor.
     """
-    if workers is not None and name != "processes":
-        raise UsageError(f"--workers {workers} is for --executor processes.")
+    if workers is not None and name not in ("processes", "slurm"):
+        raise UsageError(f"--workers {workers} is for --executor processes or slurm.")
     if address is not None and name != "ray":
         raise UsageError(f"--address {address} is for --executor ray.")
     if name == "processes":
         return Processes(workers)
+    if name == "slurm":
+        return Slurm(workers)
     return Ray(address) if name == "ray" else Local()
 
 

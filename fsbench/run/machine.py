@@ -19,7 +19,7 @@ from fsbench.engine.precision import pick_precision
 
 __all__ = ["describe_machine"]
 
-_OPTIONAL = ("timm", "ray")
+_OPTIONAL = ("timm", "ray", "submitit")
 _GIB = 2**30
 
 

@@ -30,7 +30,7 @@ class Order:
         suite: What to measure.
         options: What to change of it.
         out: Where to write.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         episode_file: Test on these episodes, and on no others.
     """

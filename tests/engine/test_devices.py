@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from fsbench.engine.devices import tune_process
+from fsbench.engine.devices import pick_device, tune_process
+from fsbench.engine.precision import pick_precision
+from fsbench.engine.transfer import send
+from fsbench.errors import DeviceError, FsbenchError
 
 pytestmark = pytest.mark.usefixtures("process_as_before")
 
@@ -29,3 +33,41 @@ def test_products_of_matrices_are_never_in_tf32(deterministic: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     tune_process(deterministic=deterministic)
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_an_apple_gpu_is_never_chosen_unasked_and_what_it_lacks_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    assert not caplog.messages
+    assert pick_device("mps").type == "mps"
+    assert "has not been tried" in caplog.text
+    assert "float64" in caplog.text
+    assert "PYTORCH_ENABLE_MPS_FALLBACK=1" in caplog.text
+    assert pick_precision("auto", torch.device("mps"), deterministic=False) == "fp32"
+    with pytest.raises(DeviceError, match="this GPU has no bf16"):
+        pick_precision("bf16", torch.device("mps"), deterministic=False)
+
+
+def test_a_device_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match=r"^no Apple GPU \(mps\) is available here; use --device cpu, or auto\.$"):
+        pick_device("mps")
+    with pytest.raises(FsbenchError, match="'mpss'"):
+        pick_device("mpss")
+
+
+class _Elsewhere:
+    """Says that it is a device of Apple's; what goes there stays here."""
+
+    type = "mps"
+
+
+def test_an_apple_gpu_is_sent_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[torch.dtype] = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: sent.append(self.dtype) or self)
+    places, shares = send([np.arange(3), np.array([0.5, 1.5])], _Elsewhere())  # type: ignore[arg-type]
+    assert sent == [torch.int64, torch.float32]
+    assert (places.tolist(), shares.tolist()) == ([0, 1, 2], [0.5, 1.5])
