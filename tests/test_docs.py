@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fsbench.suite import load_suite
+
 CHECKOUT = Path(__file__).parents[1]
 PAGES = [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]
 
@@ -27,6 +29,15 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         target = page.parent / file if file else page
         assert target.exists(), link
         assert not anchor or anchor in headings(target), link
+
+
+def test_the_suite_of_own_images_is_one(tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs" / "data.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(name = \"birds\".*?)```", text, flags=re.DOTALL)
+    (tmp_path / "birds.toml").write_text(example, encoding="utf-8")
+    suite = load_suite(str(tmp_path / "birds.toml"))
+    assert list(suite.methods) == ["knn", "proto"]
+    assert suite.sources.test == ["birds"]
 
 
 def test_the_layers_are_those_that_are_checked() -> None:

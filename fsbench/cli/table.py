@@ -52,4 +52,7 @@ def show(table: Table, folder: Path, *, ranks: bool) -> None:
         Console().print(Markdown(to_markdown(table, notes=False, ranks=ranks, published=True)))
     else:
         click.echo(to_markdown(table, ranks=ranks, published=True))
-    click.echo(f"What the figures mean and every file of the table: {folder}", err=True)
+    click.echo(
+        f"What the figures mean and every file of the table: {folder}; fsbench report {folder} makes a page of them.",
+        err=True,
+    )

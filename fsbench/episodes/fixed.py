@@ -169,7 +169,7 @@ def draw_episodes(pool: ClassPool, protocol: FixedProtocol, start: int = 0, stop
     if len(pool.labels) < way:
         raise EpisodeError(
             f"a {way}-way episode needs {way} classes, but the {protocol.split} split has {pool.available}; "
-            "lower the way or choose another source."
+            "lower the way (of the episodes, or of the training that asks for it) or choose another source."
         )
     if int(pool.counts.min()) < shot + queries:
         raise EpisodeError(
