@@ -28,8 +28,8 @@ from fsbench.files.reading import open_regular, read_bytes, read_text
 from fsbench.files.tree import open_tree
 from fsbench.provenance import read_suite_order
 from fsbench.records import read_record
-from fsbench.report.episodes import _packs
 from fsbench.report.ranking import rank_file
+from fsbench.report.redrawn import packs_at_hand
 from fsbench.suite import load_suite
 from helpers.commands import fsbench as command
 
@@ -116,7 +116,7 @@ def test_a_pipe_in_the_cache_is_no_pack(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path))
     (tmp_path / "packs" / "mine-8px").mkdir(parents=True)
     os.mkfifo(tmp_path / "packs" / "mine-8px" / "pack.json")
-    assert _packs() == {}
+    assert packs_at_hand() == {}
     assert "mine" in command("data", "list").output
 
 
