@@ -231,7 +231,8 @@ class RecordStore:
     def path(self, identity: CellIdentity) -> Path:
         """Where the record of a cell lies: readable name first, then the hash of its identity."""
         kind = "variable" if identity.shot is None else f"{identity.way or 'all'}way-{identity.shot}shot"
-        slug = f"{identity.row}-{identity.source}-{kind}-seed{identity.train_seed}"
+        source = identity.source.replace(":", "-")  # which no file of Windows may have in its name
+        slug = f"{identity.row}-{source}-{kind}-seed{identity.train_seed}"
         return self.folder / f"{slug}-{cell_id(identity)[:12]}.json"
 
     def write(self, record: Record) -> Path:

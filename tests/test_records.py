@@ -61,6 +61,12 @@ def test_whatever_changes_the_number_changes_the_identity(change: dict[str, obje
     assert store.path(plain.identity) != store.path(changed.identity)
 
 
+def test_the_name_of_a_record_is_one_for_every_system(tmp_path: Path) -> None:
+    record = make_record("ProtoNet", source="omniglot:metadataset")
+    assert RecordStore(tmp_path).write(record).name.startswith("protonet-omniglot-metadataset-5way-1shot-seed0-")
+    assert RecordStore(tmp_path).find(record.identity) == record
+
+
 def test_the_machine_is_no_part_of_the_identity() -> None:
     assert cell_id(make_record(environment={"threads": 64}).identity) == cell_id(make_record().identity)
 
