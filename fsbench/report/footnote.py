@@ -278,7 +278,6 @@ def _starts(table: Table) -> Iterator[Note]:
         if (start := record.identity.initialised_from) is not None:
             by_row = starting.setdefault(names.get(start, start), {})
             by_row.setdefault(names[record.identity.row], []).append(record)
-    looked = False
     for start, by_row in starting.items():
         before = [f"{name} {looks}" for name, records in by_row.items() if (looks := _before(records))]
         text = f"the training of {listed(by_row)} starts from the backbone of {start}."
@@ -286,14 +285,10 @@ def _starts(table: Table) -> Iterator[Note]:
             text += f" That of {listed(kept)} leaves it as it is."
         if before:
             text += f" Before its own training, on the validation episodes: {'; '.join(before)}."
-            looked = True
         yield Note("Initialisation", text)
-    if looked:
-        lines = f"{_line(table)}s that start from one classifier"
-        yield Note(
-            "Initialisation",
-            f"{lines} share much of their accuracy: what a method adds is the difference from where it began.",
-        )
+    if any(_before(records) for by_row in starting.values() for records in by_row.values()):
+        text = f"{_line(table)}s that start from one classifier share much of their accuracy: what a method adds"
+        yield Note("Initialisation", f"{text} is the difference from where it began.")
 
 
 def _before(records: Iterable[Record]) -> str:
