@@ -26,7 +26,8 @@ def test_a_model_of_ones_own_comes_to_a_table(
     lines = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     assert len(measured) == 2
     assert all(figure in lines["Nearest class mean"] for figure in measured)  # the first number is that of the table
-    assert {"ProtoNet §", "Ridge regression"} <= set(lines)
+    assert "Ridge regression" in lines
+    assert any(name.startswith("ProtoNet") and "§" in name for name in lines)  # its training is shortened
     checked = fsbench("verify", tmp_path / "own" / "run")
     assert checked.stdout.endswith("6 of 6 records verify, 6 with their episodes drawn again\n")
 

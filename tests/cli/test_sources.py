@@ -75,7 +75,7 @@ def test_a_row_may_start_from_the_backbone_of_another(tmp_path: Path, row: str) 
     ("rows", "text", "message"),
     [
         (("proto", "knn"), 'start = "finetune"', "methods.proto.start names 'finetune'"),
-        (("proto", "matching"), 'start = "proto"', "methods.proto.start needs a training of its own"),
+        (("proto", "matching"), 'start = "proto"', "methods.proto.start leads back to 'proto': proto from proto"),
     ],
 )
 def test_a_start_that_cannot_be_is_refused(tmp_path: Path, rows: tuple[str, ...], text: str, message: str) -> None:

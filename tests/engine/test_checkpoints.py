@@ -67,7 +67,7 @@ def test_any_flipped_byte_is_damage(path: Path) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """As Ctrl-C, but never in the code that measures coverage: it would keep its lock, and the next test wait for it."""
+    """As Ctrl-C, but never in what measures coverage: it would keep its lock, and the next test wait for it."""
     above = frame
     while above is not None:
         if f"{os.sep}coverage{os.sep}" in above.f_code.co_filename:
