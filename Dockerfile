@@ -2,8 +2,8 @@
 # locked torch computes with CUDA where the container gets a GPU, else on the CPU.
 #
 #   docker build --tag fsbench .
-#   docker run --rm --volume "$PWD:/work" fsbench run         writes to ./runs, and keeps packs in ./.fsbench
-#   docker run --rm --gpus all --volume "$PWD:/work" fsbench run --suite miniimagenet
+#   docker run --rm --volume "$PWD:/bench" fsbench run         writes to ./runs, and keeps packs in ./.fsbench
+#   docker run --rm --gpus all --volume "$PWD:/bench" fsbench run --suite miniimagenet
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim-bookworm AS build
 COPY requirements.lock pyproject.toml README.md LICENSE /source/
@@ -17,9 +17,9 @@ RUN pip install --no-cache-dir --require-hashes -r requirements.lock \
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/fsbench /opt/fsbench
-ENV PATH=/opt/fsbench/bin:$PATH FSBENCH_CACHE=/work/.fsbench
+ENV PATH=/opt/fsbench/bin:$PATH FSBENCH_CACHE=/bench/.fsbench
 RUN useradd --create-home --uid 1000 fsbench
 USER fsbench
-WORKDIR /work
+WORKDIR /bench
 ENTRYPOINT ["fsbench"]
 CMD ["--help"]
