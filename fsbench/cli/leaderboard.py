@@ -6,17 +6,13 @@ from pathlib import Path
 
 import click
 
+from fsbench.cli.options import FOLDERS
+
 __all__ = ["leaderboard"]
 
 
 @click.command()
-@click.argument(
-    "folders",
-    metavar="FOLDER...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@FOLDERS
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where to write the page.")
 def leaderboard(folders: tuple[Path, ...], out: Path) -> None:
     """Write a page that ranks many runs.

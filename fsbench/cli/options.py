@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from fsbench.setting import PROTOCOLS, ProtocolName
 
-__all__ = ["PROTOCOL", "selects_cells"]
+__all__ = ["FOLDERS", "PROTOCOL", "selects_cells"]
 
 
 class _Names(click.ParamType[list[Any]]):
@@ -33,6 +34,13 @@ class _Shots(_Names):
         return [int(name) for name in names]
 
 
+FOLDERS = click.argument(
+    "folders",
+    metavar="FOLDER...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
 PROTOCOL = click.option(
     "--protocol",
     type=click.Choice(PROTOCOLS),

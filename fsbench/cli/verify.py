@@ -7,17 +7,13 @@ from pathlib import Path
 
 import click
 
+from fsbench.cli.options import FOLDERS
+
 __all__ = ["verify"]
 
 
 @click.command()
-@click.argument(
-    "folders",
-    metavar="FOLDER...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@FOLDERS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: of every file whether it verifies, and why not.")
 @click.pass_context
 def verify(ctx: click.Context, folders: tuple[Path, ...], as_json: bool) -> None:
