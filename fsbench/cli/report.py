@@ -38,8 +38,8 @@ def report(folders: tuple[Path, ...], out: Path | None, notes: Notes) -> None:
     """
     if out is None and len(folders) > 1:
         raise UsageError(f"{len(folders)} folders have one page together; say with --out where to write it.")
-    from fsbench.report.write import write_everything
+    from fsbench.report.write import REPORT, write_everything
 
-    target = out or folders[0] / "report"
+    target = out or folders[0] / REPORT
     write_everything(folders, target, notes=notes)
     click.echo(f"The page, and the tables and plots beside it: {target / 'index.html'}", err=True)

@@ -62,6 +62,7 @@ def run(
 
     file = read_episodes(episodes_file) if episodes_file else None
     from fsbench.engine.devices import tune_process
+    from fsbench.report.write import REPORT
     from fsbench.run.executors import make_executor
     from fsbench.run.order import Order
     from fsbench.run.run import run_suite
@@ -75,4 +76,6 @@ def run(
         rule=rule,
         ranks=cell_ranks,
     )
-    show(table, folder, ranks=cell_ranks)
+    show(table, ranks=cell_ranks)
+    page = folder / REPORT / "index.html"
+    click.echo(f"Every file of the table: {folder}; the page: {page} (fsbench report {folder} adds plots).", err=True)

@@ -38,10 +38,11 @@ def table(folder: Path, rule: RankRule, cell_ranks: bool) -> None:
     from fsbench.report.write import records_in, write_reports
 
     table = write_reports(records_in(folder / "records"), folder, rule=rule, ranks=cell_ranks)
-    show(table, folder, ranks=cell_ranks)
+    show(table, ranks=cell_ranks)
+    click.echo(f"Every file of the table: {folder}; fsbench report {folder} makes a page of it.", err=True)
 
 
-def show(table: Table, folder: Path, *, ranks: bool) -> None:
+def show(table: Table, *, ranks: bool) -> None:
     """Print a table: as it looks on a terminal, as Markdown elsewhere."""
     from fsbench.report.markdown import to_markdown
 
@@ -52,7 +53,3 @@ def show(table: Table, folder: Path, *, ranks: bool) -> None:
         Console().print(Markdown(to_markdown(table, notes=False, ranks=ranks, published=True)))
     else:
         click.echo(to_markdown(table, ranks=ranks, published=True))
-    click.echo(
-        f"What the figures mean and every file of the table: {folder}; fsbench report {folder} makes a page of them.",
-        err=True,
-    )

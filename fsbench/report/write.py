@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from fsbench.report.latex import Notes
     from fsbench.report.table import Column
 
+REPORT = "report"  # the folder of the report in a run's out folder
 _BESIDE = ("table.md", "table.tex", "table.csv", "table.json", "differences.csv")
 
-__all__ = ["RANK_COLUMNS", "TABLE_COLUMNS", "records_in", "write_everything", "write_reports"]
+__all__ = ["RANK_COLUMNS", "REPORT", "TABLE_COLUMNS", "records_in", "write_everything", "write_page", "write_reports"]
 
 TABLE_COLUMNS = (
     "suite",
@@ -138,7 +139,7 @@ def _number(value: float) -> str:
 
 
 def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "short") -> None:
-    """Write the report of one run or of several; what it holds depends on their records and the packs in the cache.
+    """Write the report of one run or of several, with plots; it depends on their records and the packs in the cache.
 
     Args:
         folders: The out folders of runs.
@@ -150,30 +151,60 @@ def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "shor
         UsageError: Two folders hold results of one suite and have the same name.
         OutputError: The folder cannot be written.
     """
+    from fsbench.report.plots import plots
+
+    for folder, table in write_page(_titled({at: records_in(at / "records") for at in folders}), out, notes=notes):
+        for name, content in plots(table).items():
+            write_atomic(folder / "plots" / name, content)
+
+
+def write_page(
+    runs: Mapping[str, Sequence[Record]],
+    out: Path,
+    *,
+    rule: RankRule = "metadataset",
+    ranks: bool = False,
+    notes: Notes = "short",
+) -> list[tuple[Path, Table]]:
+    """Write the page of the records of one run or of several, and the tables beside it: a report without its plots.
+
+    Args:
+        runs: What was measured, by the title of each run.
+        out: Where to write; of several runs the tables go into a folder each.
+        rule: Of the ranks, as in `build_table`.
+        ranks: For `table.md`, as in `to_markdown`.
+        notes: Of the LaTeX table.
+
+    Returns:
+        The folder and the table of every run.
+
+    Raises:
+        RecordError: The records of a run do not belong into one table.
+        OutputError: The folder cannot be written.
+    """
     from fsbench.report.differences import differences_to_csv
     from fsbench.report.episodes import contact_sheets, episode_classes
     from fsbench.report.html import to_html
     from fsbench.report.json import to_json
     from fsbench.report.latex import to_latex
-    from fsbench.report.plots import plots
 
-    runs = _titled({folder: records_in(folder / "records") for folder in folders})
     tables: dict[str, Table] = {}
     sheets: dict[Column, tuple[Sheet, ...] | str] = {}
     classes: dict[Column, tuple[Integers, ...] | str] = {}
     files: dict[str, list[str]] = {}
+    written: list[tuple[Path, Table]] = []
     for title, records in runs.items():
         folder = out / path_part(title).lower() if len(runs) > 1 else out
-        tables[title] = table = write_reports(records, folder)
+        tables[title] = table = write_reports(records, folder, rule=rule, ranks=ranks)
         sheets |= contact_sheets(table)
         classes |= episode_classes(table)
         write_atomic(folder / "table.tex", to_latex(table, notes=notes))
         write_atomic(folder / "table.json", to_json(table))
         write_atomic(folder / "differences.csv", differences_to_csv(table))
-        for name, content in plots(table).items():
-            write_atomic(folder / "plots" / name, content)
         files[title] = [str((folder / name).relative_to(out)) for name in _BESIDE]
+        written.append((folder, table))
     write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes, files=files))
+    return written
 
 
 def _titled(runs: Mapping[Path, Sequence[Record]]) -> dict[str, Sequence[Record]]:

@@ -11,7 +11,7 @@ from fsbench.progress import open_progress
 from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_order, write_suite_order
 from fsbench.records import Record, cell_id
 from fsbench.report.table import RankRule, Table
-from fsbench.report.write import write_reports
+from fsbench.report.write import REPORT, write_page, write_reports
 from fsbench.run.executors import Executor
 from fsbench.run.order import Order, Run
 from fsbench.suite import Suite
@@ -29,7 +29,7 @@ def run_suite(
     rule: RankRule = "metadataset",
     ranks: bool = False,
 ) -> Table:
-    """Carry out an order and write `suite.json`, `records/`, `table.md`, `table.csv` and `ranks.csv`.
+    """Carry out an order and write `suite.json`, `records/`, the tables and, in `report/`, the page.
 
     What is finished and has the same identity is used again; a training that was stopped goes on.
 
@@ -67,7 +67,9 @@ def run_suite(
                 )
             records[cell_id(cell.identity)] = record
             progress.advance()
-    return write_reports([records[cell_id(cell.identity)] for cell in run.plan], order.out, rule=rule, ranks=ranks)
+    measured = [records[cell_id(cell.identity)] for cell in run.plan]
+    write_page({order.suite.name: measured}, order.out / REPORT, rule=rule, ranks=ranks)
+    return write_reports(measured, order.out, rule=rule, ranks=ranks)
 
 
 def _write_suite(order: Order) -> None:

@@ -78,6 +78,16 @@ def test_a_run_prints_and_writes_its_table(finished: tuple[Path, Result]) -> Non
         "MAML (transductive)",
     }
     assert all(not line["rank"] for line in lines if line["transductive"] == "true")
+
+
+def test_a_run_writes_the_page_of_its_table_and_says_where(finished: tuple[Path, Result], tmp_path: Path) -> None:
+    out, result = finished
+    page = out / "report" / "index.html"
+    assert f"the page: {page} " in result.stderr
+    assert fsbench("report", out, "--out", tmp_path).exit_code == 0
+    assert page.read_bytes() == (tmp_path / "index.html").read_bytes()
+    for name in ("table.md", "table.tex", "table.csv", "table.json", "ranks.csv", "differences.csv"):
+        assert (out / "report" / name).read_bytes() == (tmp_path / name).read_bytes()
     assert (out / "ranks.csv").read_text().splitlines()[0] == "method,average_rank"
 
 
