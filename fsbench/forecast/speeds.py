@@ -155,7 +155,8 @@ class MeasuredSpeeds:
             if isinstance(model, FeatureMethod) and embeds:
                 some = embed_split(model, *self._seen_by(backbone))
                 features = some[torch.arange(len(self._all.indices)) % len(some)]
-            return self._seconds(lambda: correct_counts(model, self._all, episodes, features)) / number
+            store = self._all if isinstance(backbone, BackboneSpec) else self._seen(backbone, "train")
+            return self._seconds(lambda: correct_counts(model, store, episodes, features)) / number
 
         return self._once([method, params, backbone.identity(), str(protocol)], measure)
 
@@ -163,8 +164,11 @@ class MeasuredSpeeds:
         """The images as a backbone sees them, and how many it embeds at once."""
         if isinstance(backbone, BackboneSpec):
             return self._some, None
-        store = ImageStore(self._pack, "val", self._device, backbone.mean, backbone.std)
-        return store.showing(backbone.size), frozen_at_once(backbone.largest, self._device)
+        return self._seen(backbone, "val"), frozen_at_once(backbone.largest, self._device)
+
+    def _seen(self, backbone: Pretrained, split: str) -> ImageStore:
+        store = ImageStore(self._pack, split, self._device, backbone.mean, backbone.std)
+        return store.showing(backbone.size)
 
     def _once(self, what: list[Any], measure: Callable[[], float]) -> float:
         key = json.dumps(what)

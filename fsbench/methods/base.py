@@ -3,7 +3,8 @@
 Method
 ├── FeatureMethod       answers from features of single images: embed, then compare
 │   ├── MetricMethod        learns by comparing, from tasks
-│   └── ClassifierMethod    learns to classify all training classes, from batches
+│   └── ClassifierMethod    a ClassifierTraining too
+├── ClassifierTraining  learns to classify all training classes, from batches
 └── GradientMethod      (fsbench.methods.gradient) adapts its weights to the support set, from tasks
 """
 
@@ -18,7 +19,16 @@ from torch import Tensor, nn
 from fsbench.backbones.base import MakeBackbone
 from fsbench.tasks import Batch, PooledTasks, Tasks
 
-__all__ = ["ClassifierMethod", "FeatureMethod", "Method", "MetricMethod", "cosines", "one_hot", "prototypes"]
+__all__ = [
+    "ClassifierMethod",
+    "ClassifierTraining",
+    "FeatureMethod",
+    "Method",
+    "MetricMethod",
+    "cosines",
+    "one_hot",
+    "prototypes",
+]
 
 
 class Method(nn.Module, ABC):
@@ -45,6 +55,8 @@ class Method(nn.Module, ABC):
             step they are set by the training's seed and the step, so that a stopped training goes on with the same
             noise; such steps are not replayed. `predict` never draws.
         pools: Whether `loss` takes `PooledTasks` too: tasks on the same images, which it embeds once.
+        any_backbone: Whether it answers on any network in evaluation mode, also on one from elsewhere that no training
+            prepared, though not from features of single images (`embeds_once`).
         revision: Raised when the same hyper-parameters would give other numbers.
     """
 
@@ -58,6 +70,7 @@ class Method(nn.Module, ABC):
     separable: ClassVar[bool] = False
     noisy: ClassVar[bool] = False
     pools: ClassVar[bool] = False
+    any_backbone: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
 
     @classmethod
@@ -127,8 +140,8 @@ class MetricMethod(FeatureMethod):
         return F.cross_entropy(self.answer(tasks).flatten(0, 1), tasks.query_labels.flatten())
 
 
-class ClassifierMethod(FeatureMethod):
-    """A backbone trained to classify all training classes, then frozen.
+class ClassifierTraining(Method):
+    """A backbone trained to classify all training classes.
 
     The pretraining is that of the "Baseline" of Chen et al., "A closer look at few-shot classification",
     ICLR 2019: one linear layer on the features, cross-entropy.
@@ -154,6 +167,10 @@ class ClassifierMethod(FeatureMethod):
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy over the training classes."""
         return F.cross_entropy(self.classifier(self.embed(batch.images)), batch.labels)
+
+
+class ClassifierMethod(ClassifierTraining, FeatureMethod):
+    """A backbone trained to classify all training classes, then frozen."""
 
 
 def one_hot(labels: Tensor, way: int, like: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ class MethodInfo:
 METHODS = (
     MethodInfo("knn", "fsbench.methods.knn:NearestNeighbour", "1-nearest neighbour, pretrained features, cosine"),
     MethodInfo("finetune", "fsbench.methods.finetune:Finetune", "new linear head on frozen pretrained features"),
+    MethodInfo(
+        "finetune-all", "fsbench.methods.finetune_all:FinetuneAll", "new linear head and all of the backbone (Guo 2020)"
+    ),
     MethodInfo("simpleshot", "fsbench.methods.simpleshot:SimpleShot", "nearest mean of unit features (Wang 2019)"),
     MethodInfo("logistic", "fsbench.methods.linear:LogisticHead", "logistic regression on unit features (Tian 2020)"),
     MethodInfo("ridge", "fsbench.methods.linear:RidgeHead", "ridge regression on unit features"),
@@ -133,7 +136,7 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name}.params lacks {lacking[0]!r}, which {method.label} needs; add it to the suite."
         )
-    if row.training == UNTRAINED and not method.embeds_once():
+    if row.training == UNTRAINED and not (method.embeds_once() or method.any_backbone):
         raise SuiteError(
             f"methods.{name} has no training, but {method.label} does not answer from features of single images alone; "
             "give it a training, or choose another method."
@@ -160,8 +163,8 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
 
     Raises:
         UsageError: There is no such method or backbone, or the method has no such hyper-parameter.
-        SuiteError: A row lacks a hyper-parameter, or its method cannot learn from its kind of training or answers
-            fewer ways.
+        SuiteError: A row lacks a hyper-parameter, or its method cannot learn from its kind of training, answers
+            fewer ways, or needs images where there are features alone.
     """
     needed = dict.fromkeys([*rows, *(upon for row in rows for upon in suite.trained_upon(suite.trained_as(row)))])
     methods = {suite.methods[row].method: load_method(suite.methods[row].method, suite.folder) for row in needed}
@@ -170,6 +173,7 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
             load_backbone(suite.backbone_of(row).name, suite.folder)
         check_row(row, suite.methods[row], methods[suite.methods[row].method])
         _check_ways(row, suite, methods[suite.methods[row].method])
+        _check_images(row, suite, methods[suite.methods[row].method])
     return methods
 
 
@@ -257,4 +261,13 @@ def _check_ways(name: str, suite: Suite, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name} is trained or tested on {max(ways)} ways, but {method.label} answers {method.most_ways} "
             "at most; leave the row out or change the ways in the suite."
+        )
+
+
+def _check_images(name: str, suite: Suite, method: type[Method]) -> None:
+    own = suite.pretrained_of(name)
+    if own is not None and suite.backbones[own].files is not None and not method.embeds_once():
+        raise SuiteError(
+            f"methods.{name} needs images, since {method.label} trains the backbone on them, and files of features "
+            "hold none; name the other rows in --methods, or give it another backbone."
         )

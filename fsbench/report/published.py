@@ -20,6 +20,7 @@ _SECOND_ORDER = ("MAML", "MAML (CloserLook)", "MAML (re-impl.)", "MAML (re-run o
 PUBLISHED_AS = {
     "knn": ("k-NN",),
     "finetune": ("Finetune", "Baseline", "Baseline (CloserLook)"),
+    "finetune-all": (),
     "simpleshot": (),
     "logistic": (),
     "ridge": (),

@@ -110,7 +110,9 @@ class Worker:
                     if key not in features:
                         features[key] = self._embedded(cell, method, store)
                     embedded = features[key]
-                correct = correct_counts(method, store, episodes, embedded)
+                frozen_in = training.precision if isinstance(training, Untrained) else "fp32"
+                with backbones_in(frozen_in, method):  # of a method that embeds in every episode anew
+                    correct = correct_counts(method, store, episodes, embedded)
                 record = self._record(
                     cell,
                     method,

@@ -20,6 +20,10 @@ SIZE, WIDTH = 28, 8
 PARAMS: dict[str, dict[str, Any]] = {
     "knn": {},
     "finetune": {"steps": 50, "rate": 0.1, "momentum": 0.9, "dampening": 0.9, "weight_decay": 1e-3},
+    "finetune-all": {
+        **{"steps": 5, "rate": 0.1, "backbone_rate": 0.05},
+        **{"momentum": 0.9, "dampening": 0.0, "weight_decay": 1e-3},
+    },
     "simpleshot": {"centred": True},
     "logistic": {"strength": 1.0},
     "ridge": {"penalty": 0.1},

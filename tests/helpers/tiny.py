@@ -53,6 +53,10 @@ validate_every = 2
 _ROWS = {
     "knn": ("", 'kind = "batches"\nbatch = 16\nsteps = 4\nrate = 1e-3\nvalidate_every = 2\n'),
     "finetune": ("steps = 3\nrate = 0.01\nmomentum = 0.9\ndampening = 0.9\nweight_decay = 1e-3\n", "knn"),
+    "finetune-all": (
+        "steps = 2\nrate = 0.01\nbackbone_rate = 0.01\nmomentum = 0.9\ndampening = 0.9\nweight_decay = 1e-3\n",
+        "knn",
+    ),
     "simpleshot": ("centred = true\n", "knn"),
     "logistic": ("strength = 1.0\n", "knn"),
     "ridge": ("penalty = 0.1\n", "knn"),

@@ -113,8 +113,18 @@ def test_a_name_that_cannot_be_is_refused_before_the_work(tmp_path: Path, monkey
         written(own, tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("ridge", "penalty = 0.1"),
+        (
+            "finetune-all",
+            "steps = 1, rate = 0.1, backbone_rate = 0.1, momentum = 0.0, dampening = 0.0, weight_decay = 0.0",
+        ),
+    ],
+)
 def test_rows_without_training_are_in_bf16_only_where_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, params: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fsbench.engine.precision._has_bf16", lambda _: True)
     write_backbone(tmp_path)
@@ -122,11 +132,11 @@ def test_rows_without_training_are_in_bf16_only_where_it_is_asked_for(
     suite.write_text(
         suite.read_text()
         + '[backbones.own]\nbuild = "own.py:Own"\nweights = "weights.safetensors"\nimages = { size = 24 }\n'
-        + '[methods.ridge]\nmethod = "ridge"\nparams = { penalty = 0.1 }\ntraining = "none"\nbackbone = "own"\n'
+        + f'[methods.row]\nmethod = "{method}"\nparams = {{ {params} }}\ntraining = "none"\nbackbone = "own"\n'
     )
     found = {}
     for name, words in (("plain", ()), ("half", ("--precision", "bf16"))):
-        words = ("--suite", str(suite), "--methods", "ridge", "--shots", "1", *words, "--out", str(tmp_path / name))
+        words = ("--suite", str(suite), "--methods", "row", "--shots", "1", *words, "--out", str(tmp_path / name))
         result = CliRunner().invoke(main, ["run", *words])
         assert result.exit_code == 0, result.output
         (found[name],) = records_in(tmp_path / name / "records")

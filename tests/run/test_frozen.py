@@ -324,6 +324,42 @@ def test_a_file_more_leaves_the_cells_of_other_sources_as_they_are(tmp_path: Pat
     assert both == cells(second, file)
 
 
+TUNED = """
+[methods.tuned]
+method = "finetune-all"
+params = { steps = 2, rate = 0.1, backbone_rate = 0.01, momentum = 0.9, dampening = 0.9, weight_decay = 0.001 }
+training = "none"
+backbone = "large"
+"""
+
+
+def test_a_backbone_from_elsewhere_is_tuned_in_every_episode(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+    suite.write_text(suite.read_text() + TUNED)
+    words = ("--methods", "ridge-large,tuned", "--shots", "1", "--episodes", "4")
+    assert run(suite, tmp_path / "out", *words)[0] == 0
+    found = records_of(tmp_path / "out")
+    assert found["tuned", 1].identity.training == found["ridge-large", 1].identity.training
+    assert found["tuned", 1].label == "Finetune (all layers)"
+    result = CliRunner().invoke(main, ["plan", "--suite", str(suite), "--cost", *words])
+    assert result.exit_code == 0, result.output
+
+    suite.write_text(suite.read_text().replace("rate = 0.1, backbone_rate = 0.01", "rate = 1e30, backbone_rate = 1e30"))
+    code, output = run(suite, tmp_path / "out", *words)
+    assert code == 2
+    assert "gives logits that are not finite in episode 0" in " ".join(output.split())
+
+
+def test_files_of_features_hold_no_images_to_tune_a_backbone_on(tmp_path: Path) -> None:
+    suite = write(tmp_path)
+    suite.write_text(suite.read_text() + TUNED)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    code, output = run(suite, tmp_path / "out", "--features", str(file), "--episodes", "4")
+    assert code == 2
+    assert "methods.tuned needs images, since Finetune (all layers) trains the backbone" in " ".join(output.split())
+    assert run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file), "--episodes", "4")[0] == 0
+
+
 def test_a_plan_of_features_cannot_be_timed(tmp_path: Path) -> None:
     suite = write(tmp_path)
     file = embedded(tmp_path, suite, "--backbone", "own")
