@@ -15,6 +15,13 @@ __all__ = ["embed"]
 @click.option("--backbone", required=True, help="A name in [backbones] of the suite, timm:NAME, or another builder.")
 @click.option("--weights", help="Of a backbone that the suite does not have: a file of safetensors or torch.save.")
 @click.option("--download", is_flag=True, help="Have timm, torchvision or open_clip get the weights of that backbone.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val"]),
+    default="test",
+    show_default=True,
+    help="Whose images.",
+)
 @click.option("--suite", "suite_name", default="frozen", show_default=True, help="Says backbones and image size.")
 @click.option(
     "--precision",
@@ -31,6 +38,7 @@ def embed(
     backbone: str,
     weights: str | None,
     download: bool,
+    split: str,
     suite_name: str,
     precision: Literal["auto", "fp32", "bf16"],
     device: str,
@@ -39,7 +47,8 @@ def embed(
 ) -> None:
     """Write the features of a source into a file.
 
-    Of the test images of SOURCE, for `fsbench run --features FILE`. An embedding that was stopped goes on.
+    Of the test images of SOURCE, for `fsbench run --features FILE`, or of its validation images, for `fsbench tune`. An
+    embedding that was stopped goes on.
     """
     from fsbench.backbones.specification import PretrainedSpec, given_backbone
     from fsbench.errors import UsageError
@@ -65,6 +74,7 @@ def embed(
         loaded,
         out,
         size=suite.images.size,
+        split=split,
         precision=pick_precision(precision, chosen, deterministic=False),
         data_root=data_root,
         device=chosen,

@@ -32,6 +32,7 @@ from fsbench.cli.run import run
 from fsbench.cli.schema import schema
 from fsbench.cli.suites import suites
 from fsbench.cli.table import table
+from fsbench.cli.tune import tune
 from fsbench.cli.verify import verify
 from fsbench.errors import FsbenchError
 from fsbench.progress import printed_log
@@ -46,7 +47,7 @@ _FAULT: Final = (
 
 
 _SECTIONS: Final = {
-    "Run": (run, plan, embed, doctor),
+    "Run": (run, plan, embed, tune, doctor),
     "Results": (table, report, compare, rank, reported, cite, leaderboard, export, verify),
     "What there is": (suites, methods, backbones, data, episodes, schema),
     "Extend": (check,),

@@ -63,7 +63,7 @@ class KShotProtocol:
         return {"split": self.split, "shot": self.shot, "episodes": self.episodes, "seed": self.seed}
 
     def __str__(self) -> str:
-        return f"{setting_of(self.way, self.shot)}, the whole test set"
+        return f"{setting_of(self.way, self.shot)}, the whole {self.split} set"
 
     def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> VariableEpisodes:
         """As `draw_k_shot`."""

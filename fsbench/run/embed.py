@@ -67,6 +67,8 @@ def embed_source(
     """
     check_name(out)
     pack = ensure_pack(source, size=backbone.prepared_size or size, data_root=data_root)
+    if not pack.splits[split]:
+        raise DataError(f"{source} has no classes in the split {split!r}; embed another one.")
     store = ImageStore(pack, split, device, backbone.mean, backbone.std)
     store = store if backbone.enlarged_from is None else store.showing(backbone.size)
     network = backbone.network.to(device).to(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ from fsbench.data.pack import Pack
 from fsbench.data.sources.listed import read_lists
 from fsbench.records import Track
 
-__all__ = ["Overlap", "overlap_of", "overlap_of_training"]
+__all__ = ["Overlap", "overlap_of", "overlap_of_training", "validates_on_tested"]
 
 _SAID: Final = {
     "none": "no test class is a label in {corpus}",
@@ -56,12 +56,25 @@ def overlap_of(pack: Pack, split: str, corpora: Sequence[str]) -> Overlap:
 
 def overlap_of_training(pack: Pack, split: str, trained_on: Sequence[Pack]) -> Overlap | None:
     """What classes of a split were trained on here, in another source; None: none, as far as WordNet ids tell."""
-    classes = {pack.classes[label] for label in pack.splits[split]}
-    ids = {name for name in classes if re.fullmatch(r"n\d{8}", name)}
     for other in trained_on:
-        if other.source != pack.source and (both := ids & {other.classes[label] for label in other.splits["train"]}):
-            return Overlap("C", f"{len(both)} of {len(classes)} test classes are training classes of {other.source}")
+        if other.source != pack.source and (both := _ids(pack, split) & _ids(other, "train")):
+            number = len(pack.splits[split])
+            return Overlap("C", f"{len(both)} of {number} test classes are training classes of {other.source}")
     return None
+
+
+def validates_on_tested(pack: Pack, tested: Sequence[Pack]) -> str | None:
+    """Which other source has validation classes of this one among its test classes, as far as WordNet ids tell."""
+    for other in tested:
+        if other.source != pack.source and (both := _ids(pack, "val") & _ids(other, "test")):
+            return f"{len(both)} of its validation classes are test classes of {other.source}"
+    return None
+
+
+def _ids(pack: Pack, split: str) -> set[str]:
+    """The WordNet ids among the classes of a split."""
+    names = {pack.classes[label] for label in pack.splits[split]}
+    return {name for name in names if re.fullmatch(r"n\d{8}", name)}
 
 
 @cache

@@ -152,6 +152,8 @@ class _Opener:
         columns, refused = draw_columns(self._suite, self._options, packs, EpisodeSet.drawn)
         for source, error in refused.items():
             self._leave_out(source, str(error).rstrip(".")[:2000], error)  # as much as a record takes
+        if not columns and refused:
+            raise next(iter(refused.values()))
         if not columns:
             raise DataNotFoundError(f"no test source of the suite {self._suite.name} is there; add the files of one.")
         return columns

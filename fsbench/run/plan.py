@@ -50,6 +50,7 @@ class Options:
         deterministic: Only operations that are reproducible bit by bit.
         precision: Of training, "auto", "fp32" or "bf16"; only one that is asked for enters the training's identity.
             Frozen backbones compute in bf16 only where it is asked for.
+        split: Of the episodes; those of "val" have the number and the seed of the suite's validation.
     """
 
     rows: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ class Options:
     fraction: float = 1.0
     deterministic: bool = False
     precision: Precision = "auto"
+    split: Literal["val", "test"] = "test"
 
     @property
     def variable(self) -> bool:
@@ -183,14 +185,14 @@ def _row_called(suite: Suite, name: str) -> str:
 
 def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
     """How the test episodes of a suite are drawn, for every column of one source."""
-    wanted = suite.episodes
+    wanted, drawn = suite.episodes, suite.episodes if options.split == "test" else suite.validation
     way: int | None = wanted.way
-    number, shots = options.episodes or wanted.number, list[int | None](options.shots or wanted.shots)
+    number, shots = options.episodes or drawn.number, list[int | None](options.shots or wanted.shots)
     if options.protocol == "variable":
         shots = [None]
     elif options.protocol == "k-shot":
         way, number, shots = None, options.episodes or SUPPORT_SETS, [*(options.shots or SHOTS)]
-    return [protocol_of("test", way, shot, wanted.queries, episodes=number, seed=wanted.seed) for shot in shots]
+    return [protocol_of(options.split, way, shot, wanted.queries, episodes=number, seed=drawn.seed) for shot in shots]
 
 
 def make_plan(

@@ -8,7 +8,7 @@ import pytest
 
 from fsbench.data.card import list_cards
 from fsbench.data.pack import Pack
-from fsbench.run.leakage import overlap_of, overlap_of_training
+from fsbench.run.leakage import overlap_of, overlap_of_training, validates_on_tested
 from helpers.small import write_small_pack
 
 KNOWN = ("n01930112", "n01981276")  # test classes of miniImageNet
@@ -52,6 +52,16 @@ def test_every_card_says_it_of_imagenet_or_has_its_classes() -> None:
     computed = {"ilsvrc_2012", "miniimagenet", "tieredimagenet"}
     for card in list_cards():
         assert ("imagenet-1k" in card.overlap) != (card.name in computed)
+
+
+def test_validation_classes_that_another_source_tests_on_are_seen(pack: Pack) -> None:
+    tested = named(pack, "miniimagenet", *KNOWN)
+    chosen_on = replace(pack, source="ilsvrc_2012", classes=(*pack.classes[:3], KNOWN[1], *pack.classes[4:]))
+    assert validates_on_tested(chosen_on, [tested, chosen_on]) == (
+        "1 of its validation classes are test classes of miniimagenet"
+    )
+    assert validates_on_tested(tested, [tested, chosen_on]) is None
+    assert validates_on_tested(replace(chosen_on, source="miniimagenet"), [tested]) is None
 
 
 def test_classes_that_another_source_trains_on_are_seen(pack: Pack) -> None:

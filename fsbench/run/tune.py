@@ -1,0 +1,176 @@
+"""Values of hyper-parameters beside each other on validation classes, for the suite to fix one."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.errors import EpisodeError, SuiteError, UsageError
+from fsbench.methods.registry import check_row, load_method
+from fsbench.progress import open_progress
+from fsbench.records import Record, RecordStore
+from fsbench.run.executors import Local
+from fsbench.run.leakage import validates_on_tested
+from fsbench.run.order import Order, Run
+from fsbench.run.plan import Cell, selected_rows
+from fsbench.stats.intervals import Interval, mean_ci
+from fsbench.suite import UNTRAINED, Row, Suite
+
+__all__ = ["Tried", "try_values"]
+
+_LOG = logging.getLogger("fsbench")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a row achieves with several values of its hyper-parameters on the same validation episodes.
+
+    Attributes:
+        row: Its name.
+        values: The values of every candidate, by the names of the hyper-parameters.
+        protocols: Of the episodes.
+        sources: Of the episodes.
+        accuracies: Percent, `[candidate][protocol][source]`.
+    """
+
+    row: str
+    values: Sequence[Mapping[str, Any]]
+    protocols: Sequence[AnyProtocol]
+    sources: Sequence[str]
+    accuracies: Sequence[Sequence[Sequence[Interval]]]
+
+    def mean(self, candidate: int, protocol: int) -> float:
+        """The mean of the sources, which count equally, percent."""
+        return float(np.mean([found.mean for found in self.accuracies[candidate][protocol]]))
+
+    def best(self, protocol: int) -> int:
+        """The candidate with the highest mean; of equal ones the first."""
+        return max(range(len(self.values)), key=lambda candidate: self.mean(candidate, protocol))
+
+
+def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
+    """Measure rows with several values of their hyper-parameters on the validation classes of the test sources.
+
+    No image of a test class is looked at, and no record is kept. Sources without validation classes are left out, and
+    so are those whose validation classes are test classes of another.
+
+    Args:
+        order: The suite, and in its options the rows. A training that they share is done first, as by a run.
+        tried: The values of every hyper-parameter; every combination of them is a candidate.
+
+    Raises:
+        UsageError: No row is named, or one has no such hyper-parameter.
+        SuiteError: A row is trained with its hyper-parameters, or there is one validation episode only.
+        EpisodeError: No source has validation classes for such episodes.
+        FsbenchError: Anything else that its reader can mend.
+    """
+    suite, options = order.suite, order.options
+    if not options.rows:
+        raise UsageError("no row is named whose hyper-parameters are to be tried; name it with --methods.")
+    if (options.episodes or suite.validation.number) < 2:
+        raise SuiteError("validation.number is 1, and one episode has no interval; raise it, or say --episodes.")
+    rows = selected_rows(suite, options)
+    values = [dict(zip(tried, each, strict=True)) for each in itertools.product(*tried.values())]
+    candidates = {_called(row, number): _with(suite, row, each) for row in rows for number, each in enumerate(values)}
+    changed = suite.model_copy(
+        update={
+            "methods": suite.methods | candidates,
+            "sources": suite.sources.model_copy(update={"absent": "leave out"}),
+        }
+    )
+    run = Run(replace(order, suite=changed, options=replace(options, rows=tuple(candidates), split="val")))
+    found = _measured(run, _clean(run))
+    sources = list(dict.fromkeys(source for _, _, source in found))
+    protocols = list(dict.fromkeys(protocol for _, protocol, _ in found))
+    return [
+        Tried(
+            row,
+            values,
+            protocols,
+            sources,
+            [
+                [
+                    [_interval(found[_called(row, number), protocol, source]) for source in sources]
+                    for protocol in protocols
+                ]
+                for number in range(len(values))
+            ],
+        )
+        for row in rows
+    ]
+
+
+def _called(row: str, number: int) -> str:
+    """The name of a candidate's row, which no row of a suite can have."""
+    return f"{row}.{number}"
+
+
+def _with(suite: Suite, name: str, values: Mapping[str, Any]) -> Row:
+    """A row with other hyper-parameters.
+
+    Raises:
+        UsageError: It has no such hyper-parameter.
+        SuiteError: It is trained with them.
+    """
+    row = suite.methods[name]
+    if row.training != UNTRAINED and suite.trained_as(name) == name:
+        raise SuiteError(
+            f"methods.{name} is trained with its hyper-parameters, and every value would be a training of its own; try "
+            "them in a row that shares the training of another one, or has none."
+        )
+    method = load_method(row.method, suite.folder)
+    said = ", ".join(f"{key} = {value}" for key, value in values.items())
+    changed = row.model_copy(
+        update={"params": {**row.params, **values}, "label": f"{row.label or method.label} ({said})"[:100]}
+    )
+    check_row(name, changed, method)
+    return changed
+
+
+def _clean(run: Run) -> list[Cell]:
+    """The cells of the plan, but for the sources whose validation classes are test classes of another one.
+
+    Raises:
+        EpisodeError: None is left.
+    """
+    packs, tested = run.material.packs, run.order.suite.sources.test
+    reasons = {
+        source: reason
+        for source in dict(run.material.episode_sets)
+        if (reason := validates_on_tested(packs[source], [packs[other] for other in tested if other in packs]))
+    }
+    for source, reason in reasons.items():
+        _LOG.warning("%s is left out: %s.", source, reason)
+    cells = [cell for cell in run.plan if cell.identity.source not in reasons]
+    if not cells:
+        raise EpisodeError(
+            f"no source of the suite {run.order.suite.name} has validation classes that are not tested; take the "
+            "values of a paper or the defaults of a library."
+        )
+    return cells
+
+
+def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, str], list[Record]]:
+    """The records of every candidate's row, protocol and source, one a training seed."""
+    found: dict[tuple[str, AnyProtocol, str], list[Record]] = {}
+    with tempfile.TemporaryDirectory() as folder, open_progress(len(cells), live=True) as progress:
+        run.store = RecordStore(Path(folder))
+        for cell in Local().carry_out(run, cells, progress):
+            record = run.finished(cell)
+            assert record is not None  # it was just written
+            found.setdefault((cell.identity.row, cell.episode_set.protocol, cell.identity.source), []).append(record)
+            progress.advance()
+    return found
+
+
+def _interval(records: Sequence[Record]) -> Interval:
+    """The accuracy of some training seeds in the same episodes, percent."""
+    return mean_ci(np.mean([100 * np.array(record.correct) / np.array(record.total) for record in records], axis=0))

@@ -1,0 +1,182 @@
+"""Hyper-parameters beside each other on validation classes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsbench.backbones.pretrained import load_pretrained
+from fsbench.cli.tune import _blocks
+from fsbench.engine.evaluation import correct_counts
+from fsbench.engine.store import ImageStore
+from fsbench.episodes.fixed import FixedProtocol
+from fsbench.episodes.sampler import Rules, Sampler
+from fsbench.methods.registry import build_frozen, load_method
+from fsbench.run.tune import Tried
+from fsbench.stats.intervals import Interval
+from fsbench.suite import load_suite
+from helpers.commands import fsbench, refused
+from helpers.frozen import write_backbone
+from helpers.small import write_small_pack
+from helpers.tiny import SOURCE, write_source, write_suite
+
+OWN = """
+[backbones.own]
+build = "own.py:Own"
+weights = "weights.safetensors"
+images = { size = 24 }
+
+[methods.ridge]
+method = "ridge"
+params = { penalty = 0.1 }
+training = "none"
+backbone = "own"
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_source(tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    write_backbone(tmp_path)
+    path = write_suite(tmp_path / "suite.toml", rows=("knn", "logistic"))
+    path.write_text(path.read_text() + OWN)
+    return path
+
+
+def tuned(suite: Path, *words: object) -> str:
+    result = fsbench(
+        "tune", "--suite", suite, "--device", "cpu", "--methods", "ridge", "--try", "penalty=0.01,1", *words
+    )
+    assert result.exit_code == 0, result.output
+    return str(result.stdout)
+
+
+def test_every_value_is_measured_on_the_same_validation_episodes(suite: Path, tmp_path: Path, cache: Path) -> None:
+    pack = write_source(cache)
+    text = tuned(suite)
+    assert "ridge: 5-way 1-shot, 5 queries per class, 4 validation episodes a source" in text
+    backbone = load_pretrained("own", load_suite(str(suite)).backbones["own"], tmp_path)
+    store = ImageStore(pack, "val", torch.device("cpu"), backbone.mean, backbone.std)
+    for shot in (1, 5):
+        episodes = Sampler(pack, FixedProtocol("val", 5, shot, 5, 4, 1), Rules(False, True)).draw()
+        for penalty in (0.01, 1):
+            head = build_frozen(
+                backbone.network, "row", load_method("ridge"), {"penalty": penalty}, device=store.device
+            )
+            mean = correct_counts(head, store, episodes).mean() * 4
+            line = re.findall(rf"^penalty = {penalty} +([\d.]+) ±", text, flags=re.M)[(1, 5).index(shot)]
+            assert float(line) == pytest.approx(mean, abs=0.006)
+    assert not [*(tmp_path / "runs").rglob("*.json")]  # neither a record nor a table
+
+
+def test_features_of_validation_classes_are_all_that_it_needs(suite: Path, tmp_path: Path) -> None:
+    val = tmp_path / "val.safetensors"
+    made = fsbench(
+        "embed", SOURCE, "--suite", suite, "--backbone", "own", "--split", "val", "--precision", "fp32", "--out", val
+    )
+    assert made.exit_code == 0 and "for 72 images" in made.output
+    assert tuned(suite, "--features", val) == tuned(suite)
+
+
+def test_features_of_test_classes_alone_are_refused(suite: Path, tmp_path: Path) -> None:
+    test = tmp_path / "test.safetensors"
+    assert fsbench("embed", SOURCE, "--suite", suite, "--backbone", "own", "--out", test).exit_code == 0
+    sentence = refused("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1,2", "--features", test)
+    assert "has no features of" in sentence
+    assert sentence.endswith("those of validation classes with `fsbench embed --split val`.")
+
+
+def test_a_training_that_is_shared_is_done_once(suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--suite", suite, "--out", out, "--shots", "1", "--device", "cpu", "--seeds", "2")
+    result = fsbench("tune", *words, "--methods", "logistic", "--try", "strength=0.1,10")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.rstrip().splitlines()[-1] in ("params = { strength = 0.1 }", "params = { strength = 10 }")
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    assert len(trained) == 2
+    assert not (out / "records").exists()
+    assert fsbench("run", *words, "--methods", "logistic", "--episodes", "4").exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == trained
+    assert len([*(out / "records").iterdir()]) == 2
+
+
+def test_the_line_for_the_suite_has_the_best_of_every_shot() -> None:
+    protocols = [FixedProtocol("val", 5, shot, 5, 4, 1) for shot in (1, 5)]
+    means = [[(50, 60), (80, 80)], [(60, 40), (80, 81)], [(56, 56), (70, 91)]]
+    found = Tried(
+        "ridge",
+        [{"penalty": value, "scale": 2} for value in (0.1, 1.0, 10.0)],
+        protocols,
+        ["one", "two"],
+        [[[Interval(float(mean), 1.0) for mean in sources] for sources in shots] for shots in means],
+    )
+    *tables, line = _blocks(found, {"penalty": 3.0, "scale": 1, "other": True})
+    assert line.splitlines() == [
+        "The highest means, for [methods.ridge] of the suite:",
+        "params = { penalty = { 1 = 10.0, 5 = 1.0 }, scale = 2, other = true }",
+    ]
+    assert [found.best(0), found.best(1)] == [2, 1]
+    assert tables[0].splitlines()[-1].split() == [
+        "penalty",
+        "=",
+        "10.0,",
+        "scale",
+        "=",
+        "2",
+        *["56.00", "±", "1.00"] * 2,
+        "56.00",
+    ]
+
+
+def test_sources_without_validation_classes_have_no_say(suite: Path, cache: Path) -> None:
+    write_small_pack(cache / "packs" / "other-24px", source="other", size=24, classes=(12, 0, 8), images=12)
+    suite.write_text(suite.read_text().replace(f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "other"]'))
+    result = fsbench("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1,2", "--shots", "1")
+    assert result.exit_code == 0
+    assert "other is left out: a 5-way episode needs 5 classes, but the val split has 0" in result.output
+    assert re.search(rf"^ +{SOURCE} +mean$", result.stdout, flags=re.M)
+    suite.write_text(suite.read_text().replace(f'test = ["{SOURCE}", "other"]', 'test = ["other"]'))
+    words = ("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1,2")
+    assert "the val split has 0" in refused(*words)
+    assert "has no classes in the split 'val'" in refused(
+        "embed", "other", "--suite", suite, "--backbone", "own", "--split", "val", "--out", "a.safetensors"
+    )
+
+
+def test_validation_classes_that_are_tested_elsewhere_have_no_say(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsbench.run.tune.validates_on_tested", lambda *_: "1 of its validation classes are tested")
+    sentence = refused("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1,2")
+    assert "no source of the suite tiny has validation classes that are not tested" in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--try", "penalty=1"), "no row is named"),
+        (("--methods", "ridge", "--try", "strength=1"), "unknown hyper-parameter of ridge 'strength'"),
+        (("--methods", "knn", "--try", "strength=1"), "methods.knn is trained with its hyper-parameters"),
+        (("--methods", "ridge", "--try", "penalty=0,1"), "penalty of Ridge is 0; it must be above 0"),
+        (("--methods", "ridge", "--try", "penalty=a"), "'penalty=a' is not NAME=VALUE"),
+        (("--methods", "ridge", "--try", "penalty="), "'penalty=' is not NAME=VALUE"),
+        (("--methods", "ridge", "--try", "penalty=1", "--try", "penalty=2"), "names a hyper-parameter twice"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(suite: Path, words: tuple[str, ...], message: str) -> None:
+    assert message in refused("tune", "--suite", suite, *words)
+
+
+def test_one_validation_episode_is_refused(suite: Path) -> None:
+    suite.write_text(suite.read_text().replace("number = 4", "number = 1"))
+    words = ("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1")
+    assert "validation.number is 1" in refused(*words)
+    assert fsbench(*words, "--episodes", "2", "--shots", "1").exit_code == 0
