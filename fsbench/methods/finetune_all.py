@@ -22,7 +22,7 @@ _AT_ONCE: Final = 32  # images of a task: their activations are kept for the gra
 class FinetuneAll(ClassifierTraining):
     """A new linear classifier and all weights of the pretrained backbone, trained on the support set.
 
-    "Ft-All" of Guo et al., "A broader study of cross-domain few-shot learning", ECCV 2020, section 4.2, with
+    "Ft-All" of Guo et al., "A broader study of cross-domain few-shot learning", ECCV 2020, with
     cross-entropy and `torch.optim.SGD`. Every task begins with the weights that were trained before. Without steps on
     the backbone it is `fsbench.methods.finetune.Finetune`.
 

@@ -47,6 +47,7 @@ def open_material(
     episode_file: EpisodeFile | None,
     trains: bool = True,
     sizes: Collection[int] = (),
+    given: Collection[str] | None = None,
 ) -> Material:
     """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
 
@@ -57,6 +58,7 @@ def open_material(
         episode_file: Test on these episodes, and on no others.
         trains: Open the training sources too.
         sizes: Of images, pixels, at which frozen backbones want the test sources.
+        given: The test sources that there are features of, where all rows are on files of features; else None.
 
     Raises:
         DataNotFoundError: A source is not there that the suite does not do without.
@@ -64,7 +66,7 @@ def open_material(
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
         UsageError: The episode file does not fit the suite or the options.
     """
-    opener = _Opener(suite, options, data_root)
+    opener = _Opener(suite, options, data_root, given)
     packs = opener.packs(trains=trains)
     if episode_file is None:
         episode_sets = opener.drawn(packs)
@@ -96,8 +98,8 @@ def draw_columns(
 class _Opener:
     """Opens one source after the other, and remembers which are left out."""
 
-    def __init__(self, suite: Suite, options: Options, data_root: Path | None) -> None:
-        self._suite, self._options, self._data_root = suite, options, data_root
+    def __init__(self, suite: Suite, options: Options, data_root: Path | None, given: Collection[str] | None) -> None:
+        self._suite, self._options, self._data_root, self._given = suite, options, data_root, given
         self.left_out: dict[str, str] = {}
 
     def packs(self, *, trains: bool) -> dict[str, Pack]:
@@ -105,6 +107,9 @@ class _Opener:
         suite, sources = self._suite, self._suite.sources
         packs = {}
         for source in dict.fromkeys([*(sources.train if trains else ()), *sources.test]):
+            if self._given is not None and source not in self._given:
+                self._leave_out(source, "no features of it were given", _no_features(source, self._given))
+                continue
             try:
                 pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root)
             except DataNotFoundError as error:
@@ -182,3 +187,10 @@ class _Opener:
             raise error
         self.left_out[source] = reason
         _LOG.warning("%s is left out: %s", source, error)
+
+
+def _no_features(source: str, given: Collection[str]) -> DataNotFoundError:
+    return DataNotFoundError(
+        f"there are no features of {source}, only of {', '.join(given)}; add a file, or take the source out of the "
+        "suite."
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsbench.engine.devices import pick_device
 from fsbench.episodes.files import EpisodeFile
@@ -16,6 +18,9 @@ from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.suite import Suite
+
+if TYPE_CHECKING:
+    from fsbench.backbones.pretrained import Pretrained
 
 __all__ = ["Order", "Run"]
 
@@ -75,6 +80,7 @@ class Run:
             episode_file=order.episode_file,
             trains=any(suite.pretrained_of(row) is None for row in rows),
             sizes={backbone.prepared_size or suite.images.size for backbone in self.backbones.values()},
+            given=_featured(suite, rows, self.backbones),
         )
         packs, columns = self.material.packs, self.material.episode_sets
         self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)
@@ -132,3 +138,12 @@ class Run:
     def checkpoint(self, training: Training | Untrained) -> Path:
         """Where the model of a training is kept."""
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"
+
+
+def _featured(suite: Suite, rows: Sequence[str], backbones: Mapping[str, Pretrained]) -> list[str] | None:
+    """The sources that there are features of, in files, if all rows are on such files; else None."""
+    names = [suite.pretrained_of(row) for row in rows]
+    files = [backbones[name].files for name in names if name is not None]
+    if len(files) < len(names) or not all(files):
+        return None
+    return list(dict.fromkeys(source for each in files for source in each))

@@ -288,10 +288,23 @@ def test_features_of_other_images_are_refused(tmp_path: Path, cache: Path) -> No
     suite.write_text(text)
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file))
     assert code == 2
-    assert "there are no features of other for the backbone given, only of tiny" in " ".join(output.split())
+    assert "there are no features of other, only of tiny" in " ".join(output.split())
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file), "--features", str(file))
     assert code == 2
     assert "two files of tiny" in " ".join(output.split())
+
+
+def test_sources_without_features_are_left_out_where_the_suite_does_without(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    write_source(cache, name="other")
+    text = suite.read_text().replace(f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "other"]\nabsent = "leave out"')
+    suite.write_text(text)
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--shots", "1", "--features", str(file))
+    assert code == 0
+    assert "other is left out: there are no features of other, only of tiny" in " ".join(output.split())
+    (record,) = records_of(tmp_path / "out").values()
+    assert (record.identity.source, record.absent) == (SOURCE, {"other": "no features of it were given"})
 
 
 def test_weights_of_a_backbone_of_the_suite_are_the_suites_to_say(tmp_path: Path) -> None:
@@ -309,7 +322,8 @@ def test_a_file_more_leaves_the_cells_of_other_sources_as_they_are(tmp_path: Pat
     second = tmp_path / "other.safetensors"
     words = ["embed", "other", "--suite", str(suite), "--backbone", "own", "--out", str(second)]
     assert CliRunner().invoke(main, words).exit_code == 0
-    suite.write_text(suite.read_text().replace(f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "other"]'))
+    text = suite.read_text().replace(f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "other"]\nabsent = "leave out"')
+    suite.write_text(text)
 
     def cells(*files: Path) -> dict[str, str]:
         given = given_backbone(None, None, [str(each) for each in files])
