@@ -241,7 +241,7 @@ def _sizes(records: Sequence[Record]) -> str:
     where = " read from files" if any(record.identity.backbone.get("name") == FEATURES for record in records) else ""
     known = f"{span(features)} features{where}, " if features else ""
     if frozen := [record.training.frozen for record in records if record.pretraining is not None and not where]:
-        known += f"{span(frozen)} frozen and "
+        known += f"{span(frozen)} pretrained and "
     return known + span(record.training.parameters for record in records)
 
 

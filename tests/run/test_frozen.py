@@ -117,7 +117,7 @@ def test_the_table_says_what_is_of_another_track(tmp_path: Path) -> None:
     assert "**Leakage track**: what the weights may have seen" in text
     assert "pretrained on imagenet-1k" in text
     assert "24×24 pixels, 1 channel" in text and "40×40 pixels enlarged from 24×24, 3 channels" in text
-    assert "168 frozen and 0 trained parameters" in text
+    assert "168 pretrained and 0 trained parameters" in text
     table = json.loads((tmp_path / "report" / "table.json").read_text())
     assert {row["name"]: row["cells"][0]["track"] for row in table["rows"]}["ProtoNet"] == "A"
     assert {cell["rank"] for row in table["rows"] for cell in row["cells"] if cell["track"] == "A"} == {1.0}
