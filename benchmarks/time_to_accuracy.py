@@ -2,7 +2,9 @@
 
 `python benchmarks/time_to_accuracy.py --out FILE.json` needs miniImageNet and a quiet machine, and takes about twice as
 long as the trainings of three rows. Both sides start from random weights on the same images and are looked at on the
-same validation episodes. The peers train as their documentation says, for the time that ours took, without looks:
+same validation episodes. The goals are the lower ends of what is published for the test classes with a Conv4-64; on the
+validation classes our rows have a point more or less. The peers train as their documentation says, for the time that
+ours took, without looks:
 
 - easyfsl 1.5, notebooks/classical_training.ipynb and episodic_training.ipynb: SGD with momentum 0.9 and weight decay
   5e-4, rate 0.1 and batches of 128, or 0.01 and tasks of 5 ways, 5 shots and 10 queries; its sampler, a DataLoader,
@@ -195,8 +197,8 @@ def _copy_back(method: Method, backbone: PlainConv4) -> None:
 
 GOALS: Final = (
     Goal("knn", 1, 44.0, classical, "easyfsl's classical training"),
-    Goal("proto", 5, 65.0, episodic, "easyfsl's episodic training"),
-    Goal("fomaml", 1, 45.0, maml, "a loop with higher"),
+    Goal("proto", 5, 64.0, episodic, "easyfsl's episodic training"),
+    Goal("fomaml", 1, 43.0, maml, "a loop with higher"),
 )
 
 

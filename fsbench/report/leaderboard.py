@@ -166,6 +166,8 @@ def _apart(entrant: Entrant, owners: Mapping[str, Folder], packs: Mapping[int, s
         return "does not verify"
     if identity.transductive:
         return "transductive"
+    if any(record.identity.training_fraction != 1 for record in entrant.records):
+        return "not the whole training"
     if (owner := next((owners[record.cell] for record in entrant.records if record.cell in owners), None)) is not None:
         return f"repeats records of {owner.path.resolve().name}"
     if packs.get(_seen_size(entrant), identity.pack) != identity.pack:

@@ -112,6 +112,11 @@ def test_what_is_not_ranked_stands_last_with_the_reason(tmp_path: Path) -> None:
     ]
 
 
+def test_a_shortened_training_has_no_rank(tmp_path: Path) -> None:
+    (ranking,) = _rankings(_run(tmp_path / "run", _of("A"), _of("B", fraction=0.5)))
+    assert _shown(ranking) == [("A", 1.0, None), ("B", None, "not the whole training")]
+
+
 def test_training_seeds_are_one_row_and_what_differs_otherwise_is_two(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", _of("A", train_seed=0), make_record("A", RIGHT["B"], engine=1, train_seed=1))
     (ranking,) = _rankings(run)
@@ -149,7 +154,7 @@ def test_the_page_says_and_links_everything(tmp_path: Path) -> None:
         "5-way 1-shot 4 test episodes 15 queries a class episodes omniglot-5-1",
         "<i>Lab</i> 2026-11-21",
         "0123456789ab",
-        "reduced training (50 % of the suite's length)",
+        "B not the whole training; reduced training (50 % of the suite's length)",
         "C (transductive) transductive",
         f"the record {other / 'records' / 'broken.json'} is damaged (KeyError).",
         f"{make_record('A', RIGHT['A']).mean:.2f} ± {make_record('A', RIGHT['A']).ci95:.2f}",
