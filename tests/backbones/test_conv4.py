@@ -164,6 +164,8 @@ def test_the_leading_images_normalise_all(norm: BatchNorm2d, leading: int) -> No
 
 
 @pytest.mark.parametrize("leading", [2, 3])
-def test_gradients_pass_through_the_statistics(norm: BatchNorm2d, leading: int) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_pass_through_the_statistics(norm: BatchNorm2d, leading: int, layout: torch.memory_format) -> None:
     images = torch.rand(3, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: norm(x, leading), images)
+    assert torch.autograd.gradcheck(lambda x: norm(x.contiguous(memory_format=layout), leading), images)
+    assert torch.autograd.gradgradcheck(lambda x: norm(x.contiguous(memory_format=layout), leading), images)
