@@ -293,14 +293,12 @@ def _starts(table: Table) -> Iterator[Note]:
 
 def _before(records: Iterable[Record]) -> str:
     """The validation accuracies of trainings at step 0, where they looked: at every training shot, once a training."""
-    trainings = {record.identity.training: record for record in records}.values()
-    looks = [
-        (record.identity.train_shot, look.accuracy)
-        for record in trainings
-        for look in record.training.history
-        if look.step == 0
-    ]
-    return ", ".join(f"{accuracy:.2f} %" + (f" at {shot}-shot" if shot else "") for shot, accuracy in looks)
+    looks = []
+    for record in {record.identity.training: record for record in records}.values():
+        at = f" at {shot}-shot" if (shot := record.identity.train_shot) else ""
+        kept = "" if record.training.best_step else " (kept: no step did better)"
+        looks += [f"{look.accuracy:.2f} %{at}{kept}" for look in record.training.history if look.step == 0]
+    return ", ".join(looks)
 
 
 def _deviations(table: Table) -> Iterator[Note]:

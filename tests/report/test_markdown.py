@@ -306,15 +306,17 @@ def test_a_training_that_leaves_that_backbone_as_it_is_says_so() -> None:
 
 def test_a_row_that_starts_elsewhere_says_how_good_it_was_before_its_own_training() -> None:
     started = []
-    for shot, accuracy in ((1, 51.25), (5, 70.5)):
+    for shot, accuracy, best in ((1, 51.25, 4), (5, 70.5, 0)):
         record = make_record("ProtoNet", shot=shot, initialised_from="knn")
         history = [Validation(step=0, loss=0.0, accuracy=accuracy), *record.training.history]
-        started.append(record.model_copy(update={"training": record.training.model_copy(update={"history": history})}))
+        training = record.training.model_copy(update={"history": history, "best_step": best})
+        started.append(record.model_copy(update={"training": training}))
     rows = [make_record("k-NN", row="knn"), make_record("k-NN", row="knn", shot=5)]
     text = to_markdown(build_table([*rows, *started]))
     where, shared = [line for line in text.splitlines() if line.startswith("- **Initialisation**")]
     assert where.partition("starts from the backbone of k-NN. ")[2] == (
-        "Before its own training, on the validation episodes: ProtoNet 51.25 % at 1-shot, 70.50 % at 5-shot."
+        "Before its own training, on the validation episodes: ProtoNet 51.25 % at 1-shot, 70.50 % at 5-shot (kept: no "
+        "step did better)."
     )
     assert "rows that start from one classifier share much of their accuracy" in shared
 
