@@ -124,6 +124,8 @@ def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         folder, started = Path(request["folder"]), time.monotonic()
+        for name in ("stdout", "stderr", "events"):  # of the run before, if this one is killed before it opens them
+            (folder / name).write_bytes(b"")
         child = os.fork()
         if child == 0:
             try:
