@@ -8,7 +8,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["CODE", "write_backbone"]
+__all__ = ["CODE", "RIDGE", "write_backbone"]
+
+RIDGE = """
+[backbones.own]
+build = "own.py:Own"
+weights = "weights.safetensors"
+images = { size = 24 }
+
+[methods.ridge]
+method = "ridge"
+params = { penalty = 0.1 }
+training = "none"
+backbone = "own"
+"""
 
 CODE = """import torch
 from torch import nn

@@ -11,21 +11,8 @@ from click.testing import CliRunner
 from fsbench.cli.main import main
 from fsbench.records import Record
 from fsbench.report.write import records_in
-from helpers.frozen import write_backbone
+from helpers.frozen import RIDGE, write_backbone
 from helpers.tiny import SOURCE, write_source, write_suite
-
-FROZEN = """
-[backbones.own]
-build = "own.py:Own"
-weights = "weights.safetensors"
-images = { size = 24 }
-
-[methods.ridge]
-method = "ridge"
-params = { penalty = 0.1 }
-training = "none"
-backbone = "own"
-"""
 
 
 @pytest.fixture
@@ -34,7 +21,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_source(tmp_path / "cache", images=20)
     write_backbone(tmp_path)
     path = write_suite(tmp_path / "suite.toml", rows=("knn",))
-    path.write_text(path.read_text() + FROZEN)
+    path.write_text(path.read_text() + RIDGE)
     return path
 
 

@@ -19,22 +19,9 @@ from fsbench.run.tune import Tried
 from fsbench.stats.intervals import Interval
 from fsbench.suite import load_suite
 from helpers.commands import fsbench, refused
-from helpers.frozen import write_backbone
+from helpers.frozen import RIDGE, write_backbone
 from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_source, write_suite
-
-OWN = """
-[backbones.own]
-build = "own.py:Own"
-weights = "weights.safetensors"
-images = { size = 24 }
-
-[methods.ridge]
-method = "ridge"
-params = { penalty = 0.1 }
-training = "none"
-backbone = "own"
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def suite(tmp_path: Path) -> Path:
     write_backbone(tmp_path)
     path = write_suite(tmp_path / "suite.toml", rows=("knn", "logistic"))
-    path.write_text(path.read_text() + OWN)
+    path.write_text(path.read_text() + RIDGE)
     return path
 
 
