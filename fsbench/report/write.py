@@ -98,12 +98,16 @@ def write_reports(
         OutputError: The folder cannot be written.
     """
     table = build_table(records, ranks=rule)
+    _write_table(table, out, ranks=ranks)
+    return table
+
+
+def _write_table(table: Table, out: Path, *, ranks: bool) -> None:
     averages = ([line.name, _number(line.average_rank)] for line in table.lines if line.average_rank is not None)
     write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
     heads = (*TABLE_COLUMNS, "track") if table.external else TABLE_COLUMNS
     write_atomic(out / "table.csv", to_csv(heads, _table_lines(table)))
     write_atomic(out / "ranks.csv", to_csv(RANK_COLUMNS, averages))
-    return table
 
 
 def _index(name: str, order: Sequence[str]) -> int:
@@ -153,33 +157,26 @@ def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "shor
     """
     from fsbench.report.plots import plots
 
-    for folder, table in write_page(_titled({at: records_in(at / "records") for at in folders}), out, notes=notes):
+    runs = _titled({folder: records_in(folder / "records") for folder in folders})
+    tables = {title: build_table(records) for title, records in runs.items()}
+    for folder, table in zip(write_page(tables, out, notes=notes), tables.values(), strict=True):
         for name, content in plots(table).items():
             write_atomic(folder / "plots" / name, content)
 
 
-def write_page(
-    runs: Mapping[str, Sequence[Record]],
-    out: Path,
-    *,
-    rule: RankRule = "metadataset",
-    ranks: bool = False,
-    notes: Notes = "short",
-) -> list[tuple[Path, Table]]:
-    """Write the page of the records of one run or of several, and the tables beside it: a report without its plots.
+def write_page(tables: Mapping[str, Table], out: Path, *, ranks: bool = False, notes: Notes = "short") -> list[Path]:
+    """Write the page of the tables of one run or of several, and their files beside it: a report without its plots.
 
     Args:
-        runs: What was measured, by the title of each run.
-        out: Where to write; of several runs the tables go into a folder each.
-        rule: Of the ranks, as in `build_table`.
+        tables: By the title of each run.
+        out: Where to write; of several runs the files go into a folder each.
         ranks: For `table.md`, as in `to_markdown`.
         notes: Of the LaTeX table.
 
     Returns:
-        The folder and the table of every run.
+        The folder of every run's files.
 
     Raises:
-        RecordError: The records of a run do not belong into one table.
         OutputError: The folder cannot be written.
     """
     from fsbench.report.differences import differences_to_csv
@@ -188,23 +185,22 @@ def write_page(
     from fsbench.report.json import to_json
     from fsbench.report.latex import to_latex
 
-    tables: dict[str, Table] = {}
     sheets: dict[Column, tuple[Sheet, ...] | str] = {}
     classes: dict[Column, tuple[Integers, ...] | str] = {}
     files: dict[str, list[str]] = {}
-    written: list[tuple[Path, Table]] = []
-    for title, records in runs.items():
-        folder = out / path_part(title).lower() if len(runs) > 1 else out
-        tables[title] = table = write_reports(records, folder, rule=rule, ranks=ranks)
+    folders = []
+    for title, table in tables.items():
+        folder = out / path_part(title).lower() if len(tables) > 1 else out
+        _write_table(table, folder, ranks=ranks)
         sheets |= contact_sheets(table)
         classes |= episode_classes(table)
         write_atomic(folder / "table.tex", to_latex(table, notes=notes))
         write_atomic(folder / "table.json", to_json(table))
         write_atomic(folder / "differences.csv", differences_to_csv(table))
         files[title] = [str((folder / name).relative_to(out)) for name in _BESIDE]
-        written.append((folder, table))
+        folders.append(folder)
     write_atomic(out / "index.html", to_html(tables, sheets=sheets, classes=classes, files=files))
-    return written
+    return folders
 
 
 def _titled(runs: Mapping[Path, Sequence[Record]]) -> dict[str, Sequence[Record]]:

@@ -68,8 +68,9 @@ def run_suite(
             records[cell_id(cell.identity)] = record
             progress.advance()
     measured = [records[cell_id(cell.identity)] for cell in run.plan]
-    write_page({order.suite.name: measured}, order.out / REPORT, rule=rule, ranks=ranks)
-    return write_reports(measured, order.out, rule=rule, ranks=ranks)
+    table = write_reports(measured, order.out, rule=rule, ranks=ranks)
+    write_page({order.suite.name: table}, order.out / REPORT, ranks=ranks)
+    return table
 
 
 def _write_suite(order: Order) -> None:
