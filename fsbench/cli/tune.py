@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from fsbench.cli.options import selects_cells
 if TYPE_CHECKING:
     from fsbench.run.plan import Options
     from fsbench.run.tune import Tried
+    from fsbench.stats.intervals import Interval
     from fsbench.suite import Suite
 
 __all__ = ["tune"]
@@ -87,8 +89,8 @@ def _blocks(found: Tried, params: dict[str, Any]) -> Iterator[str]:
         lines = [
             [
                 name,
-                *(f"{each.mean:.2f} ± {each.half_width:.2f}" for each in found.accuracies[candidate][number]),
-                f"{found.mean(candidate, number):.2f}",
+                *map(_figure, found.accuracies[candidate][number]),
+                "–" if math.isnan(mean := found.mean(candidate, number)) else f"{mean:.2f}",
             ]
             for candidate, name in enumerate(names)
         ]
@@ -96,6 +98,10 @@ def _blocks(found: Tried, params: dict[str, Any]) -> Iterator[str]:
         table = tabulate(lines, heads, tablefmt="simple", disable_numparse=True, colglobalalign="left")
         yield f"{found.row}: {protocol}, {protocol.episodes} validation episodes a source\n{table}"
     yield f"The highest means, for [methods.{found.row}] of the suite:\n{_line(found, params)}"
+
+
+def _figure(accuracy: Interval | None) -> str:
+    return "diverges" if accuracy is None else f"{accuracy.mean:.2f} ± {accuracy.half_width:.2f}"
 
 
 def _line(found: Tried, params: dict[str, Any]) -> str:

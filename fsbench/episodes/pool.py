@@ -90,7 +90,7 @@ def pool_of(
         small = [f"{pack.classes[label]} ({pack.counts[label]})" for label in members[~enough]]
         more = f" and {len(small) - 5} more" if len(small) > 5 else ""
         raise EpisodeError(
-            f"{pack.source}: an episode needs {at_least} images a class, but the {split} split has classes with "
+            f"an episode needs {at_least} images a class, but the {split} split of {pack.source} has classes with "
             f"fewer: {', '.join(small[:5])}{more}; lower the shot or the queries, or leave such classes out."
         )
     labels = members[enough]

@@ -19,6 +19,7 @@ from fsbench.methods.registry import load_methods
 from fsbench.run.frozen import load_backbones
 from fsbench.run.material import draw_columns
 from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
+from fsbench.run.trainable import check_trainings, trainings_of
 from fsbench.suite import Suite
 
 __all__ = ["Outlook", "look_ahead"]
@@ -48,12 +49,7 @@ class Outlook:
     @cached_property
     def trainings(self) -> list[Training]:
         """Those of the cells and those that they start from, each after the one that it starts from."""
-        trainings: dict[str, Training] = {}
-        for cell in self.cells:
-            for training in (*cell.training.upon, cell.training):
-                if isinstance(training, Training):
-                    trainings.setdefault(training.id, training)
-        return list(trainings.values())
+        return trainings_of(self.cells)
 
     @property
     def classes(self) -> int:
@@ -103,6 +99,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
     sizes = {each.prepared_size or suite.images.size for each in backbones.values()}
     sized = {(source, size): packs[source] for source, _ in columns for size in sizes}
     cells = make_plan(suite, options, methods, packs, columns, backbones, sized)
+    check_trainings(cells, packs)
     return Outlook(suite, methods, packs, assumed, {source: str(error) for source, error in refused.items()}, cells)
 
 

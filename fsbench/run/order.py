@@ -17,6 +17,7 @@ from fsbench.records import Record, RecordStore
 from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
+from fsbench.run.trainable import check_trainings
 from fsbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Run:
         )
         packs, columns = self.material.packs, self.material.episode_sets
         self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)
+        check_trainings(self.plan, packs)
         self.store = RecordStore(order.out / "records")
 
     def cells(self, training: str, source: str | None = None) -> list[Cell]:

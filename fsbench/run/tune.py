@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from fsbench.episodes.protocol import AnyProtocol
-from fsbench.errors import EpisodeError, SuiteError, UsageError
+from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import open_progress
 from fsbench.records import Record, RecordStore
 from fsbench.run.executors import Local
+from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
 from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell, selected_rows
@@ -38,29 +40,38 @@ class Tried:
         values: The values of every candidate, by the names of the hyper-parameters.
         protocols: Of the episodes.
         sources: Of the episodes.
-        accuracies: Percent, `[candidate][protocol][source]`.
+        accuracies: Percent, `[candidate][protocol][source]`; None where a candidate diverges.
     """
 
     row: str
     values: Sequence[Mapping[str, Any]]
     protocols: Sequence[AnyProtocol]
     sources: Sequence[str]
-    accuracies: Sequence[Sequence[Sequence[Interval]]]
+    accuracies: Sequence[Sequence[Sequence[Interval | None]]]
 
     def mean(self, candidate: int, protocol: int) -> float:
-        """The mean of the sources, which count equally, percent."""
-        return float(np.mean([found.mean for found in self.accuracies[candidate][protocol]]))
+        """The mean of the sources, which count equally, percent; NaN where the candidate diverges on one."""
+        found = self.accuracies[candidate][protocol]
+        return float(np.mean([math.nan if each is None else each.mean for each in found]))
 
     def best(self, protocol: int) -> int:
-        """The candidate with the highest mean; of equal ones the first."""
-        return max(range(len(self.values)), key=lambda candidate: self.mean(candidate, protocol))
+        """The candidate with the highest mean; of equal ones the first.
+
+        Raises:
+            TrainingError: All diverge.
+        """
+        means = {number: self.mean(number, protocol) for number in range(len(self.values))}
+        finite = {number: mean for number, mean in means.items() if math.isfinite(mean)}
+        if not finite:
+            raise TrainingError(f"{self.row} diverges with every value at {self.protocols[protocol]}; try others.")
+        return max(finite, key=finite.__getitem__)
 
 
 def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
     """Measure rows with several values of their hyper-parameters on the validation classes of the test sources.
 
     No image of a test class is looked at, and no record is kept. Sources without validation classes are left out, and
-    so are those whose validation classes are test classes of another.
+    so are those whose validation classes are test classes of another. A candidate that diverges is only said to.
 
     Args:
         order: The suite, and in its options the rows. A training that they share is done first, as by a run.
@@ -158,19 +169,28 @@ def _clean(run: Run) -> list[Cell]:
     return cells
 
 
-def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, str], list[Record]]:
-    """The records of every candidate's row, protocol and source, one a training seed."""
-    found: dict[tuple[str, AnyProtocol, str], list[Record]] = {}
+def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, str], list[Record | None]]:
+    """What there is of every candidate's row, protocol and source, one a training seed; None where it diverges."""
+    found: dict[tuple[str, AnyProtocol, str], list[Record | None]] = {}
     with tempfile.TemporaryDirectory() as folder, open_progress(len(cells), live=True) as progress:
         run.store = RecordStore(Path(folder))
-        for cell in Local().carry_out(run, cells, progress):
-            record = run.finished(cell)
-            assert record is not None  # it was just written
-            found.setdefault((cell.identity.row, cell.episode_set.protocol, cell.identity.source), []).append(record)
-            progress.advance()
+        left = [cell for _, of_sources in by_training(cells).values() for own in of_sources.values() for cell in own]
+        while left:
+            run.plan = left
+            try:
+                for _ in Local().carry_out(run, left, progress):
+                    progress.advance()
+                break
+            except TrainingError as error:  # of the first one that is not done; the others go on without it
+                diverged, *left = [cell for cell in left if run.finished(cell) is None]
+                _LOG.warning("%s, %s: %s", diverged.label, diverged.episode_set.protocol, error)
+        for cell in cells:
+            key = (cell.identity.row, cell.episode_set.protocol, cell.identity.source)
+            found.setdefault(key, []).append(run.finished(cell))
     return found
 
 
-def _interval(records: Sequence[Record]) -> Interval:
-    """The accuracy of some training seeds in the same episodes, percent."""
-    return mean_ci(np.mean([100 * np.array(record.correct) / np.array(record.total) for record in records], axis=0))
+def _interval(records: Sequence[Record | None]) -> Interval | None:
+    """The accuracy of some training seeds in the same episodes, percent; None if one diverges."""
+    whole = [100 * np.array(each.correct) / np.array(each.total) for each in records if each is not None]
+    return mean_ci(np.mean(whole, axis=0)) if len(whole) == len(records) else None

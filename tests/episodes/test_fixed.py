@@ -410,5 +410,5 @@ def test_a_pool_names_the_classes_that_are_too_small() -> None:
     with pytest.raises(EpisodeError) as caught:
         pool_of(pack, "test", at_least=6)
     text = str(caught.value)
-    assert "birds: an episode needs 6 images a class" in text
+    assert "an episode needs 6 images a class, but the test split of birds has classes with fewer: " in text
     assert "bird 1 (3), bird 3 (1), bird 4 (2), bird 5 (1), bird 6 (4) and 2 more" in text

@@ -97,6 +97,21 @@ def test_a_training_that_is_shared_is_done_once(suite: Path, tmp_path: Path) -> 
     assert len([*(out / "records").iterdir()]) == 2
 
 
+def test_a_value_that_diverges_is_said_to_and_the_others_are_measured(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite.toml", rows=("knn", "cosine"))
+    words = ("tune", "--suite", suite, "--device", "cpu", "--methods", "cosine", "--try")
+    alone, mixed = fsbench(*words, "scale=1,10"), fsbench(*words, "scale=1e39,1,1e40,10")
+    assert alone.exit_code == mixed.exit_code == 0, mixed.output
+    assert mixed.output.count("gives logits that are not finite") == 4
+    lines = [re.sub("-+", "-", " ".join(line.split())) for line in mixed.stdout.splitlines()]
+    for scale in ("1e+39", "1e+40"):
+        assert lines.count(f"scale = {scale} diverges –") == 2
+    others = [re.sub("-+", "-", " ".join(line.split())) for line in alone.stdout.splitlines()]
+    assert [line for line in lines if "diverges" not in line] == others
+    assert len({line.split()[3] for line in others if line.startswith("scale")}) > 1  # they differ among themselves
+    assert "cosine diverges with every value at 5-way 1-shot" in refused(*words, "scale=1e39")
+
+
 def test_the_line_for_the_suite_has_the_best_of_every_shot() -> None:
     protocols = [FixedProtocol("val", 5, shot, 5, 4, 1) for shot in (1, 5)]
     means = [[(50, 60), (80, 80)], [(60, 40), (80, 81)], [(56, 56), (70, 91)]]
