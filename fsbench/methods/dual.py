@@ -62,11 +62,12 @@ class DualHead(SolvedHead, MetricMethod):
         return self.log_scale.exp() * (query @ weights.to(query.dtype))
 
 
-def check_positive(label: str, name: str, value: float) -> None:
+def check_positive(label: str, name: str, value: float, most: float = math.inf) -> None:
     """Check a hyper-parameter.
 
     Raises:
-        UsageError: It is not above 0.
+        UsageError: It is not above 0, or above `most`.
     """
-    if not value > 0:
-        raise UsageError(f"{name} of {label} is {value}; it must be above 0.")
+    if not 0 < value <= most:
+        bound = "" if most == math.inf else f" and at most {most:g}"
+        raise UsageError(f"{name} of {label} is {value}; it must be above 0{bound}.")

@@ -10,13 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
+from fsbench.errors import UsageError
 from fsbench.methods.base import ClassifierMethod, one_hot
 from fsbench.methods.dual import SolvedHead, check_positive
 from fsbench.methods.r2d2 import ridge
 
-__all__ = ["LogisticHead", "RidgeHead"]
+__all__ = ["LogisticEnsemble", "LogisticHead", "RidgeHead"]
 
 _ACCURACY: Final = 1e-10  # of the coefficients, beside those that they start from
+_STRONGEST: Final = 1e6  # at which a regression of 25 images takes some 80,000 steps
 
 
 class _UnitLengthHead(SolvedHead, ClassifierMethod):
@@ -68,25 +70,63 @@ class LogisticHead(_UnitLengthHead):
         strength: Of the cross-entropy; theirs is 1.
 
     Raises:
-        UsageError: It is not positive.
+        UsageError: It is not positive, or above a million, for which the steps would have no end.
     """
 
     label = "Logistic"
 
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, strength: float) -> None:
         super().__init__(make_backbone, classes)
-        check_positive(self.label, "strength", strength)
+        check_positive(self.label, "strength", strength, _STRONGEST)
         self.strength = strength
 
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
-        """The minimum's, float64 `[B, S, way]`; gradients are those of the weights, seen by their coefficients."""
-        # The largest curvature: half of the largest eigenvalue of the products, which is at most their trace.
-        steepest = 1 + self.strength * products.shape[-1] / 2
-        root = math.sqrt(steepest)
-        momentum = (root - 1) / (root + 1)
-        head = before = torch.zeros_like(members)
-        for _ in range(math.ceil(-root * math.log(_ACCURACY))):
-            ahead = head + momentum * (head - before)
-            gradient = self.strength * ((products @ ahead).softmax(-1) - members) + ahead
-            before, head = head, ahead - gradient / steepest
-        return head
+        """The minimum's, float64 `[B, S, way]`."""
+        return _logistic(products, members, self.strength)
+
+
+class LogisticEnsemble(ClassifierMethod):
+    """Logistic regressions of several strengths at once, for sources without validation classes to choose one on.
+
+    The hyper-parameter ensemble of Luo et al., "Benchmarking few-shot transferability of pre-trained models with
+    improved evaluation protocols", arXiv 2603.00478, 2026: every value of a grid gives an answer.
+
+    Deviation: the logits are the logarithms of the heads' mean probabilities, where the authors let the heads vote.
+
+    Args:
+        strengths: As of `LogisticHead`, two or more.
+
+    Raises:
+        UsageError: There are fewer, or one is none that `LogisticHead` takes.
+    """
+
+    label = "Logistic (ensemble)"
+
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, strengths: list[float]) -> None:
+        super().__init__(make_backbone, classes)
+        if len(strengths) < 2:
+            raise UsageError(f"strengths of {self.label} is {strengths}; give two or more.")
+        for strength in strengths:
+            check_positive(self.label, "one of strengths", strength, _STRONGEST)
+        self.strengths = tuple(strengths)
+
+    def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+        """Logits `[B, Q, way]`."""
+        shown, asked = (F.normalize(features.double(), dim=-1) for features in (support, query))
+        products, members, similar = shown @ shown.mT, one_hot(labels, way, shown), asked @ shown.mT
+        heads = [similar @ _logistic(products, members, strength) for strength in self.strengths]
+        return torch.stack(heads).log_softmax(-1).logsumexp(0).to(query.dtype)
+
+
+def _logistic(products: Tensor, members: Tensor, strength: float) -> Tensor:
+    """Coefficients `[B, S, way]` of the minimum; gradients are those of the weights, seen by their coefficients."""
+    # The largest curvature: half of the largest eigenvalue of the products, which is at most their trace.
+    steepest = 1 + strength * products.shape[-1] / 2
+    root = math.sqrt(steepest)
+    momentum = (root - 1) / (root + 1)
+    head = before = torch.zeros_like(members)
+    for _ in range(math.ceil(-root * math.log(_ACCURACY))):
+        ahead = head + momentum * (head - before)
+        gradient = strength * ((products @ ahead).softmax(-1) - members) + ahead
+        before, head = head, ahead - gradient / steepest
+    return head

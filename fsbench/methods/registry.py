@@ -7,11 +7,13 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fsbench.backbones.registry import build_backbone, load_backbone
 from fsbench.backbones.specification import BackboneSpec
-from fsbench.errors import SuiteError, UsageError, unknown
+from fsbench.errors import SuiteError, UsageError, first_problem, unknown
 from fsbench.plugins import load_class, revision_of_class
 from fsbench.recipe import EpisodicTraining
 from fsbench.suite import UNTRAINED, Row, Suite
@@ -53,6 +55,11 @@ METHODS = (
     ),
     MethodInfo("simpleshot", "fsbench.methods.simpleshot:SimpleShot", "nearest mean of unit features (Wang 2019)"),
     MethodInfo("logistic", "fsbench.methods.linear:LogisticHead", "logistic regression on unit features (Tian 2020)"),
+    MethodInfo(
+        "logistic-ensemble",
+        "fsbench.methods.linear:LogisticEnsemble",
+        "logistic regressions of several strengths (Luo 2026)",
+    ),
     MethodInfo("ridge", "fsbench.methods.linear:RidgeHead", "ridge regression on unit features"),
     MethodInfo("cosine", "fsbench.methods.cosine:CosineClassifier", "trained cosine classifier (Chen 2019, Qi 2018)"),
     MethodInfo("matching", "fsbench.methods.matching:MatchingNet", "attention over support images (Vinyals 2016)"),
@@ -127,7 +134,7 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
 
     Raises:
         UsageError: A hyper-parameter does not exist.
-        SuiteError: One is missing, or the method cannot learn from the row's kind of training.
+        SuiteError: One is missing or not of its type, or the method cannot learn from the row's kind of training.
     """
     wanted = hyper_parameters(method)
     if extra := sorted(set(row.params) - set(wanted)):
@@ -136,6 +143,7 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name}.params lacks {lacking[0]!r}, which {method.label} needs; add it to the suite."
         )
+    _check_types(name, row, method)
     if row.training == UNTRAINED and not (method.embeds_once() or method.any_backbone):
         raise SuiteError(
             f"methods.{name} has no training, but {method.label} does not answer from features of single images alone; "
@@ -156,6 +164,21 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
             f"methods.{name}.freeze leaves the backbone as it is, but {method.label} does not answer from features of "
             "single images; leave it out."
         )
+
+
+def _check_types(name: str, row: Row, method: type[Method]) -> None:
+    """Check hyper-parameters against the annotations of their method, if it has any that are defined at run time."""
+    try:
+        hints = get_type_hints(method.__init__)
+    except NameError:
+        return
+    for key, value in row.params.items():
+        kind = TypeAdapter[Any](hints.get(key, Any), config=ConfigDict(strict=True, allow_inf_nan=False))
+        for each in value.values() if isinstance(value, dict) else [value]:
+            try:
+                kind.validate_python(each)
+            except ValidationError as error:
+                raise SuiteError(f"methods.{name}.params.{key} is {each!r:.200}: {first_problem(error)}.") from error
 
 
 def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:

@@ -23,6 +23,7 @@ PUBLISHED_AS = {
     "finetune-all": (),
     "simpleshot": (),
     "logistic": (),
+    "logistic-ensemble": (),
     "ridge": (),
     "cosine": (),
     "matching": ("MatchingNet", "MatchingNet (CloserLook)", "MatchingNet cosine (re-impl.)"),

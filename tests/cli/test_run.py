@@ -222,6 +222,23 @@ def test_a_method_from_a_file_runs(tmp_path: Path) -> None:
     assert "Mine" in run(suite, tmp_path / "out", "--shots", 1).stdout
 
 
+@pytest.mark.parametrize(("kind", "right"), [("", "'x'"), (": float", "2"), (": Unknown", "'x'")])
+def test_hyper_parameters_are_checked_where_their_types_are_known(tmp_path: Path, kind: str, right: str) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from __future__ import annotations\nfrom fsbench.methods.proto import ProtoNet\n\nclass Mine(ProtoNet):\n"
+        f"    label = 'Mine'\n    def __init__(self, make, classes, *, own{kind}):\n"
+        f"        assert own == {right}\n        super().__init__(make, classes, temperature=1.0)\n"
+    )
+    mine = ('method = "proto"', 'method = "mine.py:Mine"')
+    suite = write_suite(tmp_path / "s.toml", mine, ("temperature = 1.0", f"own = {right}"), rows=("proto",))
+    assert "Mine" in run(suite, tmp_path / "out", "--shots", 1).stdout
+    if kind == ": float":
+        suite = write_suite(tmp_path / "s.toml", mine, ("temperature = 1.0", "own = [2.0]"), rows=("proto",))
+        assert "methods.proto.params.own is [2.0]: Input should be a valid number." in refused(
+            "run", "--suite", suite, "--out", tmp_path / "out"
+        )
+
+
 def test_lists_name_everything() -> None:
     listed = [line.split()[0] for line in fsbench("methods").stdout.splitlines()]
     assert listed == [info.name for info in METHODS]
@@ -237,6 +254,10 @@ def test_lists_name_everything() -> None:
         (("width = 8", 'width = "wide"'), "line 12: backbone.width: Input should be a valid integer"),
         (("hidden = 8\n", ""), "methods.relation.params lacks 'hidden'"),
         (("hidden = 8\n", "hidden = 8\nhiden = 8\n"), "unknown hyper-parameter of relation 'hiden'"),
+        (("hidden = 8\n", 'hidden = "8"\n'), "methods.relation.params.hidden is '8': Input should be a valid integer."),
+        (("hidden = 8\n", "hidden = { 1 = 8, 5 = 8.5 }\n"), "methods.relation.params.hidden is 8.5: Input should be a"),
+        (("strengths = [0.1, 1.0, 10.0]", "strengths = 1"), "strengths is 1: Input should be a valid list."),
+        (("strengths = [0.1, 1.0, 10.0]", "strengths = [0.1, true]"), "strengths is [0.1, True]: 1: Input should be"),
         (('method = "proto"', 'method = "prto"'), "unknown method 'prto'; did you mean 'proto'?"),
         (('training = "knn"', 'training = "kn"'), "methods.finetune.training names 'kn', which is no row"),
         (('training = "relation"', 'training = "proto"'), "cannot use the training of proto"),

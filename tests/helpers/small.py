@@ -26,6 +26,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     },
     "simpleshot": {"centred": True},
     "logistic": {"strength": 1.0},
+    "logistic-ensemble": {"strengths": [0.1, 1.0, 10.0]},
     "ridge": {"penalty": 0.1},
     "cosine": {"steps": 20, "rate": 0.1, "scale": 10.0},
     "matching": {"scale": 10.0},

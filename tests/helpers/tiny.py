@@ -59,6 +59,7 @@ _ROWS = {
     ),
     "simpleshot": ("centred = true\n", "knn"),
     "logistic": ("strength = 1.0\n", "knn"),
+    "logistic-ensemble": ("strengths = [0.1, 1.0, 10.0]\n", "knn"),
     "ridge": ("penalty = 0.1\n", "knn"),
     "cosine": ("steps = 3\nrate = 0.1\nscale = 10.0\n", "knn"),
     "matching": ("scale = 100.0\n", _EPISODIC),

@@ -75,6 +75,20 @@ def test_logistic_regression_is_at_the_minimum(strength: float, dimension: int) 
         torch.testing.assert_close(found[episode], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_ensemble_averages_the_probabilities_of_its_heads() -> None:
+    support, query = features(11, 0), features(7, 1)
+    strengths = [0.1, 1.0, 30.0]
+    found = answers("logistic-ensemble", support, query, strengths=strengths)
+    each = [answers("logistic", support, query, strength=strength).softmax(-1) for strength in strengths]
+    torch.testing.assert_close(found.softmax(-1), torch.stack(each).mean(0))
+
+
+@pytest.mark.parametrize("strengths", [[1.0], []])
+def test_an_ensemble_of_fewer_than_two_is_refused(strengths: list[float]) -> None:
+    with pytest.raises(UsageError, match=r"strengths of .*; give two or more"):
+        build("logistic-ensemble", strengths=strengths)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 15])
 def test_the_cosine_classifier_takes_plain_gradient_steps(steps: int) -> None:
     support, query = features(11, 0), features(7, 1)
@@ -90,13 +104,23 @@ def test_the_cosine_classifier_takes_plain_gradient_steps(steps: int) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(name=st.sampled_from(["simpleshot", "logistic", "ridge", "cosine"]), scale=st.floats(1e-3, 1e3))
+@given(
+    name=st.sampled_from(["simpleshot", "logistic", "logistic-ensemble", "ridge", "cosine"]), scale=st.floats(1e-3, 1e3)
+)
 def test_the_size_of_features_does_not_matter(name: str, scale: float) -> None:
     support, query = features(11, 2), features(7, 3)
     torch.testing.assert_close(answers(name, scale * support, scale * query), answers(name, support, query))
 
 
-@pytest.mark.parametrize(("name", "what"), [("ridge", "penalty"), ("logistic", "strength")])
-def test_what_is_not_positive_is_refused(name: str, what: str) -> None:
+def test_a_regression_without_end_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"strength of Logistic is 1e\+300; it must be above 0 and at most 1e\+06"):
+        build("logistic", strength=1e300)
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "value"),
+    [("ridge", "penalty", 0), ("logistic", "strength", 0), ("logistic-ensemble", "strengths", [1.0, 0])],
+)
+def test_what_is_not_positive_is_refused(name: str, what: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{what} of .* is 0; it must be above 0"):
-        build(name, **{what: 0})
+        build(name, **{what: value})
