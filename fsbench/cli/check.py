@@ -57,10 +57,10 @@ def _params(name: str, method: type[Method], given: Mapping[str, Any]) -> dict[s
     """All hyper-parameters of a method: those given, else those of the first suite that has it.
 
     Raises:
-        UsageError: One does not exist, or is neither given nor in a suite.
+        UsageError: One does not exist or does not fit, or is neither given nor in a suite.
     """
     from fsbench.errors import UsageError, unknown
-    from fsbench.methods.registry import hyper_parameters
+    from fsbench.methods.registry import check_values, hyper_parameters
 
     wanted = hyper_parameters(method)
     if extra := sorted(set(given) - set(wanted)):
@@ -68,6 +68,7 @@ def _params(name: str, method: type[Method], given: Mapping[str, Any]) -> dict[s
     params = {**_in_suites(name), **given}
     if lacking := [key for key in wanted if key not in params]:
         raise UsageError(f"{method.label} needs a value for {lacking[0]!r}; give it with --param {lacking[0]}=VALUE.")
+    check_values(name, params, method)
     return params
 
 

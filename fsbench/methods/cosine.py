@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
@@ -30,7 +31,15 @@ class CosineClassifier(ClassifierMethod):
 
     label = "Cosine"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, steps: int, rate: float, scale: float) -> None:
+    def __init__(
+        self,
+        make_backbone: MakeBackbone,
+        classes: int,
+        *,
+        steps: NonNegativeInt,
+        rate: NonNegativeFloat,
+        scale: PositiveFloat,
+    ) -> None:
         super().__init__(make_backbone, classes)
         self.steps, self.rate, self.scale = steps, rate, scale
 

@@ -6,13 +6,13 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.errors import UsageError
 from fsbench.methods.base import MetricMethod, one_hot
 
-__all__ = ["DualHead", "SolvedHead", "check_positive"]
+__all__ = ["DualHead", "SolvedHead"]
 
 
 class SolvedHead(ABC):
@@ -44,14 +44,10 @@ class DualHead(SolvedHead, MetricMethod):
 
     Args:
         scale: Of the logits, at first.
-
-    Raises:
-        UsageError: A hyper-parameter is not positive.
     """
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: float) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: PositiveFloat) -> None:
         super().__init__(make_backbone, classes)
-        check_positive(self.label, "scale", scale)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
@@ -60,14 +56,3 @@ class DualHead(SolvedHead, MetricMethod):
         solved = self.coefficients(precise @ precise.mT, one_hot(labels, way, precise))
         weights = precise.mT @ solved  # large coefficients of dependent features cancel here
         return self.log_scale.exp() * (query @ weights.to(query.dtype))
-
-
-def check_positive(label: str, name: str, value: float, most: float = math.inf) -> None:
-    """Check a hyper-parameter.
-
-    Raises:
-        UsageError: It is not above 0, or above `most`.
-    """
-    if not 0 < value <= most:
-        bound = "" if most == math.inf else f" and at most {most:g}"
-        raise UsageError(f"{name} of {label} is {value}; it must be above 0{bound}.")

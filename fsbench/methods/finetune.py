@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
@@ -39,11 +40,11 @@ class Finetune(ClassifierMethod):
         make_backbone: MakeBackbone,
         classes: int,
         *,
-        steps: int,
-        rate: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
+        steps: NonNegativeInt,
+        rate: NonNegativeFloat,
+        momentum: NonNegativeFloat,
+        dampening: NonNegativeFloat,
+        weight_decay: NonNegativeFloat,
     ) -> None:
         super().__init__(make_backbone, classes)
         self.steps, self.rate = steps, rate

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 from torch.func import functional_call
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.errors import UsageError
 from fsbench.methods.base import ClassifierTraining
 from fsbench.tasks import Tasks
 
@@ -39,9 +39,6 @@ class FinetuneAll(ClassifierTraining):
         momentum: Of SGD.
         dampening: Of the momentum.
         weight_decay: On all weights and biases.
-
-    Raises:
-        UsageError: One of them is negative.
     """
 
     label = "Finetune (all layers)"
@@ -52,12 +49,12 @@ class FinetuneAll(ClassifierTraining):
         make_backbone: MakeBackbone,
         classes: int,
         *,
-        steps: int,
-        rate: float,
-        backbone_rate: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
+        steps: NonNegativeInt,
+        rate: NonNegativeFloat,
+        backbone_rate: NonNegativeFloat,
+        momentum: NonNegativeFloat,
+        dampening: NonNegativeFloat,
+        weight_decay: NonNegativeFloat,
     ) -> None:
         super().__init__(make_backbone, classes)
         self.steps, self.backbone_rate = steps, backbone_rate
@@ -67,10 +64,6 @@ class FinetuneAll(ClassifierTraining):
             "dampening": dampening,
             "weight_decay": weight_decay,
         }
-        for name, value in {"steps": steps, "backbone_rate": backbone_rate, **self.settings}.items():
-            if not value >= 0:
-                shown = "rate" if name == "lr" else name
-                raise UsageError(f"{shown} of {self.label} is {value}; it must be at least 0.")
 
     def predict(self, tasks: Tasks) -> Tensor:
         """Logits `[B, Q, way]`, task by task; the model's own weights stay as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
@@ -38,10 +39,10 @@ class FirstOrderProtoMAML(GradientMethod):
         make_backbone: MakeBackbone,
         classes: int,
         *,
-        inner_rate: float,
-        train_steps: int,
-        test_steps: int,
-        temperature: float,
+        inner_rate: NonNegativeFloat,
+        train_steps: NonNegativeInt,
+        test_steps: NonNegativeInt,
+        temperature: PositiveFloat,
     ) -> None:
         super().__init__(make_backbone, classes, inner_rate=inner_rate, train_steps=train_steps, test_steps=test_steps)
         self.temperature = temperature

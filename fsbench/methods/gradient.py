@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 from torch.func import functional_call
 
@@ -76,7 +77,13 @@ class GradientMethod(Method):
     replayable = True
 
     def __init__(
-        self, make_backbone: MakeBackbone, classes: int, *, inner_rate: float, train_steps: int, test_steps: int
+        self,
+        make_backbone: MakeBackbone,
+        classes: int,
+        *,
+        inner_rate: NonNegativeFloat,
+        train_steps: NonNegativeInt,
+        test_steps: NonNegativeInt,
     ) -> None:
         super().__init__()
         self.backbone = make_backbone()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Annotated, Final
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.errors import UsageError
 from fsbench.methods.base import MetricMethod, one_hot
-from fsbench.methods.dual import check_positive
 from fsbench.tasks import PooledTasks, Tasks
 
 __all__ = ["LEO"]
@@ -49,9 +48,6 @@ class LEO(MetricMethod):
         divergence: See above.
         pull: See above.
         orthogonality: See above.
-
-    Raises:
-        UsageError: A hyper-parameter is out of its range.
     """
 
     label = "LEO"
@@ -62,20 +58,17 @@ class LEO(MetricMethod):
         make_backbone: MakeBackbone,
         classes: int,
         *,
-        latent: int,
-        latent_steps: int,
-        weight_steps: int,
-        latent_rate: float,
-        weight_rate: float,
-        dropout: float,
-        divergence: float,
-        pull: float,
-        orthogonality: float,
+        latent: PositiveInt,
+        latent_steps: NonNegativeInt,
+        weight_steps: NonNegativeInt,
+        latent_rate: NonNegativeFloat,
+        weight_rate: NonNegativeFloat,
+        dropout: Annotated[float, Field(ge=0, lt=1)],
+        divergence: NonNegativeFloat,
+        pull: NonNegativeFloat,
+        orthogonality: NonNegativeFloat,
     ) -> None:
         super().__init__(make_backbone, classes)
-        check_positive(self.label, "latent", latent)
-        if not 0 <= dropout < 1:
-            raise UsageError(f"dropout of {self.label} is {dropout}; it must be at least 0 and below 1.")
         self.latent_steps, self.weight_steps, self.dropout = latent_steps, weight_steps, dropout
         self.divergence, self.pull, self.orthogonality = divergence, pull, orthogonality
         self.encoder = _weights(self.backbone.features, latent)

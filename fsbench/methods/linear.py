@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.errors import UsageError
 from fsbench.methods.base import ClassifierMethod, one_hot
-from fsbench.methods.dual import SolvedHead, check_positive
+from fsbench.methods.dual import SolvedHead
 from fsbench.methods.r2d2 import ridge
 
 __all__ = ["LogisticEnsemble", "LogisticHead", "RidgeHead"]
 
 _ACCURACY: Final = 1e-10  # of the coefficients, beside those that they start from
-_STRONGEST: Final = 1e6  # at which a regression of 25 images takes some 80,000 steps
+_Strength: TypeAlias = Annotated[float, Field(gt=0, le=1e6)]  # of the strongest 25 images take some 80,000 steps
 
 
 class _UnitLengthHead(SolvedHead, ClassifierMethod):
@@ -38,16 +38,12 @@ class RidgeHead(_UnitLengthHead):
 
     Args:
         penalty: Of the squared weights.
-
-    Raises:
-        UsageError: It is not positive.
     """
 
     label = "Ridge"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, penalty: float) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, penalty: PositiveFloat) -> None:
         super().__init__(make_backbone, classes)
-        check_positive(self.label, "penalty", penalty)
         self.penalty = penalty
 
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
@@ -68,16 +64,12 @@ class LogisticHead(_UnitLengthHead):
 
     Args:
         strength: Of the cross-entropy; theirs is 1.
-
-    Raises:
-        UsageError: It is not positive, or above a million, for which the steps would have no end.
     """
 
     label = "Logistic"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, strength: float) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, strength: _Strength) -> None:
         super().__init__(make_backbone, classes)
-        check_positive(self.label, "strength", strength, _STRONGEST)
         self.strength = strength
 
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
@@ -95,19 +87,14 @@ class LogisticEnsemble(ClassifierMethod):
 
     Args:
         strengths: As of `LogisticHead`, two or more.
-
-    Raises:
-        UsageError: There are fewer, or one is none that `LogisticHead` takes.
     """
 
     label = "Logistic (ensemble)"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, strengths: list[float]) -> None:
+    def __init__(
+        self, make_backbone: MakeBackbone, classes: int, *, strengths: Annotated[list[_Strength], Field(min_length=2)]
+    ) -> None:
         super().__init__(make_backbone, classes)
-        if len(strengths) < 2:
-            raise UsageError(f"strengths of {self.label} is {strengths}; give two or more.")
-        for strength in strengths:
-            check_positive(self.label, "one of strengths", strength, _STRONGEST)
         self.strengths = tuple(strengths)
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
@@ -29,7 +30,7 @@ class MatchingNet(MetricMethod):
 
     label = "MatchingNet"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: float) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: PositiveFloat) -> None:
         super().__init__(make_backbone, classes)
         self.scale = scale
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import torch.nn.functional as F
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.errors import UsageError
-from fsbench.methods.dual import DualHead, check_positive
+from fsbench.methods.dual import DualHead
 from fsbench.methods.r2d2 import ridge
 from fsbench.methods.svm import solve_svm
 from fsbench.tasks import PooledTasks, Tasks
 
 __all__ = ["MetaOptNetRidge", "MetaOptNetSVM"]
+
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=0.5)]
 
 
 class _MetaOptNet(DualHead):
@@ -23,15 +27,10 @@ class _MetaOptNet(DualHead):
     Args:
         scale: Of the logits, at first; theirs is 1.
         smoothing: Share of a query's label, at most one half; theirs is 0.1.
-
-    Raises:
-        UsageError: A hyper-parameter is out of its range.
     """
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: float, smoothing: float) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: PositiveFloat, smoothing: _Share) -> None:
         super().__init__(make_backbone, classes, scale=scale)
-        if not 0 <= smoothing <= 0.5:
-            raise UsageError(f"smoothing of {self.label} is {smoothing}; it must lie between 0 and 0.5.")
         self.smoothing = smoothing
 
     def loss(self, tasks: Tasks | PooledTasks) -> Tensor:
@@ -50,18 +49,20 @@ class MetaOptNetRidge(_MetaOptNet):
         penalty: Of the squared weights; theirs is 50.
         scale: Of the logits, at first; theirs is 1.
         smoothing: Share of a query's label, at most one half; theirs is 0.1.
-
-    Raises:
-        UsageError: A hyper-parameter is out of its range.
     """
 
     label = "MetaOptNet-RR"
 
     def __init__(
-        self, make_backbone: MakeBackbone, classes: int, *, penalty: float, scale: float, smoothing: float
+        self,
+        make_backbone: MakeBackbone,
+        classes: int,
+        *,
+        penalty: PositiveFloat,
+        scale: PositiveFloat,
+        smoothing: _Share,
     ) -> None:
         super().__init__(make_backbone, classes, scale=scale, smoothing=smoothing)
-        check_positive(self.label, "penalty", penalty)
         self.penalty = penalty
 
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
@@ -86,17 +87,15 @@ class MetaOptNetSVM(_MetaOptNet):
         c: Bound of the coefficient of a support image for its class; theirs is 0.1.
         scale: Of the logits, at first; theirs is 1.
         smoothing: Share of a query's label, at most one half; theirs is 0.1.
-
-    Raises:
-        UsageError: A hyper-parameter is out of its range.
     """
 
     label = "MetaOptNet-SVM"
     replayable = False  # which entries lie on their bounds is found by looking
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, c: float, scale: float, smoothing: float) -> None:
+    def __init__(
+        self, make_backbone: MakeBackbone, classes: int, *, c: PositiveFloat, scale: PositiveFloat, smoothing: _Share
+    ) -> None:
         super().__init__(make_backbone, classes, scale=scale, smoothing=smoothing)
-        check_positive(self.label, "c", c)
         self.c = c
 
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
@@ -28,7 +29,7 @@ class ProtoNet(MetricMethod):
 
     label = "ProtoNet"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, temperature: float) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, temperature: PositiveFloat) -> None:
         super().__init__(make_backbone, classes)
         self.temperature = temperature
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.methods.dual import DualHead, check_positive
+from fsbench.methods.dual import DualHead
 
 __all__ = ["R2D2", "ridge"]
 
@@ -25,16 +26,14 @@ class R2D2(DualHead):
     Args:
         penalty: Of the squared weights.
         scale: Of the logits, at first.
-
-    Raises:
-        UsageError: A hyper-parameter is not positive.
     """
 
     label = "R2-D2"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, penalty: float, scale: float) -> None:
+    def __init__(
+        self, make_backbone: MakeBackbone, classes: int, *, penalty: PositiveFloat, scale: PositiveFloat
+    ) -> None:
         super().__init__(make_backbone, classes, scale=scale)
-        check_positive(self.label, "penalty", penalty)
         self.penalty = penalty
 
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:

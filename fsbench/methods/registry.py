@@ -31,6 +31,7 @@ __all__ = [
     "build_frozen",
     "build_model",
     "check_row",
+    "check_values",
     "hyper_parameters",
     "load_method",
     "load_methods",
@@ -129,12 +130,36 @@ def hyper_parameters(method: type[Method]) -> list[str]:
     return [parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
+def check_values(where: str, params: Mapping[str, Any], method: type[Method]) -> None:
+    """Check hyper-parameters against their annotations in the method's constructor, if these exist at run time.
+
+    Args:
+        where: They stand, for the message.
+        params: By name; a table has a value for every shot.
+        method: The class.
+
+    Raises:
+        UsageError: One is of another type or out of its range.
+    """
+    try:
+        hints = get_type_hints(method.__init__, include_extras=True)
+    except NameError:  # of a module that is imported for a type checker alone
+        return
+    for name, value in params.items():
+        kind = TypeAdapter[Any](hints.get(name, Any), config=ConfigDict(strict=True, allow_inf_nan=False))
+        for each in value.values() if isinstance(value, dict) else [value]:
+            try:
+                kind.validate_python(each)
+            except ValidationError as error:
+                raise UsageError(f"{where}.{name} is {each!r:.200}: {first_problem(error)}.") from error
+
+
 def check_row(name: str, row: Row, method: type[Method]) -> None:
     """Check that a suite's row fits its method.
 
     Raises:
-        UsageError: A hyper-parameter does not exist.
-        SuiteError: One is missing or not of its type, or the method cannot learn from the row's kind of training.
+        UsageError: A hyper-parameter does not exist, is of another type or out of its range.
+        SuiteError: One is missing, or the method cannot learn from the row's kind of training.
     """
     wanted = hyper_parameters(method)
     if extra := sorted(set(row.params) - set(wanted)):
@@ -143,7 +168,7 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name}.params lacks {lacking[0]!r}, which {method.label} needs; add it to the suite."
         )
-    _check_types(name, row, method)
+    check_values(f"methods.{name}.params", row.params, method)
     if row.training == UNTRAINED and not (method.embeds_once() or method.any_backbone):
         raise SuiteError(
             f"methods.{name} has no training, but {method.label} does not answer from features of single images alone; "
@@ -164,21 +189,6 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
             f"methods.{name}.freeze leaves the backbone as it is, but {method.label} does not answer from features of "
             "single images; leave it out."
         )
-
-
-def _check_types(name: str, row: Row, method: type[Method]) -> None:
-    """Check hyper-parameters against the annotations of their method, if it has any that are defined at run time."""
-    try:
-        hints = get_type_hints(method.__init__)
-    except NameError:
-        return
-    for key, value in row.params.items():
-        kind = TypeAdapter[Any](hints.get(key, Any), config=ConfigDict(strict=True, allow_inf_nan=False))
-        for each in value.values() if isinstance(value, dict) else [value]:
-            try:
-                kind.validate_python(each)
-            except ValidationError as error:
-                raise SuiteError(f"methods.{name}.params.{key} is {each!r:.200}: {first_problem(error)}.") from error
 
 
 def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:

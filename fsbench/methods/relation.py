@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone, enlarged
@@ -50,7 +51,7 @@ class RelationNet(MetricMethod):
     label = "RelationNet"
     revision = 2  # 1 padded large maps too, and started from PyTorch's default weights
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, hidden: int) -> None:
+    def __init__(self, make_backbone: MakeBackbone, classes: int, *, hidden: PositiveInt) -> None:
         super().__init__(partial(make_backbone, maps=True), classes)
         width, height, breadth = self.backbone.shape
         if min(height, breadth) < 4:

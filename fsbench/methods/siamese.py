@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
 from fsbench.methods.base import MetricMethod
-from fsbench.methods.dual import check_positive
 from fsbench.tasks import PooledTasks, Tasks
 
 __all__ = ["Siamese"]
@@ -32,16 +32,14 @@ class Siamese(MetricMethod):
 
     Args:
         margin: Distance, at most 2, from which on images of different classes cost nothing.
-
-    Raises:
-        UsageError: The margin is not positive.
     """
 
     label = "Siamese"
 
-    def __init__(self, make_backbone: MakeBackbone, classes: int, *, margin: float) -> None:
+    def __init__(
+        self, make_backbone: MakeBackbone, classes: int, *, margin: Annotated[float, Field(gt=0, le=2)]
+    ) -> None:
         super().__init__(make_backbone, classes)
-        check_positive(self.label, "margin", margin)
         self.margin = margin
 
     def embed(self, images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from fsbench.engine.precision import backbones_in
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
-from fsbench.errors import TrainingError, UsageError
+from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.registry import build_frozen, load_method
 from fsbench.tasks import Tasks
@@ -117,9 +117,3 @@ def test_a_rate_that_is_too_high_is_said(tmp_path: Path) -> None:
     episodes = draw_episodes(pool_of(store.pack, "test"), FixedProtocol("test", 5, 1, 2, 2, 0))
     with pytest.raises(TrainingError, match=r"Finetune \(all layers\) gives logits that are not finite .* lower the"):
         correct_counts(method, store, episodes)
-
-
-@pytest.mark.parametrize(("name", "value"), [("rate", -0.1), ("backbone_rate", -1.0), ("steps", -1)])
-def test_what_is_negative_is_refused(name: str, value: float) -> None:
-    with pytest.raises(UsageError, match=f"^{name} of Finetune .* is {value}; it must be at least 0"):
-        build("finetune-all", **{name: value})

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.errors import UsageError
 from fsbench.methods.dual import DualHead
 from fsbench.methods.svm import solve_svm
 from helpers.plain import plain_ridge, plain_svm
@@ -141,18 +140,3 @@ def test_the_machine_is_differentiated_exactly(c: float) -> None:
     support, query = features(11, 0, 4)[:1].requires_grad_(), features(1, 1, 4)[:1]
     method = head("metaoptnet-svm", c=c)
     assert torch.autograd.gradcheck(lambda shown: method.compare(shown, UNEQUAL[None], query, WAY), support)
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong", "message"),
-    [
-        ("r2d2", {"penalty": 0}, "penalty of R2-D2 is 0; it must be above 0"),
-        ("r2d2", {"scale": -1.0}, "scale of R2-D2 is -1.0; it must be above 0"),
-        ("metaoptnet-ridge", {"penalty": float("nan")}, "penalty of MetaOptNet-RR is nan"),
-        ("metaoptnet-svm", {"c": 0.0}, "c of MetaOptNet-SVM is 0.0; it must be above 0"),
-        ("metaoptnet-ridge", {"smoothing": 0.6}, "smoothing of MetaOptNet-RR is 0.6; it must lie between 0 and 0.5"),
-    ],
-)
-def test_a_hyper_parameter_out_of_range_is_named(name: str, wrong: dict[str, float], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        build(name, **wrong)

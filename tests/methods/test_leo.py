@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsbench.errors import UsageError
 from fsbench.methods.base import one_hot
 from fsbench.methods.leo import LEO
 from helpers.plain import plain_leo
@@ -111,9 +110,3 @@ def test_the_estimate_of_the_divergence_is_that_of_normal_distributions() -> Non
             estimates.append(losses[0] - losses[1])
     expected = -math.log(0.5) + (0.5**2 + 0.5**2 - 1) / 2
     assert sum(estimates) / 200 == pytest.approx(expected, abs=0.03)
-
-
-@pytest.mark.parametrize(("name", "value"), [("latent", 0), ("dropout", 1.0)])
-def test_a_hyper_parameter_out_of_range_is_named(name: str, value: float) -> None:
-    with pytest.raises(UsageError, match=f"{name} of LEO is {value}; it must be"):
-        build("leo", **{name: value})

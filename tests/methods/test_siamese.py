@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.errors import UsageError
 from fsbench.methods.siamese import Siamese
 from fsbench.tasks import Tasks
 from helpers.plain import plain_contrastive
@@ -72,8 +71,3 @@ def test_the_answer_is_the_class_of_the_nearest_image_and_at_one_shot_that_of_pr
     single, labels = support[:, ::3], tasks.support_labels[:, ::3]
     found, expected = (model.compare(single, labels, query, 5) for model in (method, build("proto")))
     assert torch.equal(found.argmax(-1), expected.argmax(-1))
-
-
-def test_a_margin_that_asks_for_nothing_is_named() -> None:
-    with pytest.raises(UsageError, match="margin of Siamese is 0; it must be above 0"):
-        build("siamese", margin=0)

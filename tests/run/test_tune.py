@@ -167,7 +167,7 @@ def test_validation_classes_that_are_tested_elsewhere_have_no_say(suite: Path, m
         (("--try", "penalty=1"), "no row is named"),
         (("--methods", "ridge", "--try", "strength=1"), "unknown hyper-parameter of ridge 'strength'"),
         (("--methods", "knn", "--try", "strength=1"), "methods.knn is trained with its hyper-parameters"),
-        (("--methods", "ridge", "--try", "penalty=0,1"), "penalty of Ridge is 0; it must be above 0"),
+        (("--methods", "ridge", "--try", "penalty=0,1"), "penalty is 0: Input should be greater than 0."),
         (("--methods", "ridge", "--try", "penalty=a"), "'penalty=a' is not NAME=VALUE"),
         (("--methods", "ridge", "--try", "penalty="), "'penalty=' is not NAME=VALUE"),
         (("--methods", "ridge", "--try", "penalty=1", "--try", "penalty=2"), "names a hyper-parameter twice"),
