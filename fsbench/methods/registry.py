@@ -36,6 +36,7 @@ __all__ = [
     "load_method",
     "load_methods",
     "revision_of",
+    "value_types",
 ]
 
 
@@ -130,6 +131,15 @@ def hyper_parameters(method: type[Method]) -> list[str]:
     return [parameter.name for parameter in taken if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
+def value_types(method: type[Method]) -> dict[str, Any]:
+    """The annotations of a method's hyper-parameters by name; none if one of its constructor cannot be evaluated."""
+    try:
+        hints = get_type_hints(method.__init__, include_extras=True)
+    except (NameError, AttributeError, SyntaxError, TypeError):  # as of what is imported for a type checker alone
+        return {}
+    return {name: hints[name] for name in hyper_parameters(method) if name in hints}
+
+
 def check_values(where: str, params: Mapping[str, Any], method: type[Method]) -> None:
     """Check hyper-parameters against their annotations in the method's constructor, if these exist at run time.
 
@@ -141,12 +151,10 @@ def check_values(where: str, params: Mapping[str, Any], method: type[Method]) ->
     Raises:
         UsageError: One is of another type or out of its range.
     """
-    try:
-        hints = get_type_hints(method.__init__, include_extras=True)
-    except NameError:  # of a module that is imported for a type checker alone
-        return
+    kinds = value_types(method)
+    config = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     for name, value in params.items():
-        kind = TypeAdapter[Any](hints.get(name, Any), config=ConfigDict(strict=True, allow_inf_nan=False))
+        kind = TypeAdapter[Any](kinds.get(name, Any), config=config)
         for each in value.values() if isinstance(value, dict) else [value]:
             try:
                 kind.validate_python(each)

@@ -338,9 +338,22 @@ def test_help_lists_every_command_by_purpose_and_cuts_nothing() -> None:
     assert "..." not in text
 
 
-def test_a_method_is_described_with_its_hyper_parameters() -> None:
+def test_a_method_is_described_with_its_hyper_parameters(tmp_path: Path) -> None:
+    text = fsbench("methods", "foprotomaml").stdout
+    assert text.startswith(
+        "foprotomaml: fo-Proto-MAML, learns from episodes\nhyper-parameters:\n  inner_rate: number, at least 0\n"
+        "  train_steps: integer, at least 0\n  test_steps: integer, at least 0\n  temperature: number, above 0\n\n"
+    )
+    assert "\n  strengths: 2 or more of: number, above 0, at most 1e+06\n" in (
+        fsbench("methods", "logistic-ensemble").stdout
+    )
+    assert "\n  dropout: number, at least 0, below 1\n" in fsbench("methods", "leo").stdout
+    assert "\nhyper-parameters: none\n" in fsbench("methods", "knn").stdout
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom fsbench.methods.proto import ProtoNet\n\nclass Mine(ProtoNet):\n    label = 'Mine'\n"
+        "    def __init__(self, make, classes, *, own, odd: torch.Tensor): ...\n"
+    )
+    assert "hyper-parameters:\n  own\n  odd\n" in fsbench("methods", f"{tmp_path / 'mine.py'}:Mine").stdout
     text = fsbench("methods", "fomaml").stdout
-    assert text.startswith("fomaml: fo-MAML, learns from episodes\nhyper-parameters: ")
-    assert "inner_rate" in text.splitlines()[1]
     assert "Finn" in text
     assert "unknown method 'fomam'; did you mean 'fomaml'?" in refused("methods", "fomam")
