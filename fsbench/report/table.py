@@ -354,12 +354,12 @@ def _has_steady_peers(row: str, tracks: Mapping[str, Mapping[Column, Track]]) ->
 
 
 def _left_out(records: Sequence[Record], measured: Sequence[str]) -> dict[str, str]:
-    """Why sources were left out that no record measures, every reason once."""
-    reasons: dict[str, list[str]] = {}
+    """Why sources were left out that no record measures, every reason once, whatever the order of the records."""
+    reasons: dict[str, set[str]] = {}
     for name, reason in (item for record in records for item in record.absent.items()):
         if name not in measured:
-            reasons.setdefault(name, []).append(reason)
-    return {name: "; ".join(dict.fromkeys(several)) for name, several in reasons.items()}
+            reasons.setdefault(name, set()).add(reason)
+    return {name: "; ".join(sorted(several)) for name, several in reasons.items()}
 
 
 def _spread(records: Sequence[Record]) -> float:

@@ -258,6 +258,14 @@ def test_sources_left_out_are_a_row_of_dashes_and_a_point_each() -> None:
     assert "| 1.50 |" in " ".join(_line(text, "| average rank").split())
 
 
+def test_the_reasons_of_several_runs_stand_in_one_order() -> None:
+    records = [
+        make_record(label, absent={"dtd": reason}) for label, reason in (("k-NN", "too few."), ("Ridge", "absent."))
+    ]
+    for several in (records, records[::-1]):
+        assert "- **Left out**: dtd: absent.; too few.\n" in to_markdown(build_table(several))
+
+
 @pytest.mark.parametrize(
     ("identity", "sentence"),
     [
