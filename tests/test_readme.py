@@ -51,4 +51,4 @@ def test_the_picture_is_small() -> None:
     path = ROOT / "docs/images/report.png"
     assert path.stat().st_size < 200_000
     with Image.open(path) as picture:
-        assert picture.width == 1280
+        assert picture.width == 1440
