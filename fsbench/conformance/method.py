@@ -13,6 +13,7 @@ from fsbench.conformance.findings import Findings, Outcome, Verdict
 from fsbench.conformance.subject import Subject
 from fsbench.conformance.training_checks import FORM_CHECKS, LEARNING_CHECKS
 from fsbench.methods.base import Method
+from fsbench.methods.registry import check_values
 
 __all__ = ["CHECKS", "Findings", "Outcome", "check_method"]
 
@@ -28,7 +29,11 @@ def check_method(method_class: type[Method], params: Mapping[str, Any]) -> Findi
     Args:
         method_class: The method.
         params: Its hyper-parameters, all of them.
+
+    Raises:
+        UsageError: One is of another type or out of its range.
     """
+    check_values(method_class.__name__, params, method_class)
     subject, outcomes, lacking = Subject(method_class, params), [], None
     for check in CHECKS:
         if lacking is not None:

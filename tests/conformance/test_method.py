@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from fsbench.cli.main import main
 from fsbench.conformance.method import CHECKS, Findings, check_method
 from fsbench.conformance.placement import misplaced
+from fsbench.errors import UsageError
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.proto import ProtoNet
 from fsbench.methods.registry import load_method
@@ -188,3 +189,8 @@ def test_a_mistake_in_the_command_ends_with_2_and_a_sentence(words: list[str], s
     result = check(*(word.format(folder=tmp_path) for word in words))
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+def test_what_is_out_of_its_range_is_named_and_no_failure_of_the_method() -> None:
+    with pytest.raises(UsageError, match=r"^ProtoNet\.temperature is 0: Input should be greater than 0\.$"):
+        check_method(ProtoNet, {"temperature": 0})
