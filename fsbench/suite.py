@@ -210,7 +210,7 @@ class Suite(StrictModel):
                 raise ValueError(f"methods.{name}.start needs a training of its own")
             if shared and row.backbone is not None:
                 raise ValueError(f"methods.{name}.backbone needs a training of its own; {row.training} has another")
-            if row.start is not None and self.backbone_of(name) != self.backbone_of(row.start):
+            if row.start is not None and not self.backbone_of(name).has_weights_of(self.backbone_of(row.start)):
                 raise ValueError(f"methods.{name}.start names {row.start!r}, which has another backbone")
             if row.freeze and row.start is None:
                 raise ValueError(f"methods.{name}.freeze needs a start, the row whose backbone is left as it is")

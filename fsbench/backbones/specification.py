@@ -24,17 +24,22 @@ class BackboneSpec(StrictModel):
     norm_scale: Literal["ones", "uniform"] = "ones"  # initial weights of batch normalisation
     depth: Annotated[int, Field(ge=1, le=1000)] | None = None  # layers, of backbones of several depths; none: the usual
     drop_rate: Annotated[float, Field(gt=0, lt=1)] | None = None  # of dropout, for backbones that have it; none: none
+    avg_pool: bool | None = None  # means over the last maps, for backbones that can leave them whole; none: the usual
 
     @property
-    def options(self) -> dict[str, int | float]:
+    def options(self) -> dict[str, int | float | bool]:
         """What not every backbone takes, where it is given."""
-        given = {"depth": self.depth, "drop_rate": self.drop_rate}
+        given = {"depth": self.depth, "drop_rate": self.drop_rate, "avg_pool": self.avg_pool}
         return {name: value for name, value in given.items() if value is not None}
 
     def identity(self) -> dict[str, Any]:
         """What of it enters identities; a later field does only when it is not what was before it came."""
         later = {} if self.norm_scale == "ones" else {"norm_scale": self.norm_scale}
         return {"name": self.name, "width": self.width} | later | self.options
+
+    def has_weights_of(self, other: BackboneSpec) -> bool:
+        """Whether the weights of either fit the other: they differ at most in what has no weights, the pooling."""
+        return self.model_copy(update={"avg_pool": None}) == other.model_copy(update={"avg_pool": None})
 
 
 class InputSpec(StrictModel):

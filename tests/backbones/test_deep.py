@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from fsbench.backbones.base import Backbone
+from fsbench.backbones.base import Backbone, enlarged
 from fsbench.backbones.norm import BatchNorm2d
 from fsbench.backbones.registry import build_backbone
 from fsbench.errors import SuiteError
@@ -23,10 +23,11 @@ SMALL: dict[str, dict[str, Any]] = {"resnet12": {"width": 4}, "wrn": {"width": 8
 both = pytest.mark.parametrize("name", SMALL)
 
 
-def make(name: str, *, size: int = SIZE, maps: bool = False) -> Backbone:
+def make(name: str, *, size: int = SIZE, maps: bool = False, **options: object) -> Backbone:
     """In float64, with scales, shifts and statistics of which none is its initial one."""
     torch.manual_seed(0)
-    backbone = build_backbone(name, channels=3, size=size, maps=maps, **SMALL[name]).double()
+    given = SMALL[name] | {"options": SMALL[name].get("options", {}) | options}
+    backbone = build_backbone(name, channels=3, size=size, maps=maps, **given).double()
     for module in backbone.modules():
         if isinstance(module, BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1)
@@ -75,6 +76,17 @@ def test_the_features_are_the_means_of_the_maps(name: str) -> None:
         assert backbone.features == backbone(images).shape[1] == backbone.shape[0]
 
 
+def test_without_pooling_the_features_are_the_whole_maps() -> None:
+    """Of the size that it was built for; those of smaller images are enlarged to as many."""
+    images, backbone = pictures(2, 84), make("resnet12", size=84, avg_pool=False)
+    assert (backbone.label, backbone.shape, backbone.features) == ("ResNet-12 (width 4, no pooling)", (40, 5, 5), 1000)
+    whole = make("resnet12", size=84, maps=True)(images)
+    torch.testing.assert_close(backbone(images), whole.flatten(1), **close)
+    small = make("resnet12", size=84, maps=True)(images[..., :48, :48])
+    assert small.shape[-2:] == (3, 3)
+    torch.testing.assert_close(backbone(images[..., :48, :48]), enlarged(small, 5, 5).flatten(1), **close)
+
+
 def plain_resnet12(backbone: Any, images: Tensor, leading: int | None) -> Tensor:
     """ReLU before pooling, nothing folded."""
 
@@ -111,16 +123,16 @@ def test_it_is_the_plain_network(name: str, training: bool, leading: int | None)
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-@both
+@pytest.mark.parametrize(("name", "options"), [("resnet12", {}), ("resnet12", {"avg_pool": False}), ("wrn", {})])
 @pytest.mark.parametrize("leading", [3, 5])
-def test_networks_side_by_side_are_as_one_at_a_time(name: str, leading: int) -> None:
-    backbone = make(name)
+def test_networks_side_by_side_are_as_one_at_a_time(name: str, options: dict[str, bool], leading: int) -> None:
+    backbone = make(name, size=32, **options)
     each = [
         {key: weight.detach() + 0.1 * torch.rand_like(weight) for key, weight in backbone.named_parameters()}
         for _ in range(2)
     ]
     stacked = {key: torch.cat([weights[key] for weights in each]) for key in each[0]}
-    images = pictures(10).view(5, 2, 3, SIZE, SIZE)  # image, task, channel
+    images = pictures(10, 32).view(5, 2, 3, 32, 32)  # image, task, channel
     together = functional_call(backbone, stacked, (images.flatten(1, 2), leading))
     alone = [functional_call(backbone, weights, (images[:, task], leading)) for task, weights in enumerate(each)]
     torch.testing.assert_close(together, torch.cat(alone, dim=1), **close)

@@ -67,6 +67,22 @@ def test_a_row_does_not_start_from_one_with_another_backbone(tmp_path: Path) -> 
     )
 
 
+def test_a_row_without_pooling_starts_from_one_with_it(tmp_path: Path) -> None:
+    """The pooling has no weights."""
+    write_source(tmp_path / "cache", size=32)
+    suite = two_rows(tmp_path)
+    whole = RESNET12.format(start='start = "proto-resnet12"\n').replace("proto-resnet12]", "whole]")
+    whole = whole.replace("proto-resnet12.", "whole.").replace("width = 4\n", "width = 4\navg_pool = false\n")
+    suite.write_text(suite.read_text(encoding="utf-8") + whole, encoding="utf-8")
+    run(suite, tmp_path / "out", "--shots", 1, "--image-size", 32, "--methods", "proto-resnet12,whole")
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()]
+    found = {record["identity"]["row"]: (record["backbone_label"], record["features"]) for record in records}
+    assert found == {
+        "proto-resnet12": ("ResNet-12 (width 4)", 40),
+        "whole": ("ResNet-12 (width 4, no pooling)", 160),
+    }
+
+
 def test_an_option_that_a_backbone_lacks_is_one_sentence(tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "s.toml", ("width = 8", "width = 8\ndepth = 4"), rows=("proto",))
     assert "the backbone 'conv4' takes no depth; leave it out of the suite." in refused(
