@@ -320,7 +320,8 @@ def load_suite(name: str) -> Suite:
         suite = Suite.model_validate(content)
     except ValidationError as error:
         found = [(keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()]
-        keys, message = max(found, key=lambda entry: len(entry[0]))
+        keys = max((keys for keys, _ in found), key=len)
+        message = "; or: ".join(dict.fromkeys(message for at, message in found if at == keys))  # of every type it may be
         line = line_of(text, keys)
         where = f"{file}, line {line}" if line else file
         raise SuiteError(f"{where}: {'.'.join(map(shown, keys)) or 'the suite'}: {message}.") from error

@@ -263,6 +263,10 @@ def test_lists_name_everything() -> None:
         (('training = "relation"', 'training = "proto"'), "cannot use the training of proto"),
         (('method = "knn"', 'method = "proto"\nparams = { temperature = 1.0 }'), "but ProtoNet learns from 'episodes'"),
         (("batch = 16", 'batch = "x"'), ": methods.knn.training.batch: Input should be a valid integer"),
+        (
+            ("batch = 16", 'batch = 16\naugment = "x"'),
+            "augment: Input should be a valid boolean, unable to interpret input; or: ",
+        ),
         (("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4 }"), "is given for the shots [1], not for 5"),
     ],
 )
