@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from fsbench.errors import SuiteError
 from fsbench.files.strict import Number, Steps, StrictModel
 
-__all__ = ["BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot"]
+__all__ = ["VARIABLE", "BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot"]
 
 _Value = TypeVar("_Value")
+VARIABLE: Final = "variable"  # the entry of a table from shot to value for variable shots
 _ROUNDING = 1e-6  # of a sum of shares
 _BETAS, _WARM_UP, _MILESTONE_FACTOR = (0.9, 0.999), 0.15, 0.1  # unless a training says otherwise
 _Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-PerShot: TypeAlias = _Value | dict[int, _Value]  # one value, or one for every shot: steps = { 1 = 4000, 5 = 3000 }
+# One value, or one for every shot, and for variable ones: steps = { 1 = 4000, 5 = 3000, variable = 2000 }.
+PerShot: TypeAlias = _Value | dict[int | Literal["variable"], _Value]
 _Rate: TypeAlias = Annotated[float, Field(gt=0, le=1e6)]
 _Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 
@@ -92,7 +94,8 @@ class EpisodicTraining(_Optimisation):
     queries: PerShot[Number]  # per class
     tasks: PerShot[Number]  # per step
     # Classes, `shot` + `queries` images of each, that a step embeds once to answer all of its tasks: these are random
-    # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images.
+    # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images, as
+    # at variable shots.
     pool: PerShot[Annotated[Number, Field(ge=2)]] | None = None
 
 
@@ -114,9 +117,12 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
     """
     if not isinstance(value, dict):
         return value
-    table = {int(key): entry for key, entry in value.items()}
-    if shot not in table:
-        wanted = "variable shots" if shot is None else str(shot)
-        remedy = "give one value for all" if shot is None else "add it to the suite"
-        raise SuiteError(f"{name} is given for the shots {sorted(table)}, not for {wanted}; {remedy}.")
-    return table[shot]
+    table = {key if key == VARIABLE else int(key): entry for key, entry in value.items()}
+    wanted = VARIABLE if shot is None else shot
+    if wanted not in table:
+        given = ", ".join(map(str, table))
+        raise SuiteError(
+            f"{name} has values for the shots {given}, but none for {wanted}; add {wanted} = ... there, or give one "
+            "value for all."
+        )
+    return table[wanted]

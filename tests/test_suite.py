@@ -64,8 +64,10 @@ def test_every_listed_method_loads_and_has_a_name_of_its_own() -> None:
 def test_a_value_may_depend_on_the_shot() -> None:
     assert at_shot(3, 1, "steps") == 3
     assert at_shot({1: 4, 5: 6}, 5, "steps") == 6
-    with pytest.raises(SuiteError, match=r"methods\.proto\.steps is given for the shots \[1, 5\], not for 10"):
-        at_shot({1: 4, 5: 6}, 10, "methods.proto.steps")
+    assert at_shot({"1": 4, "variable": 6}, None, "steps") == 6
+    for shot, lacking in ((10, "10"), (None, "variable")):
+        with pytest.raises(SuiteError, match=rf"steps has values for the shots 1, 5, but none for {lacking}; add"):
+            at_shot({1: 4, 5: 6}, shot, "methods.proto.steps")
 
 
 def test_a_training_that_is_shared_must_exist(tmp_path: Path) -> None:

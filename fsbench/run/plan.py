@@ -21,7 +21,7 @@ from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.errors import SuiteError, UsageError, unknown
 from fsbench.files.atomic import sha256_json
 from fsbench.methods.registry import load_method, revision_of
-from fsbench.recipe import BatchTraining, at_shot
+from fsbench.recipe import VARIABLE, BatchTraining, PerShot, at_shot
 from fsbench.records import CellIdentity
 from fsbench.run.frozen import Untrained
 from fsbench.setting import ProtocolName, row_label
@@ -273,7 +273,7 @@ class _Planner:
             image_size=suite.images.size,
             protocol=self._protocol("train", shot, seed, 0, value) if episodic else None,
             rules=suite.episodes.rules,
-            pool=_pool(row, shot, value) if episodic else None,
+            pool=None if isinstance(spec, BatchTraining) else _pool(row, shot, spec.pool, value),
         )
         looked_at = suite.validation
         validation = self._protocol(
@@ -376,8 +376,10 @@ class _Planner:
         return protocol_of(split, way, shot, queries, episodes=number, seed=seed)
 
 
-def _pool(row: str, shot: int | None, value: Callable[[str], Any]) -> int | None:
+def _pool(row: str, shot: int | None, given: PerShot[int] | None, value: Callable[[str], Any]) -> int | None:
     """How many classes a step of a row's training embeds for all of its tasks; None: each has its own images."""
+    if shot is None and isinstance(given, dict) and VARIABLE not in given:
+        return None  # it says so of every shot, and there is no such thing at variable ones
     classes: int | None = value("pool")
     if classes is None:
         return None

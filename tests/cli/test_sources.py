@@ -112,7 +112,7 @@ def test_exported_variable_episodes_give_the_same_records(tmp_path: Path) -> Non
     ("edits", "message"),
     [
         ((("tasks = 1", "tasks = 2"),), "tasks of variable shots are taken one a step; set it to 1"),
-        ((("steps = 3", "steps = { 1 = 3, 5 = 3 }"),), "not for variable shots; give one value for all"),
+        ((("steps = 3", "steps = { 1 = 3, 5 = 3 }"),), "but none for variable; add variable = ... there, or give one"),
     ],
 )
 def test_what_variable_shots_cannot_have_is_one_sentence(
@@ -120,6 +120,24 @@ def test_what_variable_shots_cannot_have_is_one_sentence(
 ) -> None:
     suite = write_suite(tmp_path / "suite.toml", *edits, rows=("proto",), variable=True)
     assert message in refused("run", "--suite", suite, "--out", tmp_path / "out", "--protocol", "variable")
+
+
+def test_values_of_fixed_shots_have_one_for_variable_shots_beside_them(tmp_path: Path) -> None:
+    """A pool is one of fixed shots alone."""
+    edits = (
+        ("temperature = 1.0", "temperature = { 1 = 1.0, 5 = 2.0, variable = 3.0 }"),
+        ("tasks = 2", "tasks = { 1 = 2, 5 = 2, variable = 1 }\npool = { 1 = 5, 5 = 5 }"),
+        ("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4, 5 = 3, variable = 2 }"),
+    )
+    suite = write_suite(tmp_path / "suite.toml", *edits, rows=("proto",))
+    run(suite, tmp_path / "out", "--shots", 5)
+    run(suite, tmp_path / "out", "--protocol", "variable", "--episodes", 5)
+    records = [read_record(path) for path in (tmp_path / "out" / "records").iterdir()]
+    found = {
+        record.identity.shot: (record.identity.params["temperature"], record.training.planned_steps)
+        for record in records
+    }
+    assert found == {5: (2.0, 3), None: (3.0, 2)}
 
 
 def test_backbone_and_image_size_can_be_chosen(tmp_path: Path, cache: Path) -> None:

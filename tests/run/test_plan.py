@@ -84,7 +84,7 @@ def test_a_fraction_shortens_steps_and_looks_alike(pack: Pack) -> None:
 def test_a_fixed_training_shot_makes_one_model_for_all_shots(pack: Pack) -> None:
     found = trainings(plan(pack, changed("proto", "training", shot=5), rows=("proto",)))
     assert found["proto", 1] == found["proto", 5] == trainings(plan(pack, rows=("proto",)))["proto", 5]
-    with pytest.raises(SuiteError, match=r"methods\.proto\.training\.\w+ is given for the shots \[1, 5\], not for 3"):
+    with pytest.raises(SuiteError, match=r"proto\.training\.\w+ has values for the shots 1, 5, but none for 3"):
         plan(pack, changed("proto", "training", shot=3, steps={1: 3, 5: 3}), rows=("proto",))
 
 
