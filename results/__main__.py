@@ -39,11 +39,12 @@ class _Work(NamedTuple):
         return len(wanted - found), len(wanted)
 
     def run(self, data_root: str | None) -> None:
-        """Carry it out, as `fsbench run` does."""
+        """Carry it out, as `fsbench run` does, and end as that does if it fails; it has said why."""
         words = ["run", "--suite", self.table, "--seeds", str(self.seeds), "--out", str(_FOLDER / self.table)]
         words += ["--data-root", data_root] if data_root else []
         click.echo(f"fsbench {' '.join(words)}")
-        subprocess.run([sys.executable, "-m", "fsbench", *words], check=True)
+        if code := subprocess.run([sys.executable, "-m", "fsbench", *words], check=False).returncode:
+            raise click.exceptions.Exit(code)
 
 
 _TABLES = ("miniimagenet", "omniglot", "frozen", "glyphs", "metadataset-ilsvrc", "metadataset-all", "omniglot-20way")

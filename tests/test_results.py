@@ -62,3 +62,12 @@ def test_one_command_makes_every_table_and_says_what_is_left() -> None:
     refused = CliRunner().invoke(command, ["--left", "omniglott"])
     assert refused.exit_code == 2
     assert "unknown table 'omniglott'; did you mean 'omniglot'?" in refused.output
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_ends_the_command_with_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path))
+    command = runpy.run_path(str(ROOT / "results" / "__main__.py"))["main"]
+    result = CliRunner().invoke(command, ["omniglot-20way", "--data-root", str(tmp_path / "nothing")])
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
