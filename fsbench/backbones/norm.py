@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool", "differentiated_twice"]
+__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool", "differentiated_twice", "is_differentiated_twice"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -76,7 +76,7 @@ class _Statistics(torch.autograd.Function):
         number = maps.numel() // len(mean)
         slope = -of_inverse * inverse**3 / number
         shift = of_mean / number - slope * mean
-        return torch.addcmul(shift[:, None, None].to(maps), maps, slope[:, None, None].to(maps)), None, None
+        return torch.addcmul(shift[:, None, None], maps.to(slope), slope[:, None, None]).to(maps), None, None
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def differentiated_twice(network: nn.Module) -> Iterator[None]:
     Those of `F.batch_norm` pass through its maps some twenty times. Statistics and scaling as operations of their own
     take half of that, and the scaling may follow the pooling.
     """
-    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
+    norms = _norms(network)
     for norm in norms:
         norm.twice = True
     try:
@@ -94,6 +94,15 @@ def differentiated_twice(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.twice = False
+
+
+def is_differentiated_twice(network: nn.Module) -> bool:
+    """Whether `differentiated_twice` lasts."""
+    return any(norm.twice for norm in _norms(network))
+
+
+def _norms(network: nn.Module) -> list[BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, BatchNorm2d)]
 
 
 def conv_norm_pool(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
+from fsbench.backbones.norm import is_differentiated_twice
 from fsbench.errors import DeviceError
 
 __all__ = ["Precision", "backbones_in", "pick_precision"]
@@ -37,9 +38,9 @@ def pick_precision(choice: Precision, device: torch.device, *, deterministic: bo
 def backbones_in(precision: Literal["fp32", "bf16"], module: nn.Module) -> Iterator[None]:
     """While it lasts, the backbones in a module compute in bf16, if that is the precision; their features are fp32.
 
-    Weights, their gradients and the parameters and running statistics of batch normalisation stay fp32, and so does
-    all that a method does with features. So does a backbone that normalises by the statistics of leading images:
-    those are taken from its maps by operations of the caller's type, which bf16 would round to three digits.
+    Weights, their gradients and the parameters and statistics of batch normalisation stay fp32, and so does all that a
+    method does with features. So does a backbone while it is differentiated twice: its statistics are then taken by
+    operations of the maps' type, which bf16 would round to three digits.
     """
     with ExitStack() as hooks:
         for part in module.modules() if precision == "bf16" else ():
@@ -53,10 +54,9 @@ def _hook(backbone: Backbone, hooks: ExitStack) -> None:
     inside: list[ExitStack] = []
 
     def enter(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        images, *leading = (*arguments, *named.values())
-        plain = all(number is None for number in leading)
+        images, twice = [*arguments, *named.values()][0], is_differentiated_twice(backbone)
         inside.append(ExitStack())
-        inside[-1].enter_context(torch.autocast(images.device.type, torch.bfloat16, enabled=plain))
+        inside[-1].enter_context(torch.autocast(images.device.type, torch.bfloat16, enabled=not twice))
 
     def leave(_: nn.Module, arguments: tuple[Any, ...], features: Tensor | None) -> Tensor | None:
         inside.pop().close()
