@@ -51,17 +51,18 @@ def pick_device(choice: str) -> torch.device:
 def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     """Set what holds for the whole process.
 
-    Large activations come from glibc's heap instead of fresh pages, which would be faulted in anew in
-    every step (half of the time on a CPU). With `deterministic`, operations that are not reproducible bit
-    by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32. Else convolutions
-    may use TF32; products of matrices never do, since distances between features are differences of large numbers.
+    Large activations of one shape come from glibc's heap instead of fresh pages, which would be faulted in anew in
+    every step (half of the time on a CPU); those of many shapes would leave gaps there, of gigabytes. With
+    `deterministic`, operations that are not reproducible bit by bit are errors, and a GPU neither searches for the
+    fastest algorithm nor uses TF32. Else convolutions may use TF32; products of matrices never do, since distances
+    between features are differences of large numbers.
 
     Args:
         deterministic: Only operations that are reproducible bit by bit.
         one_shape: Whether one step's data has the shapes of the next one's: a GPU's search for the fastest algorithm
             is made anew for every shape, and takes many times as long as a step.
     """
-    if platform.libc_ver()[0] == "glibc":
+    if one_shape and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

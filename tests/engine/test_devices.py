@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +37,25 @@ def test_products_of_matrices_are_never_in_tf32(deterministic: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     tune_process(deterministic=deterministic)
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's heap is set")
+@pytest.mark.parametrize("one_shape", [True, False])
+def test_memory_is_kept_between_steps_only_where_the_next_one_needs_as_much(one_shape: bool) -> None:
+    program = f"""
+import torch
+from pathlib import Path
+from fsbench.engine.devices import tune_process
+tune_process(deterministic=False, one_shape={one_shape})
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+before, large = resident(), torch.ones(100_000_000, dtype=torch.uint8)
+del large
+print(resident() - before)
+"""
+    kept = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    assert (kept > 90e6) == one_shape
 
 
 def test_an_apple_gpu_is_never_chosen_unasked_and_what_it_lacks_is_said(
