@@ -21,7 +21,7 @@ from fsbench.stats.friedman import Friedman
 __all__ = ["accuracy_svg", "critical_svg", "distribution_svg", "training_svg"]
 
 _WIDTH = 380  # units of a drawing, each about a pixel on a phone
-_NAMES, _START, _END = 178, 186, 368  # where names end, and where axes start and end
+_NAMES, _START, _END = 202, 210, 368  # where names end, and where axes start and end
 _LETTERS = 26  # of a name that fit, also bold
 _TOP = 6
 _PITCH, _RIDGE, _CURVES = 22, 30, 110  # heights: of a dot's row, of a histogram, of a panel of curves
