@@ -267,7 +267,7 @@ def test_lists_name_everything() -> None:
             ("batch = 16", 'batch = 16\naugment = "x"'),
             "augment: Input should be a valid boolean, unable to interpret input; or: ",
         ),
-        (("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4 }"), "is given for the shots [1], not for 5"),
+        (("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4 }"), "has values for the shots 1, but none for 5"),
     ],
 )
 def test_a_suite_that_cannot_run_is_one_sentence(tmp_path: Path, edit: tuple[str, str], sentence: str) -> None:

@@ -260,7 +260,7 @@ def test_variable_shots_can_be_measured(tmp_path: Path) -> None:
     [
         (("--suite", "metadataset-al"), "unknown suite 'metadataset-al'; did you mean 'metadataset-all'?"),
         (("--methods", "prot"), "unknown method of the suite glyphs 'prot'; did you mean 'proto'?"),
-        (("--methods", "proto", "--shots", "4"), "is given for the shots [1, 5], not for 4"),
+        (("--methods", "proto", "--shots", "4"), "has values for the shots 1, 5, but none for 4"),
         (("--suite", "omniglot", "--methods", "knn", "--shots", "100"), "an episode needs"),
         (("--cost", "--device", "gpu"), "unknown device 'gpu'; did you mean 'cpu'?"),
     ],
