@@ -322,12 +322,10 @@ def load_suite(name: str) -> Suite:
     except ValidationError as error:
         found = [(keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()]
         keys = max((keys for keys, _ in found), key=len)
-        message = "; or: ".join(
-            dict.fromkeys(message for at, message in found if at == keys)
-        )  # of every type it may be
+        messages = dict.fromkeys(message for at, message in found if at == keys)  # one for every type that it may be of
         line = line_of(text, keys)
         where = f"{file}, line {line}" if line else file
-        raise SuiteError(f"{where}: {'.'.join(map(shown, keys)) or 'the suite'}: {message}.") from error
+        raise SuiteError(f"{where}: {'.'.join(map(shown, keys)) or 'the suite'}: {'; or: '.join(messages)}.") from error
     if name.endswith(".toml"):
         suite._folder = Path(name).resolve().parent
     return suite
