@@ -141,6 +141,7 @@ class TrainingSummary(StrictModel):
     frozen: Count = 0  # parameters that were not trained
     history: list[Validation]
     precision: Literal["fp32", "bf16"] | None = None  # of the backbone; None: not said, which was fp32
+    commits: list[Text] = Field(default_factory=list)  # of the checkouts that took its steps; empty: not recorded
 
 
 class Pretraining(StrictModel):

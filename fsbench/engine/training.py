@@ -23,7 +23,7 @@ from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.protocol import AnyEpisodes
 from fsbench.errors import RecordError, TrainingError
-from fsbench.files.strict import Count
+from fsbench.files.strict import Count, Text
 from fsbench.methods.base import Method
 from fsbench.methods.gradient import GradientMethod
 from fsbench.progress import TrainingView
@@ -45,6 +45,7 @@ class _Progress(BaseModel):
     best_step: Count = 0
     best_accuracy: Annotated[float, Field(ge=-1, le=100)] = -1.0
     seconds: Annotated[float, Field(ge=0)] = 0.0
+    commits: list[Text] = Field(default_factory=list)
     history: list[Validation] = Field(default_factory=list)
 
     def exhausted(self, schedule: Schedule) -> bool:
@@ -80,6 +81,7 @@ def train(
     watcher: TrainingView,
     precision: Literal["fp32", "bf16"] = "fp32",
     look_first: bool = False,
+    commit: str | None = None,
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.
 
@@ -96,6 +98,7 @@ def train(
         precision: Of the backbone, in the steps and in the looks at the validation episodes.
         look_first: Whether it looks at the validation episodes before the first step too, since the weights that it
             starts from are trained: they are then kept if no later ones do better.
+        commit: Of the code that takes the steps, for the records.
 
     Returns:
         What the records say of the training.
@@ -113,6 +116,8 @@ def train(
     losses: list[Tensor] = []
     reported = time.monotonic()
     started = reported - progress.seconds
+    if commit is not None and commit not in progress.commits and not progress.exhausted(schedule):
+        progress.commits.append(commit)
     data = training_data(schedule, stores, progress.step)
     with backbones_in(precision, method):
         if look_first and progress.step == 0:
@@ -152,6 +157,7 @@ def train(
         frozen=sum(weight.numel() for weight in method.parameters() if not weight.requires_grad),
         history=progress.history,
         precision=precision,
+        commits=progress.commits,
     )
     save_checkpoint(path, best, {"summary": summary.model_dump(), "seconds": progress.seconds})
     return summary

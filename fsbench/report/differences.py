@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from fsbench.records import Record, Track
 from fsbench.report.csv import to_csv
-from fsbench.report.footnote import steady
 from fsbench.report.table import Column, Table
+from fsbench.report.wording import steady
 from fsbench.stats.paired import SIGNIFICANCE, mean_difference, pairwise_differences
 
 __all__ = ["ALL_SOURCES", "DIFFERENCE_COLUMNS", "Family", "Pair", "differences", "differences_to_csv"]

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from fsbench.backbones.specification import FEATURES
 from fsbench.records import Cuda, Record
 from fsbench.report.table import Column, Figure, Table
+from fsbench.report.wording import listed, span
 
 __all__ = [
     "DEVIATES_MARK",
@@ -18,12 +19,8 @@ __all__ = [
     "REDUCED_MARK",
     "Note",
     "footnote",
-    "listed",
     "partial",
     "reduced",
-    "signed",
-    "span",
-    "steady",
     "track_mark",
     "trained_on",
 ]
@@ -75,6 +72,7 @@ def footnote(table: Table) -> list[Note]:
         *_variable(table),
         *_left_out(table),
         *_missing(table),
+        *_precision(table),
         _made_with(table),
     ]
 
@@ -93,27 +91,6 @@ def partial(table: Table) -> str | None:
         if column.partial:
             sources.setdefault(column.partial.removeprefix("partial "), []).append(column.source)
     return "; ".join(f"{listed(names)} {stamp}" for stamp, names in sources.items()) or None
-
-
-def listed(values: Iterable[object], separator: str = ", ") -> str:
-    """Every value once."""
-    return separator.join(dict.fromkeys(map(str, values)))
-
-
-def span(values: Iterable[int]) -> str:
-    """One value, or the smallest and the largest."""
-    found = sorted(set(values))
-    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,}–{found[-1]:,}"
-
-
-def signed(points: float) -> str:
-    """A difference with its sign."""
-    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
-
-
-def steady(value: float, digits: int = 9) -> float:
-    """A figure without the digits in which library versions differ."""
-    return float(f"{value:.{digits}g}")
 
 
 def trained_on(record: Record) -> str:
@@ -382,9 +359,29 @@ def _made_with(table: Table) -> Note:
         f"fsbench {m.fsbench}, Python {m.python}, torch {m.torch}{_with_cuda(m.cuda)}, NumPy {m.numpy}"
         for m in machines
     )
-    commits = listed(_commit(machine.commit) for machine in machines)
+    commits = f"tested at commit {listed(_commit(machine.commit) for machine in machines)}"
+    if trained := listed(_commit(commit) for record in table.records for commit in record.training.commits):
+        commits += f", trained at commit {trained} as far as recorded"
     devices = listed(machine.device for machine in machines)
-    return Note("Made with", f"{listed(versions, '; ')}; commit {commits}; device {devices}.")
+    return Note("Made with", f"{listed(versions, '; ')}; {commits}; device {devices}.")
+
+
+def _precision(table: Table) -> Iterator[Note]:
+    """The rows with backbones that computed in bf16: while they were trained, or those of elsewhere in the test."""
+    trained: dict[str, None] = {}
+    tested: dict[str, None] = {}
+    for line in table.lines:
+        for record in line.records:
+            if record.training.precision == "bf16":
+                (trained if record.pretraining is None else tested)[line.name] = None
+    one = _line(table)
+    if trained:
+        others = [line.name for line in table.lines if line.name not in trained]
+        which = f"but for {listed(others)}" if len(others) < len(trained) else f"of {listed(trained)}"
+        who = f"of all {one}s" if not others else which
+        yield Note("Precision", f"backbones {who} were trained in bf16, and compute in fp32 in the tests.")
+    if tested:
+        yield Note("Precision", f"the pretrained backbones of {listed(tested)} compute in bf16.")
 
 
 def _with_cuda(cuda: Cuda | None) -> str:

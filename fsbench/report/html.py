@@ -11,10 +11,11 @@ from fsbench.report.differences import differences
 from fsbench.report.episodes import Sheet
 from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
 from fsbench.report.findings import findings
-from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, listed, partial, reduced, span
+from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, partial, reduced
 from fsbench.report.grids import Classes, Grid, Grids, matrix
 from fsbench.report.pages import render
 from fsbench.report.table import Column, Table
+from fsbench.report.wording import listed, span
 from fsbench.stats.friedman import Friedman
 
 __all__ = ["Sheets", "to_html"]

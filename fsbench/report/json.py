@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from fsbench.compare import Comparison, Finding
 from fsbench.report.differences import Family, differences
-from fsbench.report.footnote import footnote, partial, reduced, steady
+from fsbench.report.footnote import footnote, partial, reduced
 from fsbench.report.table import Figure, Line, Table
+from fsbench.report.wording import steady
 
 __all__ = ["COMPARISON_SCHEMA", "TABLE_SCHEMA", "comparison_to_json", "to_json"]
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
-from fsbench.report.footnote import footnote, listed, partial, reduced, span
+from fsbench.report.footnote import footnote, partial, reduced
 from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
 from fsbench.report.table import Figure, Table
+from fsbench.report.wording import listed, span
 from fsbench.text import printable
 
 __all__ = ["Notes", "to_latex"]

@@ -13,11 +13,11 @@ from urllib.parse import quote
 from fsbench.files.atomic import write_atomic
 from fsbench.records import Record, Track
 from fsbench.report.comparable import deviations
-from fsbench.report.footnote import listed
 from fsbench.report.grids import Entry, Grid
 from fsbench.report.leaderboard import Entrant, Folder, Ranking, rankings, read_folder
 from fsbench.report.pages import render
 from fsbench.report.table import Column
+from fsbench.report.wording import listed
 from fsbench.setting import row_label
 from fsbench.text import path_part
 

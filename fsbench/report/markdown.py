@@ -12,17 +12,15 @@ from fsbench.report.footnote import (
     PARTIAL_MARK,
     REDUCED_MARK,
     footnote,
-    listed,
     partial,
     reduced,
-    signed,
-    span,
     track_mark,
     trained_on,
 )
 from fsbench.report.layout import Accuracy, Entry, Layout, Name, Rank, lay_out, method_name
 from fsbench.report.published import Match, beside
 from fsbench.report.table import Figure, Table
+from fsbench.report.wording import listed, signed, span
 from fsbench.text import printable
 
 __all__ = ["escape", "pipe_table", "to_markdown"]

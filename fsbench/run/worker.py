@@ -152,7 +152,7 @@ class Worker:
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
         path = self._run.checkpoint(training)
-        rest = (path, view, self._precision, training.starts_from is not None)
+        rest = (path, view, self._precision, training.starts_from is not None, self._environment.commit)
 
         def teach(method: Method) -> None:
             images = [*stores, looked_at]

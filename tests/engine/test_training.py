@@ -93,6 +93,23 @@ def test_a_stopped_training_ends_as_one_that_was_not(name: str, schedule: Schedu
     assert [look.step for look in expected.history] == [4, 8, 12]
 
 
+def test_a_training_says_at_which_commits_it_was_done(data: Data, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for commit, stop_at in (("one", 4), ("two", 8)):
+        with pytest.raises(KeyboardInterrupt):
+            data.fit(build("proto"), TASKS, path, stop_at, commit=commit)
+    assert data.fit(build("proto"), TASKS, path, commit="two").commits == ["one", "two"]
+
+
+def test_a_training_that_is_resumed_after_its_last_step_is_of_the_commit_that_took_it(
+    data: Data, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        data.fit(build("proto"), TASKS, path, TASKS.steps, commit="one")
+    assert data.fit(build("proto"), TASKS, path, commit="two").commits == ["one"]
+
+
 def with_noise(drop_rate: float = 0.3) -> Method:
     """A method whose backbone drops parts of its maps."""
     make_backbone = functools.partial(

@@ -176,6 +176,33 @@ def test_timings_do_not_enter_and_every_machine_is_named() -> None:
     assert note.endswith("commit not recorded, ffffffffffff with changes, 0123456789ab; device NVIDIA X, cpu.")
 
 
+def _trained(label: str, **facts: Any) -> Record:
+    record = make_record(label)
+    return record.model_copy(update={"training": record.training.model_copy(update=facts)})
+
+
+def test_the_commits_of_trainings_are_named_where_they_are_recorded() -> None:
+    records = [_trained("A", commits=["f" * 40, "e" * 40 + "+"]), _trained("B")]
+    note = _line(to_markdown(build_table(records)), "- **Made with**")
+    assert "; tested at commit 0123456789ab, trained at commit ffffffffffff, eeeeeeeeeeee with changes " in note
+
+
+@pytest.mark.parametrize(
+    ("precisions", "who"),
+    [
+        (("bf16", "bf16", "bf16"), "of all rows "),
+        (("bf16", "fp32", "bf16"), "but for B "),
+        (("bf16", None, "fp32"), "of A "),
+        (("fp32", None, "fp32"), None),
+    ],
+)
+def test_rows_trained_in_bf16_are_named(precisions: tuple[str | None, ...], who: str | None) -> None:
+    records = [_trained(label, precision=given) for label, given in zip("ABC", precisions, strict=True)]
+    notes = [line for line in to_markdown(build_table(records)).splitlines() if "**Precision**" in line]
+    assert len(notes) == (who is not None)
+    assert all(f"backbones {who}were trained in bf16, and compute in fp32 in the tests." in line for line in notes)
+
+
 def test_a_gpu_is_named_with_what_its_arithmetic_depends_on() -> None:
     cuda = {"runtime": "12.8", "cudnn": "9.10.2", "driver": "570.1", "tf32": True}
     record = make_record(environment={"device": "NVIDIA X", "cuda": cuda})

@@ -30,6 +30,13 @@ def own(label: str, correct: tuple[int, ...], source: str = "omniglot", **facts:
     return make_record(label, correct, source=source, engine=1, **facts)
 
 
+def test_pretrained_backbones_that_compute_in_bf16_are_named() -> None:
+    record = external("Ridge", BETTER, "B")
+    half = record.model_copy(update={"training": record.training.model_copy(update={"precision": "bf16"})})
+    texts = [note.text for note in footnote(build_table([half, own("k-NN", WORST)])) if note.term == "Precision"]
+    assert texts == ["the pretrained backbones of Ridge compute in bf16."]
+
+
 def table(second: str = "C") -> Table:
     return build_table(
         [
