@@ -140,7 +140,7 @@ class TrainingSummary(StrictModel):
     parameters: Count  # trained
     frozen: Count = 0  # parameters that were not trained
     history: list[Validation]
-    precision: Literal["fp32", "bf16"] | None = None  # of the backbone; None: not said, which was fp32
+    precision: Literal["fp32", "bf16"] | None = None  # bf16: of backbones, in some steps; None: not said, was fp32
     commits: list[Text] = Field(default_factory=list)  # of the checkouts that took its steps; empty: not recorded
 
 

@@ -26,10 +26,12 @@ class Backbone(nn.Module):
         shape: Of the feature maps of one image of the size that it was built for, `(C, h, w)`.
         features: Their number, `C * h * w`.
         noisy: Whether it draws from torch's generators in training mode, for dropout of any kind.
+        twice: Whether it is differentiated twice just now (`fsbench.backbones.norm.differentiated_twice`).
     """
 
     revision: ClassVar[int] = 1
     noisy: bool = False
+    twice: bool = False
     label: str
     shape: tuple[int, int, int]
     features: int

@@ -39,7 +39,8 @@ class DropBlock(nn.Module):
         begins = torch.rand(*maps.shape[:2], *places, device=maps.device) < chance
         kept = 1 - _squares(begins.to(maps.dtype), block)
         # at every place the chance that none of the squares that may cover it begins
-        covering = F.conv2d(maps.new_ones(1, 1, *places), maps.new_ones(1, 1, block, block), padding=block - 1)
+        ones = torch.ones(1, 1, *places, device=maps.device)
+        covering = F.avg_pool2d(F.pad(ones, (block - 1,) * 4), block, stride=1, divisor_override=1)
         return maps * kept / ((1 - chance) ** covering).mean()
 
     def extra_repr(self) -> str:

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool", "differentiated_twice", "is_differentiated_twice"]
+from fsbench.backbones.base import Backbone
+
+__all__ = ["BatchNorm2d", "ConvNorm", "conv_norm_pool", "differentiated_twice"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -86,23 +88,14 @@ def differentiated_twice(network: nn.Module) -> Iterator[None]:
     Those of `F.batch_norm` pass through its maps some twenty times. Statistics and scaling as operations of their own
     take half of that, and the scaling may follow the pooling.
     """
-    norms = _norms(network)
-    for norm in norms:
-        norm.twice = True
+    marked = [module for module in network.modules() if isinstance(module, BatchNorm2d | Backbone)]
+    for module in marked:
+        module.twice = True
     try:
         yield
     finally:
-        for norm in norms:
-            norm.twice = False
-
-
-def is_differentiated_twice(network: nn.Module) -> bool:
-    """Whether `differentiated_twice` lasts."""
-    return any(norm.twice for norm in _norms(network))
-
-
-def _norms(network: nn.Module) -> list[BatchNorm2d]:
-    return [module for module in network.modules() if isinstance(module, BatchNorm2d)]
+        for module in marked:
+            module.twice = False
 
 
 def conv_norm_pool(

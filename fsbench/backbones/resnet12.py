@@ -98,6 +98,10 @@ class ResNet12(Backbone):
             return images
         return images.mean((2, 3)) if self.avg_pool else enlarged(images, *self.shape[1:]).flatten(1)
 
+    def extra_repr(self) -> str:
+        """For `repr`."""
+        return f"maps={self.maps}, avg_pool={self.avg_pool}"
+
 
 def _check(size: int) -> None:
     if size < _SMALLEST:

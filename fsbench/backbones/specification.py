@@ -38,8 +38,9 @@ class BackboneSpec(StrictModel):
         return {"name": self.name, "width": self.width} | later | self.options
 
     def has_weights_of(self, other: BackboneSpec) -> bool:
-        """Whether the weights of either fit the other: they differ at most in what has no weights, the pooling."""
-        return self.model_copy(update={"avg_pool": None}) == other.model_copy(update={"avg_pool": None})
+        """Whether the weights of either fit the other: they differ at most in what has no weights."""
+        without = {"avg_pool": None, "drop_rate": None}
+        return self.model_copy(update=without) == other.model_copy(update=without)
 
 
 class InputSpec(StrictModel):

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.norm import is_differentiated_twice
 from fsbench.errors import DeviceError
 
 __all__ = ["Precision", "backbones_in", "pick_precision"]
@@ -54,9 +53,9 @@ def _hook(backbone: Backbone, hooks: ExitStack) -> None:
     inside: list[ExitStack] = []
 
     def enter(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        images, twice = [*arguments, *named.values()][0], is_differentiated_twice(backbone)
+        images = [*arguments, *named.values()][0]
         inside.append(ExitStack())
-        inside[-1].enter_context(torch.autocast(images.device.type, torch.bfloat16, enabled=not twice))
+        inside[-1].enter_context(torch.autocast(images.device.type, torch.bfloat16, enabled=not backbone.twice))
 
     def leave(_: nn.Module, arguments: tuple[Any, ...], features: Tensor | None) -> Tensor | None:
         inside.pop().close()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fsbench.backbones.base import Backbone
+from fsbench.engine.memory import halved
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.sources import draw_mixed_batches
 from fsbench.methods.base import Method
@@ -29,6 +30,9 @@ def recompute_statistics(method: Method, stores: Sequence[ImageStore], images: i
         stores: The training images of every source; drawn from uniformly.
         images: How many.
         seed: Decides which, together with the number of images and the sources' sizes.
+
+    Raises:
+        DeviceError: The device has too little memory.
     """
     sizes = [len(store.indices) for store in stores]
     sources, positions = (drawn[0] for drawn in draw_mixed_batches(sizes, images, seed=seed, start=0, stop=1))
@@ -44,7 +48,10 @@ def recompute_statistics(method: Method, stores: Sequence[ImageStore], images: i
                 seen = [
                     stores[index].batch(positions[part][sources[part] == index]) for index in np.unique(sources[part])
                 ]
-                backbone(torch.cat([batch.images for batch in seen]))
+                try:
+                    backbone(torch.cat([batch.images for batch in seen]))
+                except torch.OutOfMemoryError as error:  # smaller batches have other statistics
+                    halved(len(part), "images", error, divisible=False)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
     method.train()

@@ -46,6 +46,7 @@ class _Progress(BaseModel):
     best_accuracy: Annotated[float, Field(ge=-1, le=100)] = -1.0
     seconds: Annotated[float, Field(ge=0)] = 0.0
     commits: list[Text] = Field(default_factory=list)
+    precisions: list[Literal["fp32", "bf16"]] = Field(default_factory=list)
     history: list[Validation] = Field(default_factory=list)
 
     def exhausted(self, schedule: Schedule) -> bool:
@@ -116,8 +117,11 @@ def train(
     losses: list[Tensor] = []
     reported = time.monotonic()
     started = reported - progress.seconds
-    if commit is not None and commit not in progress.commits and not progress.exhausted(schedule):
-        progress.commits.append(commit)
+    if not progress.exhausted(schedule):
+        if commit is not None and commit not in progress.commits:
+            progress.commits.append(commit)
+        if precision not in progress.precisions:
+            progress.precisions.append(precision)
     data = training_data(schedule, stores, progress.step)
     with backbones_in(precision, method):
         if look_first and progress.step == 0:
@@ -156,7 +160,7 @@ def train(
         parameters=sum(weight.numel() for weight in method.parameters() if weight.requires_grad),
         frozen=sum(weight.numel() for weight in method.parameters() if not weight.requires_grad),
         history=progress.history,
-        precision=precision,
+        precision="bf16" if "bf16" in progress.precisions else "fp32",
         commits=progress.commits,
     )
     save_checkpoint(path, best, {"summary": summary.model_dump(), "seconds": progress.seconds})

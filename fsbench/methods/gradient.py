@@ -110,7 +110,8 @@ class GradientMethod(Method):
         backbone = self.side_by_side(tasks)
         initial = Weights(backbone, *self.initial_head(tasks, backbone))
         if self.order == 2 and torch.is_grad_enabled():
-            adapted = initial.like([weight.requires_grad_() for weight in initial.tensors()])
+            # copies, so that the first step's gradient in them leaves out the way through a head that depends on them
+            adapted = initial.like([weight.clone().requires_grad_() for weight in initial.tensors()])
             with differentiated_twice(self.backbone):
                 for step in range(steps):
                     adapted = self._stepped(adapted, tasks, differentiable=True, head_only=self.zero_head and step == 0)
@@ -140,13 +141,13 @@ class GradientMethod(Method):
         still, moving = (still, [head, bias]) if head_only else ([], weights.tensors())
         gradients = torch.autograd.grad(loss, moving, create_graph=differentiable)
         stepped = [weight - self.inner_rate * gradient for weight, gradient in zip(moving, gradients, strict=True)]
-        # as copies, so that the next step's gradient in them leaves out the way through the head that depends on them
+        # as copies, as before the first step
         return weights.like([*(weight.clone() for weight in still), *stepped])
 
     @torch.no_grad()
     def check_steps(self, tasks: Tasks) -> None:
         """Warn, once a model, if the inner steps of test end with a larger support loss than they begin with."""
-        first, last = (self._support_loss(self.adapt(tasks, steps), tasks) for steps in (0, self.test_steps))
+        first, last = (self._support_loss(tasks, steps) for steps in (0, self.test_steps))
         if not (last <= first or self.warned):
             self.warned = True
             _LOG.warning(
@@ -160,9 +161,13 @@ class GradientMethod(Method):
                 last,
             )
 
-    def _support_loss(self, weights: Weights, tasks: Tasks) -> float:
-        logits = self._logits(weights, tasks.support, tasks.support.shape[1])
-        return float(F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten()))
+    def _support_loss(self, tasks: Tasks, steps: int) -> float:
+        """The mean of the tasks, one after the other: more of them may not fit into a device's memory."""
+        losses = []
+        for task in (tasks[which : which + 1] for which in range(len(tasks))):
+            logits = self._logits(self.adapt(task, steps), task.support, task.support.shape[1])
+            losses.append(float(F.cross_entropy(logits[0], task.support_labels[0])))
+        return sum(losses) / len(losses)
 
     def features(self, backbone: dict[str, Tensor], images: Tensor, leading: int) -> Tensor:
         """Features `[B, N, D]` of images `[B, N, C, H, W]`, normalised by the first `leading` images of each task."""

@@ -96,7 +96,8 @@ class Worker:
             if isinstance(training, Untrained):
                 weights, summary, seconds = _as_it_came(training)
             else:
-                weights, summary, seconds = self._trained(training)
+                trained, summary, seconds = self._trained(training)
+                weights = trained.state_dict()
             asked = np.concatenate([asked_images(cell.episode_set.episodes) for cell in cells])
             store = self._store(training, source, cells[0].identity.split).narrowed(asked)
             features: dict[object, Tensor] = {}  # of all that is asked, for every cell that can do with them
@@ -152,7 +153,8 @@ class Worker:
         stores = [self._images(source, "train") for source in training.sources]
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
         path = self._run.checkpoint(training)
-        rest = (path, view, self._precision, training.starts_from is not None, self._environment.commit)
+        precision = "fp32" if training.frozen else self._precision  # its features are those of the tests
+        rest = (path, view, precision, training.starts_from is not None, self._environment.commit)
 
         def teach(method: Method) -> None:
             images = [*stores, looked_at]
@@ -169,9 +171,23 @@ class Worker:
         """The method of a training before its first step, with the backbone that it starts from."""
         method = self._build(training.method, training.params, training)
         if training.starts_from is not None:
-            weights, own = self._trained(training.starts_from)[0], method.state_dict()
-            method.load_state_dict(own | {name: weights[name] for name in own if name.startswith("backbone.")})
+            own, its = (self._backbone(model, training) for model in (method, self._trained(training.starts_from)[0]))
+            own.load_state_dict(its.state_dict())
         return method
+
+    def _backbone(self, method: Method, training: Training) -> Backbone:
+        """What a training takes over from the one that it starts from.
+
+        Raises:
+            SuiteError: There is none, or more than one.
+        """
+        found = [module for module in method.modules() if isinstance(module, Backbone)]
+        if len(found) != 1:
+            raise SuiteError(
+                f"methods.{training.row} has a start, and {method.label} has {len(found)} backbones, not one; leave "
+                "start out of the row, or take one that has a backbone."
+            )
+        return found[0]
 
     def _store(self, training: Training | Untrained, source: str, split: str) -> ImageStore:
         """The images of a split as a model sees them."""
@@ -209,13 +225,13 @@ class Worker:
             )
         return files[source].of(*named_images(store.pack, store)).to(store.device)
 
-    def _trained(self, training: Training) -> tuple[dict[str, Tensor], TrainingSummary, float]:
-        """The weights of a finished training, its summary, and the seconds that it took."""
+    def _trained(self, training: Training) -> tuple[Method, TrainingSummary, float]:
+        """The method with the weights of a finished training, its summary, and the seconds that it took."""
         path, method = self._run.checkpoint(training), self._build(training.method, training.params, training)
         found = load_trained(path, method)
         if found is None:
             raise RecordError(f"the checkpoint {path} is gone; run again.")
-        return method.state_dict(), *found
+        return method, *found
 
     def _evaluated(self, cell: Cell, weights: Mapping[str, Tensor]) -> Method:
         """The method of a cell with the weights of its training, or on its frozen backbone."""

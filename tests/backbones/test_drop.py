@@ -25,6 +25,16 @@ def test_about_its_rate_is_dropped_and_the_mean_stays(rate: float, block: int, e
     assert abs(mean.mean() - 1) <= 4 * mean.std() / len(mean) ** 0.5
 
 
+def test_maps_in_bf16_are_scaled_as_others() -> None:
+    torch.manual_seed(0)
+    exact = DropBlock(0.3, 5)(torch.ones(8, 4, 9, 9))
+    torch.manual_seed(0)
+    rounded = DropBlock(0.3, 5)(torch.ones(8, 4, 9, 9, dtype=torch.bfloat16))
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, rtol=2**-8, atol=0)  # half of bf16's last place, and no more
+    assert rounded.unique().numel() == 2
+
+
 def test_it_drops_squares_and_a_map_that_is_smaller_whole() -> None:
     zero = dropped(0.02, 3, 9) == 0
     alone = zero[zero.sum((2, 3)) == 9]

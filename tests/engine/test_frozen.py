@@ -90,7 +90,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_frozen_row_has_the_backbone_that_it_starts_from(tmp_path: Path) -> None:
+def test_a_frozen_row_has_the_backbone_that_it_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsbench.engine.precision._has_bf16", lambda device: True)
     suite = write_suite(tmp_path / "s.toml", FREEZE, rows=("knn", "r2d2"))
     run(suite, tmp_path, "--shots", 1)
     weights = {file.name[:3]: load_checkpoint(file)[0] for file in tmp_path.glob("checkpoints/*.safetensors")}
@@ -99,6 +100,7 @@ def test_a_frozen_row_has_the_backbone_that_it_starts_from(tmp_path: Path) -> No
     assert all(torch.equal(value, weights["knn"][name]) for name, value in kept.items())
     record = next(record for record in map(read_record, tmp_path.glob("records/*")) if record.label == "R2-D2")
     assert (record.training.parameters, record.identity.initialised_from) == (1, "knn")
+    assert record.training.precision == "fp32"  # its features are those of the tests
     assert record.training.frozen == sum(
         value.numel() for name, value in kept.items() if name.endswith(("weight", "bias"))
     )

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fsbench.backbones.norm import BatchNorm2d
+from fsbench.backbones.base import Backbone
+from fsbench.backbones.norm import BatchNorm2d, differentiated_twice
 from fsbench.engine.precision import backbones_in, pick_precision
 from fsbench.methods.base import Method
 from fsbench.tasks import Tasks
@@ -89,6 +90,27 @@ def test_steps_that_are_differentiated_twice_stay_fp32() -> None:
     exact = method.adapt(tasks, 2)
     with backbones_in("bf16", method):
         assert all(map(torch.equal, method.adapt(tasks, 2).tensors(), exact.tensors()))
+
+
+class Rough(Backbone):
+    """A convolution without any batch normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: torch.Tensor, leading: int | None = None) -> torch.Tensor:
+        return self.conv(images).flatten(1)
+
+
+def test_so_does_what_has_no_batch_normalisation() -> None:
+    backbone, images = Rough(), torch.randn(2, 3, 9, 9)
+    exact = backbone(images)
+    with backbones_in("bf16", backbone):
+        assert not torch.equal(backbone(images), exact)
+        with differentiated_twice(backbone):
+            assert torch.equal(backbone(images), exact)
+        assert not torch.equal(backbone(images), exact)
 
 
 def test_statistics_of_bf16_maps_and_their_gradients_are_fp32() -> None:

@@ -5,6 +5,7 @@ import torch
 
 from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.store import ImageStore
+from fsbench.errors import DeviceError
 from fsbench.methods.base import Method
 from helpers.small import build, write_small_pack
 
@@ -32,6 +33,16 @@ def test_statistics_are_those_of_the_training_images(stores: list[ImageStore], n
     assert all(norm.momentum == 0.1 for norm in method.modules() if isinstance(norm, torch.nn.BatchNorm2d))
     after = [value for name, value in method.state_dict().items() if "first_norm" in name]
     assert all(map(torch.equal, others, after))
+
+
+def test_a_device_with_too_little_memory_is_named(stores: list[ImageStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_memory(images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no memory")
+
+    method = build("proto")
+    monkeypatch.setattr(method.backbone, "forward", without_memory)
+    with pytest.raises(DeviceError, match="the device ran out of memory with 100 images at once"):
+        recompute_statistics(method, stores, 200, seed=0)
 
 
 def test_they_forget_what_was_before_and_depend_on_the_seed_alone(stores: list[ImageStore]) -> None:

@@ -101,6 +101,18 @@ def test_a_training_says_at_which_commits_it_was_done(data: Data, tmp_path: Path
     assert data.fit(build("proto"), TASKS, path, commit="two").commits == ["one", "two"]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "said"), [("bf16", "fp32", "bf16"), ("fp32", "bf16", "bf16"), ("fp32", "fp32", "fp32")]
+)
+def test_a_training_of_which_any_step_was_in_bf16_says_so(
+    first: str, then: str, said: str, data: Data, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        data.fit(build("proto"), TASKS, path, 4, precision=first)
+    assert data.fit(build("proto"), TASKS, path, precision=then).precision == said
+
+
 def test_a_training_that_is_resumed_after_its_last_step_is_of_the_commit_that_took_it(
     data: Data, tmp_path: Path
 ) -> None:

@@ -134,6 +134,24 @@ def test_the_orders_differ_in_the_outer_gradient_alone() -> None:
     assert not torch.allclose(*gradients, rtol=1e-2)
 
 
+def test_training_and_prediction_adapt_alike_where_the_head_depends_on_the_backbone() -> None:
+    method, tasks = build("foprotomaml", inner_rate=0.05).double(), random_tasks()
+    method.order = 2
+    adapted = method.adapt(tasks, 3).tensors()
+    with torch.no_grad():
+        predicting = method.adapt(tasks, 3).tensors()
+    for one, other in zip(adapted, predicting, strict=True):
+        torch.testing.assert_close(one, other, **close)
+
+
+def test_a_look_at_the_steps_takes_no_more_memory_than_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, seen = build("fomaml").double(), []
+    adapt = method.adapt
+    monkeypatch.setattr(method, "adapt", lambda tasks, steps: (seen.append(len(tasks)), adapt(tasks, steps))[1])
+    method.check_steps(random_tasks(batch=3))
+    assert seen == [1] * 6
+
+
 def test_steps_that_raise_the_support_loss_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
     build("fomaml", inner_rate=0.01).double().check_steps(random_tasks())
     assert not caplog.records

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from fsbench.data.pack import Pack
+from fsbench.engine.checkpoints import load_checkpoint
 from fsbench.engine.evaluation import embed_split
 from fsbench.engine.store import ImageStore
 from fsbench.errors import DeviceError, SuiteError
 from fsbench.methods.base import FeatureMethod
 from fsbench.records import Record, read_record
 from fsbench.suite import load_suite
-from helpers.commands import run
+from helpers.commands import refused, run
 from helpers.tiny import write_source, write_suite
 
 CHAIN = {"proto": "knn", "fomaml": "proto"}  # rows, and where they start
@@ -34,6 +35,40 @@ class OneFeature(ProtoNet):
 
     def embed(self, images):
         return super().embed(images)[:, :1]
+'''
+
+
+OWN_NAME = '''
+import torch
+import torch.nn.functional as F
+
+from fsbench.methods.base import Method, prototypes
+
+
+class Mine(Method):
+    """Calls its backbone something else."""
+
+    label = "Mine"
+    transductive = False
+
+    def __init__(self, make_backbone, classes):
+        super().__init__()
+        self.encoder = make_backbone()
+
+    def predict(self, tasks):
+        support, query = tasks.gathered(self.encoder(tasks.images))
+        return -torch.cdist(query, prototypes(support, tasks.support_labels, tasks.way))
+
+    def loss(self, tasks):
+        return F.cross_entropy(self.predict(tasks).flatten(0, 1), tasks.query_labels.flatten())
+
+
+class Without(Mine):
+    """Has none."""
+
+    def __init__(self, make_backbone, classes):
+        super().__init__(make_backbone, classes)
+        self.encoder = torch.nn.Flatten()
 '''
 
 
@@ -136,3 +171,27 @@ def test_images_that_no_work_needs_make_room_on_a_full_device(tmp_path: Path, mo
     monkeypatch.setattr("fsbench.run.worker.ImageStore", small)
     run(write_suite(tmp_path / "s.toml", rows=("proto",)), tmp_path / "out", "--episodes", 2, "--shots", 1)
     assert refused == ["test"]
+
+
+def starting_from_knn(folder: Path, name: str) -> Path:
+    """A suite in which a method of a file starts from k-NN's classifier, and hardly learns."""
+    (folder / "mine.py").write_text(OWN_NAME)
+    path = write_suite(folder / "s.toml", rows=("knn",))
+    mine = f'\n[methods.mine]\nmethod = "mine.py:{name}"\nstart = "knn"\n'
+    training = 'kind = "episodes"\nsteps = 1\nrate = 1e-30\nway = 5\nqueries = 3\ntasks = 1\nvalidate_every = 1\n'
+    path.write_text(f"{path.read_text()}{mine}\n[methods.mine.training]\n{training}")
+    return path
+
+
+def test_a_start_is_taken_whatever_a_method_calls_its_backbone(tmp_path: Path) -> None:
+    run(starting_from_knn(tmp_path, "Mine"), tmp_path / "out", "--shots", 1)
+    weights = {file.name[:3]: load_checkpoint(file)[0] for file in tmp_path.glob("out/checkpoints/*.safetensors")}
+    convolutions = {name: value for name, value in weights["min"].items() if "conv.weight" in name}
+    assert len(convolutions) == 4
+    for name, value in convolutions.items():
+        torch.testing.assert_close(value, weights["knn"][name.replace("encoder.", "backbone.")], rtol=0, atol=1e-12)
+
+
+def test_a_start_without_a_backbone_to_give_it_to_is_refused(tmp_path: Path) -> None:
+    message = refused("run", "--suite", starting_from_knn(tmp_path, "Without"), "--out", tmp_path / "out")
+    assert "methods.mine has a start, and Mine has 0 backbones, not one; leave start out of the row" in message
