@@ -52,10 +52,11 @@ def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     """Set what holds for the whole process.
 
     Large activations of one shape come from glibc's heap instead of fresh pages, which would be faulted in anew in
-    every step (half of the time on a CPU); those of many shapes would leave gaps there, of gigabytes. With
-    `deterministic`, operations that are not reproducible bit by bit are errors, and a GPU neither searches for the
-    fastest algorithm nor uses TF32. Else convolutions may use TF32; products of matrices never do, since distances
-    between features are differences of large numbers.
+    every step (half of the time on a CPU); those of many shapes would leave gaps there, of gigabytes. What a process
+    has once set so stays: runs of fixed and of variable shots are better apart. With `deterministic`, operations that
+    are not reproducible bit by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32. Else
+    convolutions may use TF32; products of matrices never do, since distances between features are differences of large
+    numbers.
 
     Args:
         deterministic: Only operations that are reproducible bit by bit.
