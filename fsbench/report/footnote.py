@@ -377,9 +377,9 @@ def _precision(table: Table) -> Iterator[Note]:
     one = _line(table)
     if trained:
         others = [line.name for line in table.lines if line.name not in trained]
-        which = f"but for {listed(others)}" if len(others) < len(trained) else f"of {listed(trained)}"
-        who = f"of all {one}s" if not others else which
-        yield Note("Precision", f"backbones {who} were trained in bf16, and compute in fp32 in the tests.")
+        but = f" but {listed(others)}" if others else ""
+        who = f"all {one}s{but}" if len(others) < len(trained) else listed(trained)
+        yield Note("Precision", f"the backbones of {who} were trained in bf16, and compute in fp32 in the tests.")
     if tested:
         yield Note("Precision", f"the pretrained backbones of {listed(tested)} compute in bf16.")
 
