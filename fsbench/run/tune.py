@@ -18,11 +18,11 @@ from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import open_progress
 from fsbench.records import Record, RecordStore
-from fsbench.run.executors import Local
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
 from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell, selected_rows
+from fsbench.run.worker import Worker
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.suite import UNTRAINED, Row, Suite
 
@@ -81,6 +81,7 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
         UsageError: No row is named, or one has no such hyper-parameter.
         SuiteError: A row is trained with its hyper-parameters, or there is one validation episode only.
         EpisodeError: No source has validation classes for such episodes.
+        TrainingError: A training that candidates share diverges.
         FsbenchError: Anything else that its reader can mend.
     """
     suite, options = order.suite, order.options
@@ -170,24 +171,37 @@ def _clean(run: Run) -> list[Cell]:
 
 
 def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, str], list[Record | None]]:
-    """What there is of every candidate's row, protocol and source, one a training seed; None where it diverges."""
+    """What there is of every candidate's row, protocol and source, one a training seed; None where it diverges.
+
+    Raises:
+        TrainingError: A training diverges that candidates share: none of them is to blame, and none can be measured.
+    """
     found: dict[tuple[str, AnyProtocol, str], list[Record | None]] = {}
     with tempfile.TemporaryDirectory() as folder, open_progress(len(cells), live=True) as progress:
         run.store = RecordStore(Path(folder))
-        left = [cell for _, of_sources in by_training(cells).values() for own in of_sources.values() for cell in own]
-        while left:
-            run.plan = left
-            try:
-                for _ in Local().carry_out(run, left, progress):
+        worker = Worker(run)
+        for training, of_sources in by_training(cells).values():
+            worker.train(training, progress)
+            for of_source in of_sources.values():
+                _evaluate(run, worker, of_source)
+                for _ in of_source:
                     progress.advance()
-                break
-            except TrainingError as error:  # of the first one that is not done; the others go on without it
-                diverged, *left = [cell for cell in left if run.finished(cell) is None]
-                _LOG.warning("%s, %s: %s", diverged.label, diverged.episode_set.protocol, error)
         for cell in cells:
             key = (cell.identity.row, cell.episode_set.protocol, cell.identity.source)
             found.setdefault(key, []).append(run.finished(cell))
     return found
+
+
+def _evaluate(run: Run, worker: Worker, cells: Sequence[Cell]) -> None:
+    """Measure the cells of one model on one source; a candidate that diverges there is only said to."""
+    left = list(cells)
+    while left:
+        try:
+            worker.evaluate(left)
+            return
+        except TrainingError as error:  # of the first one that is not done; the others go on without it
+            diverged, *left = [cell for cell in left if run.finished(cell) is None]
+            _LOG.warning("%s, %s: %s", diverged.label, diverged.episode_set.protocol, error)
 
 
 def _interval(records: Sequence[Record | None]) -> Interval | None:

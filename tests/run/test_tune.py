@@ -112,6 +112,24 @@ def test_a_value_that_diverges_is_said_to_and_the_others_are_measured(tmp_path: 
     assert "cosine diverges with every value at 5-way 1-shot" in refused(*words, "scale=1e39")
 
 
+@pytest.mark.parametrize(("every", "problem"), [(2, "k-NN gives logits that are not"), (4, "the loss is not")])
+def test_a_shared_training_that_diverges_ends_it_with_its_own_sentence(
+    tmp_path: Path, every: int, problem: str
+) -> None:
+    edits = (
+        ("rate = 1e-3", 'rate = 1e6\noptimiser = "adamw"\nweight_decay = 1e6'),
+        ("validate_every = 2", f"validate_every = {every}"),
+    )
+    suite = write_suite(tmp_path / "suite.toml", *edits, rows=("knn", "cosine"))
+    words = ("--suite", suite, "--device", "cpu", "--methods", "cosine")
+    sentence = refused("run", *words)
+    assert sentence.startswith(f"{problem} finite")
+    result = fsbench("tune", *words, "--try", "scale=1,10,100")
+    assert result.exit_code == 2
+    assert result.output.count("not finite") == 1  # it is not begun again for every candidate
+    assert result.stderr.rpartition("Error: ")[2].strip() == sentence
+
+
 def test_the_line_for_the_suite_has_the_best_of_every_shot() -> None:
     protocols = [FixedProtocol("val", 5, shot, 5, 4, 1) for shot in (1, 5)]
     means = [[(50, 60), (80, 80)], [(60, 40), (80, 81)], [(56, 56), (70, 91)]]
