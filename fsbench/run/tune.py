@@ -70,8 +70,9 @@ class Tried:
 def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
     """Measure rows with several values of their hyper-parameters on the validation classes of the test sources.
 
-    No image of a test class is looked at, and no record is kept. Sources without validation classes are left out, and
-    so are those whose validation classes are test classes of another. A candidate that diverges is only said to.
+    No image of a test class is looked at, and no record is kept. Test sources that are not there or have no validation
+    classes are left out, and so are those whose validation classes are test classes of another. A candidate that
+    diverges is only said to.
 
     Args:
         order: The suite, and in its options the rows. A training that they share is done first, as by a run.
@@ -92,13 +93,9 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
     rows = selected_rows(suite, options)
     values = [dict(zip(tried, each, strict=True)) for each in itertools.product(*tried.values())]
     candidates = {_called(row, number): _with(suite, row, each) for row in rows for number, each in enumerate(values)}
-    changed = suite.model_copy(
-        update={
-            "methods": suite.methods | candidates,
-            "sources": suite.sources.model_copy(update={"absent": "leave out"}),
-        }
-    )
-    run = Run(replace(order, suite=changed, options=replace(options, rows=tuple(candidates), split="val")))
+    changed = suite.model_copy(update={"methods": suite.methods | candidates})
+    wanted = replace(options, rows=tuple(candidates), split="val")
+    run = Run(replace(order, suite=changed, options=wanted, every_test=False))
     found = _measured(run, _clean(run))
     sources = list(dict.fromkeys(source for _, _, source in found))
     protocols = list(dict.fromkeys(protocol for _, protocol, _ in found))

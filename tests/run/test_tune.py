@@ -173,6 +173,27 @@ def test_sources_without_validation_classes_have_no_say(suite: Path, cache: Path
     )
 
 
+def test_only_test_sources_may_be_absent(tmp_path: Path, cache: Path) -> None:
+    write_small_pack(cache / "packs" / "other-24px", source="other", size=24, classes=(12, 0, 8), images=12)
+    sources = f'train = "{SOURCE}"\ntest = ["{SOURCE}"]'
+
+    def words(new: str) -> tuple[object, ...]:
+        suite = write_suite(tmp_path / "suite.toml", (sources, new), rows=("knn", "cosine"))
+        return "--suite", suite, "--data-root", tmp_path / "none", "--methods", "cosine", "--device", "cpu"
+
+    tried = ("--try", "scale=1,10")
+    for tested in (f'["{SOURCE}"]', f'["{SOURCE}", "dtd"]'):
+        absent = words(f'train = ["{SOURCE}", "dtd"]\ntest = {tested}')
+        sentence = refused("tune", *absent, *tried)
+        assert sentence.startswith("dtd: ") and sentence == refused("run", *absent)
+    there = words(f'train = ["{SOURCE}", "other"]\ntest = ["{SOURCE}", "other", "dtd"]')
+    result = fsbench("tune", *there, *tried)
+    assert result.exit_code == 0, result.output
+    assert re.findall(r"^(\w+) is left out: ", result.stderr, flags=re.M) == ["dtd", "other"]
+    trained = [path.name for path in (tmp_path / "runs").rglob("*.safetensors")]
+    assert len(trained) == 1 and trained[0].startswith("knn-2sources-")
+
+
 def test_validation_classes_that_are_tested_elsewhere_have_no_say(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fsbench.run.tune.validates_on_tested", lambda *_: "1 of its validation classes are tested")
     sentence = refused("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1,2")
