@@ -17,6 +17,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import open_progress
+from fsbench.recipe import VARIABLE, at_shot
 from fsbench.records import Record, RecordStore
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
@@ -65,6 +66,26 @@ class Tried:
         if not finite:
             raise TrainingError(f"{self.row} diverges with every value at {self.protocols[protocol]}; try others.")
         return max(finite, key=finite.__getitem__)
+
+    def chosen(self, params: Mapping[str, Any], shots: Sequence[int]) -> dict[str, Any]:
+        """The row's hyper-parameters with the best of the values, for every shot if these differ.
+
+        Args:
+            params: The row's, as the suite has them; they stay the values of shots that were not tried.
+            shots: Those of the suite.
+
+        Raises:
+            TrainingError: All candidates diverge at a shot.
+        """
+        winners = [self.values[self.best(number)] for number in range(len(self.protocols))]
+        changed = dict(params)
+        for name in self.values[0]:
+            best = {
+                VARIABLE if protocol.shot is None else str(protocol.shot): at_shot(values[name], protocol.shot, name)
+                for protocol, values in zip(self.protocols, winners, strict=True)
+            }
+            changed[name] = _merged(params.get(name, {}), best, [str(shot) for shot in shots])
+        return changed
 
 
 def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
@@ -115,6 +136,15 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
         )
         for row in rows
     ]
+
+
+def _merged(own: Any, best: Mapping[str, Any], shots: Sequence[str]) -> Any:
+    """A row's value, or its table from shot to value, with the best ones of the shots that were tried."""
+    by_shot = isinstance(own, dict)
+    kept = own if by_shot else dict.fromkeys([*shots, VARIABLE], own)  # a single value is that of variable shots too
+    first, *others = best.values()
+    whole = best.keys() >= {*shots, *(own if by_shot else ())}
+    return first if whole and all(value == first for value in others) else {**kept, **best}
 
 
 def _called(row: str, number: int) -> str:
