@@ -189,10 +189,11 @@ class _Opener:
             raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
         file.check(packs[file.source])
         number = min(options.episodes or len(file.episodes), len(file.episodes))
-        tracks = Sampler(packs[file.source], protocol, suite.episodes.rules).tracks
+        sampler = Sampler(packs[file.source], protocol, suite.episodes.rules)
         episodes = file.episodes[:number]
         digest = content_digest(packs[file.source], episodes)
-        return EpisodeSet(replace(protocol, episodes=number), episodes, digest, file.sampler, tracks)
+        asked = replace(protocol, episodes=number)
+        return EpisodeSet(asked, episodes, digest, file.sampler, sampler.tracks, sampler.pool.left_out)
 
     def _leave_out(self, source: str, reason: str, error: FsbenchError, *, trained_on: bool = False) -> None:
         if self._suite.sources.absent == "error" and (self._every_test or trained_on):
