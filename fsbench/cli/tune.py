@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +76,11 @@ def tune(
     tune_process(deterministic=options.deterministic, one_shape=not options.variable)
     order = Order(suite, options, out or Path("runs") / suite.name, device, data_root)
     for found in try_values(order, values):
-        for block in _blocks(found, suite.methods[found.row].params):
+        for block in _blocks(found, suite.methods[found.row].params, suite.episodes.shots):
             click.echo(f"{block}\n")
 
 
-def _blocks(found: Tried, params: dict[str, Any]) -> Iterator[str]:
+def _blocks(found: Tried, params: dict[str, Any], shots: Sequence[int]) -> Iterator[str]:
     """A table for every protocol, and what a suite would say."""
     from tabulate import tabulate
 
@@ -97,22 +97,11 @@ def _blocks(found: Tried, params: dict[str, Any]) -> Iterator[str]:
         heads = ["", *found.sources, "mean"]
         table = tabulate(lines, heads, tablefmt="simple", disable_numparse=True, colglobalalign="left")
         yield f"{found.row}: {protocol}, {protocol.episodes} validation episodes a source\n{table}"
-    yield f"The highest means, for [methods.{found.row}] of the suite:\n{_line(found, params)}"
+    yield f"The highest means, for [methods.{found.row}] of the suite:\nparams = {_toml(found.chosen(params, shots))}"
 
 
 def _figure(accuracy: Interval | None) -> str:
     return "diverges" if accuracy is None else f"{accuracy.mean:.2f} ± {accuracy.half_width:.2f}"
-
-
-def _line(found: Tried, params: dict[str, Any]) -> str:
-    """The row's hyper-parameters with the best of the values, for every shot if these differ."""
-    best = {str(protocol.shot): found.values[found.best(number)] for number, protocol in enumerate(found.protocols)}
-    chosen = dict(params)
-    for name in found.values[0]:
-        by_shot = {shot: values[name] for shot, values in best.items()}
-        first = next(iter(by_shot.values()))
-        chosen[name] = first if all(value == first for value in by_shot.values()) else by_shot
-    return f"params = {_toml(chosen)}"
 
 
 def _toml(value: Any) -> str:

@@ -48,6 +48,7 @@ def open_material(
     trains: bool = True,
     sizes: Collection[int] = (),
     given: Collection[str] | None = None,
+    every_test: bool = True,
 ) -> Material:
     """Prepare the sources of a suite that are there, and draw the test episodes or take them from a file.
 
@@ -59,6 +60,8 @@ def open_material(
         trains: Open the training sources too.
         sizes: Of images, pixels, at which frozen backbones want the test sources.
         given: The test sources that there are features of, where all rows are on files of features; else None.
+        every_test: No: do without the test sources that are not there or cannot give the episodes, whatever the suite
+            says; but never without one to train on.
 
     Raises:
         DataNotFoundError: A source is not there that the suite does not do without.
@@ -66,7 +69,7 @@ def open_material(
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
         UsageError: The episode file does not fit the suite or the options.
     """
-    opener = _Opener(suite, options, data_root, given)
+    opener = _Opener(suite, options, data_root, given, every_test=every_test)
     packs = opener.packs(trains=trains)
     if episode_file is None:
         episode_sets = opener.drawn(packs)
@@ -98,8 +101,17 @@ def draw_columns(
 class _Opener:
     """Opens one source after the other, and remembers which are left out."""
 
-    def __init__(self, suite: Suite, options: Options, data_root: Path | None, given: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        options: Options,
+        data_root: Path | None,
+        given: Collection[str] | None,
+        *,
+        every_test: bool,
+    ) -> None:
         self._suite, self._options, self._data_root, self._given = suite, options, data_root, given
+        self._every_test = every_test
         self.left_out: dict[str, str] = {}
 
     def packs(self, *, trains: bool) -> dict[str, Pack]:
@@ -113,7 +125,7 @@ class _Opener:
             try:
                 pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root)
             except DataNotFoundError as error:
-                self._leave_out(source, "its files are not there", error)
+                self._leave_out(source, "its files are not there", error, trained_on=trains and source in sources.train)
                 continue
             if pack.images.shape[1] not in (1, suite.images.channels):
                 raise DataError(
@@ -177,13 +189,14 @@ class _Opener:
             raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
         file.check(packs[file.source])
         number = min(options.episodes or len(file.episodes), len(file.episodes))
-        tracks = Sampler(packs[file.source], protocol, suite.episodes.rules).tracks
+        sampler = Sampler(packs[file.source], protocol, suite.episodes.rules)
         episodes = file.episodes[:number]
         digest = content_digest(packs[file.source], episodes)
-        return EpisodeSet(replace(protocol, episodes=number), episodes, digest, file.sampler, tracks)
+        asked = replace(protocol, episodes=number)
+        return EpisodeSet(asked, episodes, digest, file.sampler, sampler.tracks, sampler.pool.left_out)
 
-    def _leave_out(self, source: str, reason: str, error: FsbenchError) -> None:
-        if self._suite.sources.absent == "error":
+    def _leave_out(self, source: str, reason: str, error: FsbenchError, *, trained_on: bool = False) -> None:
+        if self._suite.sources.absent == "error" and (self._every_test or trained_on):
             raise error
         self.left_out[source] = reason
         _LOG.warning("%s is left out: %s", source, error)

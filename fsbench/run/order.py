@@ -39,6 +39,7 @@ class Order:
         device: "auto", "cpu", "cuda" or "mps".
         data_root: Where the sources' files lie, if a pack is not yet prepared.
         episode_file: Test on these episodes, and on no others.
+        every_test: As for `fsbench.run.material.open_material`.
     """
 
     suite: Suite
@@ -47,6 +48,7 @@ class Order:
     device: str = "auto"
     data_root: Path | None = None
     episode_file: EpisodeFile | None = None
+    every_test: bool = True
 
 
 class Run:
@@ -82,6 +84,7 @@ class Run:
             trains=any(suite.pretrained_of(row) is None for row in rows),
             sizes={backbone.prepared_size or suite.images.size for backbone in self.backbones.values()},
             given=_featured(suite, rows, self.backbones),
+            every_test=order.every_test,
         )
         packs, columns = self.material.packs, self.material.episode_sets
         self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)

@@ -17,12 +17,13 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import open_progress
+from fsbench.recipe import VARIABLE, at_shot
 from fsbench.records import Record, RecordStore
-from fsbench.run.executors import Local
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
 from fsbench.run.order import Order, Run
 from fsbench.run.plan import Cell, selected_rows
+from fsbench.run.worker import Worker
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.suite import UNTRAINED, Row, Suite
 
@@ -66,12 +67,33 @@ class Tried:
             raise TrainingError(f"{self.row} diverges with every value at {self.protocols[protocol]}; try others.")
         return max(finite, key=finite.__getitem__)
 
+    def chosen(self, params: Mapping[str, Any], shots: Sequence[int]) -> dict[str, Any]:
+        """The row's hyper-parameters with the best of the values, for every shot if these differ.
+
+        Args:
+            params: The row's, as the suite has them; they stay the values of shots that were not tried.
+            shots: Those of the suite.
+
+        Raises:
+            TrainingError: All candidates diverge at a shot.
+        """
+        winners = [self.values[self.best(number)] for number in range(len(self.protocols))]
+        changed = dict(params)
+        for name in self.values[0]:
+            best = {
+                VARIABLE if protocol.shot is None else str(protocol.shot): at_shot(values[name], protocol.shot, name)
+                for protocol, values in zip(self.protocols, winners, strict=True)
+            }
+            changed[name] = _merged(params.get(name, {}), best, [str(shot) for shot in shots])
+        return changed
+
 
 def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
     """Measure rows with several values of their hyper-parameters on the validation classes of the test sources.
 
-    No image of a test class is looked at, and no record is kept. Sources without validation classes are left out, and
-    so are those whose validation classes are test classes of another. A candidate that diverges is only said to.
+    No image of a test class is looked at, and no record is kept. Test sources that are not there or have no validation
+    classes are left out, and so are those whose validation classes are test classes of another. A candidate that
+    diverges is only said to.
 
     Args:
         order: The suite, and in its options the rows. A training that they share is done first, as by a run.
@@ -81,6 +103,7 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
         UsageError: No row is named, or one has no such hyper-parameter.
         SuiteError: A row is trained with its hyper-parameters, or there is one validation episode only.
         EpisodeError: No source has validation classes for such episodes.
+        TrainingError: A training that candidates share diverges.
         FsbenchError: Anything else that its reader can mend.
     """
     suite, options = order.suite, order.options
@@ -91,13 +114,9 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
     rows = selected_rows(suite, options)
     values = [dict(zip(tried, each, strict=True)) for each in itertools.product(*tried.values())]
     candidates = {_called(row, number): _with(suite, row, each) for row in rows for number, each in enumerate(values)}
-    changed = suite.model_copy(
-        update={
-            "methods": suite.methods | candidates,
-            "sources": suite.sources.model_copy(update={"absent": "leave out"}),
-        }
-    )
-    run = Run(replace(order, suite=changed, options=replace(options, rows=tuple(candidates), split="val")))
+    changed = suite.model_copy(update={"methods": suite.methods | candidates})
+    wanted = replace(options, rows=tuple(candidates), split="val")
+    run = Run(replace(order, suite=changed, options=wanted, every_test=False))
     found = _measured(run, _clean(run))
     sources = list(dict.fromkeys(source for _, _, source in found))
     protocols = list(dict.fromkeys(protocol for _, protocol, _ in found))
@@ -117,6 +136,15 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
         )
         for row in rows
     ]
+
+
+def _merged(own: Any, best: Mapping[str, Any], shots: Sequence[str]) -> Any:
+    """A row's value, or its table from shot to value, with the best ones of the shots that were tried."""
+    by_shot = isinstance(own, dict)
+    kept = own if by_shot else dict.fromkeys([*shots, VARIABLE], own)  # a single value is that of variable shots too
+    first, *others = best.values()
+    whole = best.keys() >= {*shots, *(own if by_shot else ())}
+    return first if whole and all(value == first for value in others) else {**kept, **best}
 
 
 def _called(row: str, number: int) -> str:
@@ -170,24 +198,37 @@ def _clean(run: Run) -> list[Cell]:
 
 
 def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, str], list[Record | None]]:
-    """What there is of every candidate's row, protocol and source, one a training seed; None where it diverges."""
+    """What there is of every candidate's row, protocol and source, one a training seed; None where it diverges.
+
+    Raises:
+        TrainingError: A training diverges that candidates share: none of them is to blame, and none can be measured.
+    """
     found: dict[tuple[str, AnyProtocol, str], list[Record | None]] = {}
     with tempfile.TemporaryDirectory() as folder, open_progress(len(cells), live=True) as progress:
         run.store = RecordStore(Path(folder))
-        left = [cell for _, of_sources in by_training(cells).values() for own in of_sources.values() for cell in own]
-        while left:
-            run.plan = left
-            try:
-                for _ in Local().carry_out(run, left, progress):
+        worker = Worker(run)
+        for training, of_sources in by_training(cells).values():
+            worker.train(training, progress)
+            for of_source in of_sources.values():
+                _evaluate(run, worker, of_source)
+                for _ in of_source:
                     progress.advance()
-                break
-            except TrainingError as error:  # of the first one that is not done; the others go on without it
-                diverged, *left = [cell for cell in left if run.finished(cell) is None]
-                _LOG.warning("%s, %s: %s", diverged.label, diverged.episode_set.protocol, error)
         for cell in cells:
             key = (cell.identity.row, cell.episode_set.protocol, cell.identity.source)
             found.setdefault(key, []).append(run.finished(cell))
     return found
+
+
+def _evaluate(run: Run, worker: Worker, cells: Sequence[Cell]) -> None:
+    """Measure the cells of one model on one source; a candidate that diverges there is only said to."""
+    left = list(cells)
+    while left:
+        try:
+            worker.evaluate(left)
+            return
+        except TrainingError as error:  # of the first one that is not done; the others go on without it
+            diverged, *left = [cell for cell in left if run.finished(cell) is None]
+            _LOG.warning("%s, %s: %s", diverged.label, diverged.episode_set.protocol, error)
 
 
 def _interval(records: Sequence[Record | None]) -> Interval | None:

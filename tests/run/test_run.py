@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fsbench.data.prepared import Prepared, write_pack
 from fsbench.provenance import SUITE_FILE, read_suite_order
 from fsbench.records import read_record
 from helpers.commands import fsbench, run
-from helpers.tiny import SOURCE, write_source, write_suite
+from helpers.tiny import SOURCE, contents, write_source, write_suite
 
 QUICK = ("--shots", 1, "--episodes", 4)
 
@@ -74,3 +76,31 @@ def test_a_suite_may_hold_rows_of_several_backbones(tmp_path: Path) -> None:
     assert "Conv4-8" in result.stdout
     assert "Conv4-4" in result.stdout
     assert fsbench("plan", "--suite", suite, "--shots", 1).exit_code == 0
+
+
+@pytest.mark.parametrize(("kind", "words"), [("fixed", ("--shots", 1)), ("variable", ("--protocol", "variable"))])
+def test_exported_episodes_without_small_classes_give_the_same_record(
+    tmp_path: Path, cache: Path, kind: str, words: tuple[object, ...]
+) -> None:
+    pack = write_source(cache)
+    kept = (pack.labels < pack.labels.max()) | (np.arange(len(pack.labels)) < len(pack.labels) - 11)  # 1 of the last
+    write_pack(
+        cache / "packs" / "uneven-24px",
+        "uneven",
+        Prepared(
+            images=pack.images[kept],
+            labels=pack.labels[kept],
+            names=pack.names[kept].tolist(),
+            classes=list(pack.classes),
+            splits=pack.splits,
+            processing={"made": "for tests"},
+        ),
+    )
+    without = (f'test = ["{SOURCE}"]', 'test = ["uneven"]'), ("number = 20", 'number = 20\nsmall_classes = "leave out"')
+    suite, file = write_suite(tmp_path / "s.toml", *without, rows=("knn",)), tmp_path / "episodes.npz"
+    run(suite, tmp_path / "drawn", *words)
+    assert fsbench("episodes", "export", suite, "--protocol", kind, "--out", file).exit_code == 0
+    run(suite, tmp_path / "read", "--episodes-file", file, *words)
+    drawn, read = (contents(tmp_path / out) for out in ("drawn", "read"))
+    assert drawn == read
+    assert "1 class left out, which has too few images" in (tmp_path / "read" / "table.md").read_text()

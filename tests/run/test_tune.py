@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,9 @@ def test_a_training_that_is_shared_is_done_once(suite: Path, tmp_path: Path) -> 
     words = ("--suite", suite, "--out", out, "--shots", "1", "--device", "cpu", "--seeds", "2")
     result = fsbench("tune", *words, "--methods", "logistic", "--try", "strength=0.1,10")
     assert result.exit_code == 0, result.output
-    assert result.stdout.rstrip().splitlines()[-1] in ("params = { strength = 0.1 }", "params = { strength = 10 }")
+    assert result.stdout.rstrip().splitlines()[-1] in (
+        f"params = {{ strength = {{ 1 = {best}, 5 = 1.0, variable = 1.0 }} }}" for best in (0.1, 10)
+    )
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     assert len(trained) == 2
     assert not (out / "records").exists()
@@ -112,6 +115,24 @@ def test_a_value_that_diverges_is_said_to_and_the_others_are_measured(tmp_path: 
     assert "cosine diverges with every value at 5-way 1-shot" in refused(*words, "scale=1e39")
 
 
+@pytest.mark.parametrize(("every", "problem"), [(2, "k-NN gives logits that are not"), (4, "the loss is not")])
+def test_a_shared_training_that_diverges_ends_it_with_its_own_sentence(
+    tmp_path: Path, every: int, problem: str
+) -> None:
+    edits = (
+        ("rate = 1e-3", 'rate = 1e6\noptimiser = "adamw"\nweight_decay = 1e6'),
+        ("validate_every = 2", f"validate_every = {every}"),
+    )
+    suite = write_suite(tmp_path / "suite.toml", *edits, rows=("knn", "cosine"))
+    words = ("--suite", suite, "--device", "cpu", "--methods", "cosine")
+    sentence = refused("run", *words)
+    assert sentence.startswith(f"{problem} finite")
+    result = fsbench("tune", *words, "--try", "scale=1,10,100")
+    assert result.exit_code == 2
+    assert result.output.count("not finite") == 1  # it is not begun again for every candidate
+    assert result.stderr.rpartition("Error: ")[2].strip() == sentence
+
+
 def test_the_line_for_the_suite_has_the_best_of_every_shot() -> None:
     protocols = [FixedProtocol("val", 5, shot, 5, 4, 1) for shot in (1, 5)]
     means = [[(50, 60), (80, 80)], [(60, 40), (80, 81)], [(56, 56), (70, 91)]]
@@ -122,10 +143,10 @@ def test_the_line_for_the_suite_has_the_best_of_every_shot() -> None:
         ["one", "two"],
         [[[Interval(float(mean), 1.0) for mean in sources] for sources in shots] for shots in means],
     )
-    *tables, line = _blocks(found, {"penalty": 3.0, "scale": 1, "other": True})
+    *tables, line = _blocks(found, {"penalty": 3.0, "scale": 1, "other": True}, [1, 5])
     assert line.splitlines() == [
         "The highest means, for [methods.ridge] of the suite:",
-        "params = { penalty = { 1 = 10.0, 5 = 1.0 }, scale = 2, other = true }",
+        "params = { penalty = { 1 = 10.0, 5 = 1.0, variable = 3.0 }, scale = 2, other = true }",
     ]
     assert [found.best(0), found.best(1)] == [2, 1]
     assert tables[0].splitlines()[-1].split() == [
@@ -153,6 +174,57 @@ def test_sources_without_validation_classes_have_no_say(suite: Path, cache: Path
     assert "has no classes in the split 'val'" in refused(
         "embed", "other", "--suite", suite, "--backbone", "own", "--split", "val", "--out", "a.safetensors"
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "words", "line"),
+    [
+        ("{ 1 = 0.5, 5 = 0.001, variable = 0.3 }", ("--shots", "1"), {"1": 7, "5": 0.001, "variable": 0.3}),
+        ("{ 1 = 0.5, 5 = 0.001, variable = 0.3 }", (), {"1": 7, "5": 7, "variable": 0.3}),
+        ("{ 1 = 0.5, 5 = 0.001 }", (), 7),
+        ("{ 1 = 0.5, 5 = 0.001 }", ("--protocol", "variable"), {"1": 0.5, "5": 0.001, "variable": 7}),
+        ("{ 1 = 0.5, 5 = 0.001, 10 = 2.0 }", ("--shots", "5,1"), {"1": 7, "5": 7, "10": 2.0}),
+        ("0.5", ("--shots", "1"), {"1": 7, "5": 0.5, "variable": 0.5}),
+        ("0.5", ("--protocol", "variable"), {"1": 0.5, "5": 0.5, "variable": 7}),
+        ("0.5", (), 7),
+        ("0.5", ("--shots", "1,2"), {"1": 7, "5": 0.5, "variable": 0.5, "2": 7}),
+    ],
+)
+def test_shots_that_are_not_tried_keep_their_values(
+    suite: Path, row: str, words: tuple[str, ...], line: object
+) -> None:
+    suite.write_text(suite.read_text().replace("penalty = 0.1", f"penalty = {row}"))
+    result = fsbench(
+        "tune", "--suite", suite, "--device", "cpu", "--methods", "ridge", "--try", "penalty=7", "--episodes", 2, *words
+    )
+    assert result.exit_code == 0, result.output
+    assert tomllib.loads(result.stdout.rstrip().splitlines()[-1]) == {"params": {"penalty": line}}
+
+
+def test_a_value_may_be_a_table_from_shot_to_value(suite: Path) -> None:
+    words = ("tune", "--suite", suite, "--device", "cpu", "--methods", "ridge", "--try", "penalty={1=7,5=8}")
+    assert fsbench(*words).stdout.endswith("\nparams = { penalty = { 1 = 7, 5 = 8, variable = 0.1 } }\n\n")
+
+
+def test_only_test_sources_may_be_absent(tmp_path: Path, cache: Path) -> None:
+    write_small_pack(cache / "packs" / "other-24px", source="other", size=24, classes=(12, 0, 8), images=12)
+    sources = f'train = "{SOURCE}"\ntest = ["{SOURCE}"]'
+
+    def words(new: str) -> tuple[object, ...]:
+        suite = write_suite(tmp_path / "suite.toml", (sources, new), rows=("knn", "cosine"))
+        return "--suite", suite, "--data-root", tmp_path / "none", "--methods", "cosine", "--device", "cpu"
+
+    tried = ("--try", "scale=1,10")
+    for tested in (f'["{SOURCE}"]', f'["{SOURCE}", "dtd"]'):
+        absent = words(f'train = ["{SOURCE}", "dtd"]\ntest = {tested}')
+        sentence = refused("tune", *absent, *tried)
+        assert sentence.startswith("dtd: ") and sentence == refused("run", *absent)
+    there = words(f'train = ["{SOURCE}", "other"]\ntest = ["{SOURCE}", "other", "dtd"]')
+    result = fsbench("tune", *there, *tried)
+    assert result.exit_code == 0, result.output
+    assert re.findall(r"^(\w+) is left out: ", result.stderr, flags=re.M) == ["dtd", "other"]
+    trained = [path.name for path in (tmp_path / "runs").rglob("*.safetensors")]
+    assert len(trained) == 1 and trained[0].startswith("knn-2sources-")
 
 
 def test_validation_classes_that_are_tested_elsewhere_have_no_say(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
