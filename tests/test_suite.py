@@ -7,7 +7,7 @@ import pytest
 from fsbench.backbones.registry import BACKBONES
 from fsbench.data.card import load_card
 from fsbench.errors import SuiteError, UsageError
-from fsbench.methods.registry import METHODS, check_row, load_method, load_methods
+from fsbench.methods.registry import METHODS, check_row, load_method
 from fsbench.recipe import at_shot
 from fsbench.suite import UNTRAINED, Suite, list_suites, load_suite
 from helpers.tiny import write_suite
@@ -95,15 +95,6 @@ def test_a_table_of_parameters_goes_by_shots(tmp_path: Path, table: str) -> None
     file = _tiny(tmp_path, ("temperature = 1.0", f"temperature = {table}"))
     with pytest.raises(SuiteError, match=r"temperature is a table, which gives a value for every shot, but .* is no"):
         load_suite(file)
-
-
-def test_a_method_is_not_asked_more_ways_than_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    suite = load_suite(_tiny(tmp_path))
-    monkeypatch.setattr(load_method("proto"), "most_ways", 4)
-    with pytest.raises(
-        SuiteError, match=r"methods\.proto is trained or tested on 5 ways, but ProtoNet answers 4 at most"
-    ):
-        load_methods(suite, ["proto"])
 
 
 def test_an_unknown_suite_is_named_with_the_nearest() -> None:

@@ -18,6 +18,7 @@ from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.run.trainable import check_trainings
+from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Run:
         packs, columns = self.material.packs, self.material.episode_sets
         self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)
         check_trainings(self.plan, packs)
+        check_ways(self.plan, self.methods, packs, suite.episodes.rules)
         self.store = RecordStore(order.out / "records")
 
     def cells(self, training: str, source: str | None = None) -> list[Cell]:
