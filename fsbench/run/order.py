@@ -17,7 +17,7 @@ from fsbench.records import Record, RecordStore
 from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
-from fsbench.run.trainable import check_trainings
+from fsbench.run.trainable import check_trainings, trainings_of
 from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
@@ -96,10 +96,11 @@ class Run:
         return [cell for cell in of_training if source in (None, cell.identity.source)]
 
     def forget(self) -> None:
-        """Remove the records and checkpoints of the plan."""
+        """Remove the records of the plan, and the checkpoints of its trainings and of those that they start from."""
         for cell in self.plan:
             remove(self.store.path(cell.identity))
-            remove(self.checkpoint(cell.training))
+        for training in trainings_of(self.plan):
+            remove(self.checkpoint(training))
 
     def finished(self, cell: Cell) -> Record | None:
         """The record of a cell if it is there and whole, and of the features that its backbone makes today.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +75,20 @@ def test_a_suite_may_hold_rows_of_several_backbones(tmp_path: Path) -> None:
     assert "Conv4-8" in result.stdout
     assert "Conv4-4" in result.stdout
     assert fsbench("plan", "--suite", suite, "--shots", 1).exit_code == 0
+
+
+def test_a_fresh_run_trains_anew_what_its_rows_start_from_once(tmp_path: Path) -> None:
+    starts = [(f'method = "{row}"\n', f'method = "{row}"\nstart = "knn"\n') for row in ("proto", "matching")]
+    suite, out = write_suite(tmp_path / "s.toml", *starts, rows=("knn", "proto", "matching")), tmp_path / "out"
+    run(suite, out, *QUICK)
+
+    def written() -> dict[str, int]:
+        found = [*out.glob("records/*.json"), *out.glob("checkpoints/*.safetensors")]
+        return {path.name: path.stat().st_mtime_ns for path in found}
+
+    before = written()
+    said = run(suite, out, *QUICK, "--methods", "proto,matching", "--fresh").stderr
+    assert len(re.findall(r"training knn: step (\d+)/\1,", said)) == 1
+    after = written()
+    [kept] = [name for name in before if after[name] == before[name]]
+    assert len(before) == 6 and re.fullmatch(r"knn-.*\.json", kept)  # the record of k-NN, which was not asked for
