@@ -7,7 +7,7 @@ import pytest
 from fsbench.data.pack import Pack
 from fsbench.errors import SuiteError, UsageError
 from fsbench.methods.registry import check_row, load_method
-from fsbench.run.plan import Cell, EpisodeSet, Options, make_plan, protocols_of, selected_rows
+from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, protocols_of, selected_rows
 from fsbench.suite import Suite, load_suite
 from helpers.small import SIZE, write_small_pack
 
@@ -86,6 +86,26 @@ def test_a_fixed_training_shot_makes_one_model_for_all_shots(pack: Pack) -> None
     assert found["proto", 1] == found["proto", 5] == trainings(plan(pack, rows=("proto",)))["proto", 5]
     with pytest.raises(SuiteError, match=r"proto\.training\.\w+ has values for the shots 1, 5, but none for 3"):
         plan(pack, changed("proto", "training", shot=3, steps={1: 3, 5: 3}), rows=("proto",))
+
+
+def started(**training: Any) -> Suite:
+    """The suite glyphs with a ProtoNet that starts from MatchingNet, which starts from the classifier."""
+    content = changed("proto", "training", **training).model_dump()
+    content["methods"]["proto"]["start"] = "matching"
+    return Suite.model_validate(content)
+
+
+def test_one_model_for_all_shots_starts_from_one_model(pack: Pack) -> None:
+    cells = plan(pack, started(shot=5), rows=("proto",))
+    assert [cell.identity.shot for cell in cells] == [1, 5]
+    assert len({cell.training.id for cell in cells}) == 1
+    assert isinstance(cells[0].training, Training)
+    assert [(start.row, start.shot) for start in cells[0].training.upon] == [("knn", None), ("matching", 5)]
+
+
+def test_a_model_for_every_shot_starts_from_one_of_its_shot(pack: Pack) -> None:
+    cells = plan(pack, started(), rows=("proto",))
+    assert [[start.shot for start in cell.training.upon] for cell in cells] == [[None, 1], [None, 5]]
 
 
 def test_selection_sees_validation_classes_only(pack: Pack) -> None:
