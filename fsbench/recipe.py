@@ -123,7 +123,7 @@ class BatchTraining(_Optimisation):
     """Training on batches of images of all training classes; validated on 1-shot episodes."""
 
     kind: Literal["batches"]
-    batch: Annotated[int, Field(ge=1, le=100_000)]
+    batch: Annotated[int, Field(ge=2, le=100_000)]  # one image has no variance to normalise by where maps are one pixel
 
 
 TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]

@@ -11,7 +11,7 @@ import pytest
 
 from fsbench.provenance import SUITE_FILE, read_suite_order
 from fsbench.records import read_record
-from helpers.commands import fsbench, run
+from helpers.commands import fsbench, refused, run
 from helpers.tiny import SOURCE, write_source, write_suite
 
 QUICK = ("--shots", 1, "--episodes", 4)
@@ -92,3 +92,13 @@ def test_a_fresh_run_trains_anew_what_its_rows_start_from_once(tmp_path: Path) -
     after = written()
     [kept] = [name for name in before if after[name] == before[name]]
     assert len(before) == 6 and re.fullmatch(r"knn-.*\.json", kept)  # the record of k-NN, which was not asked for
+
+
+def test_the_smallest_batch_trains_where_maps_are_one_pixel(tmp_path: Path) -> None:
+    edits = [("batch = 16", "batch = 1"), ('name = "conv4"', 'name = "resnet18"')]
+    suite, out = write_suite(tmp_path / "s.toml", *edits, rows=("knn",)), tmp_path / "out"
+    assert "knn.training.batch: Input should be greater than or equal to 2" in (
+        refused("run", "--suite", suite, "--out", out, *QUICK)
+    )
+    suite.write_text(suite.read_text().replace("batch = 1", "batch = 2"))
+    run(suite, out, *QUICK)
