@@ -120,7 +120,10 @@ class EpisodicTraining(_Optimisation):
 
 
 class BatchTraining(_Optimisation):
-    """Training on batches of images of all training classes; validated on 1-shot episodes."""
+    """Training on batches of images of all training classes.
+
+    Validated on 1-shot episodes of the suite's way, or, under the protocol "variable", on variable ones.
+    """
 
     kind: Literal["batches"]
     batch: Annotated[int, Field(ge=2, le=100_000)]  # one image has no variance to normalise by where maps are one pixel

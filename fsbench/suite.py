@@ -116,7 +116,11 @@ class EpisodeSpec(StrictModel):
 
 
 class ValidationSpec(StrictModel):
-    """The validation episodes, of the test's way and queries and the training's shot."""
+    """The validation episodes.
+
+    They have the suite's way and queries and the training's shot, 1 where it has none; all of these vary under the
+    protocol "variable".
+    """
 
     number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
     seed: Seed

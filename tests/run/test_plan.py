@@ -113,6 +113,14 @@ def test_selection_sees_validation_classes_only(pack: Pack) -> None:
     assert {cell.identity.split for cell in plan(pack)} == {"test"}
 
 
+@pytest.mark.parametrize(("protocol", "way", "shot"), [("fixed", 5, 1), ("k-shot", 5, 1), ("variable", None, None)])
+def test_a_classifier_is_validated_at_one_shot_unless_shots_vary(
+    pack: Pack, protocol: str, way: int | None, shot: int | None
+) -> None:
+    validations = {cell.training.validation for cell in plan(pack, rows=("knn",), protocol=protocol)}
+    assert {(each.way, each.shot) for each in validations} == {(way, shot)}
+
+
 def test_an_unknown_row_is_named(pack: Pack) -> None:
     with pytest.raises(UsageError, match="unknown method of the suite glyphs 'prot'; did you mean 'proto'"):
         plan(pack, rows=("prot",))
