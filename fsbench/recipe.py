@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveFloat, Strict, model_validator
 
 from fsbench.errors import SuiteError
 from fsbench.files.strict import Number, Steps, StrictModel
 
-__all__ = ["VARIABLE", "BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot"]
+__all__ = ["VARIABLE", "BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot", "shot_of"]
 
 _Value = TypeVar("_Value")
 VARIABLE: Final = "variable"  # the entry of a table from shot to value for variable shots
+_SHOT: Final = re.compile(f"[1-9][0-9]{{0,5}}|{VARIABLE}")
 _ROUNDING = 1e-6  # of a sum of shares
 _BETAS, _WARM_UP, _MILESTONE_FACTOR = (0.9, 0.999), 0.15, 0.1  # unless a training says otherwise
 _Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
+
+def shot_of(key: object) -> int | Literal["variable"]:
+    """What a key of a table from shot to value stands for, e.g. "5".
+
+    Raises:
+        ValueError: It is no number of shots; one that is written otherwise ("05") could stand beside itself.
+    """
+    if not _SHOT.fullmatch(str(key)):
+        raise ValueError(f"{key!r} is no number of shots; write {{ 1 = ..., 5 = ..., {VARIABLE} = ... }}")
+    return VARIABLE if key == VARIABLE else int(str(key))
+
+
 # One value, or one for every shot, and for variable ones: steps = { 1 = 4000, 5 = 3000, variable = 2000 }.
-PerShot: TypeAlias = _Value | dict[int | Literal["variable"], _Value]
+PerShot: TypeAlias = _Value | dict[Annotated[int | Literal["variable"], BeforeValidator(shot_of)], _Value]
 _Rate: TypeAlias = Annotated[float, Field(gt=0, le=1e6)]
 _Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 
@@ -28,17 +43,22 @@ def _leave_a_rest(phases: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return phases
 
 
-_SmallFirst: TypeAlias = Annotated[
-    list[tuple[Annotated[int, Field(ge=8, le=1024)], _Share]], Field(min_length=1), AfterValidator(_leave_a_rest)
-]
+# Of pairs not even the type is asked for: TOML has lists alone.
+_Phase: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=8, le=1024)], _Share], Strict(False)]
+_SmallFirst: TypeAlias = Annotated[list[_Phase], Field(min_length=1), AfterValidator(_leave_a_rest)]
 
 
 class _Optimisation(StrictModel):
-    """The optimiser, how its rate goes, how long it runs, and what images it sees."""
+    """The optimiser, how its rate goes, how long it runs, and what images it sees.
+
+    Its values are as strict as hyper-parameters are: neither true nor "4000" is a number.
+    """
+
+    model_config = ConfigDict(strict=True)
 
     steps: PerShot[Steps]
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    betas: tuple[_Beta, _Beta] = _BETAS  # of adam and adamw
+    betas: Annotated[tuple[_Beta, _Beta], Strict(False)] = _BETAS  # of adam and adamw
     momentum: _Beta = 0.0  # of sgd
     nesterov: bool = False  # of sgd
     rate: PerShot[_Rate]  # learning rate; of a shape that is not constant, the highest
@@ -100,10 +120,13 @@ class EpisodicTraining(_Optimisation):
 
 
 class BatchTraining(_Optimisation):
-    """Training on batches of images of all training classes; validated on 1-shot episodes."""
+    """Training on batches of images of all training classes.
+
+    Validated on 1-shot episodes of the suite's way, or, under the protocol "variable", on variable ones.
+    """
 
     kind: Literal["batches"]
-    batch: Annotated[int, Field(ge=1, le=100_000)]
+    batch: Annotated[int, Field(ge=2, le=100_000)]  # one image has no variance to normalise by where maps are one pixel
 
 
 TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]
@@ -117,7 +140,7 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
     """
     if not isinstance(value, dict):
         return value
-    table = {key if key == VARIABLE else int(key): entry for key, entry in value.items()}
+    table = {shot_of(key): entry for key, entry in value.items()}
     wanted = VARIABLE if shot is None else shot
     if wanted not in table:
         given = ", ".join(map(str, table))

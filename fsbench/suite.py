@@ -28,7 +28,7 @@ from fsbench.files.reading import read_text
 from fsbench.files.strict import LongText, Number, Seed, StrictModel, Text
 from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
 from fsbench.plugins import registered
-from fsbench.recipe import VARIABLE, TrainingSpec
+from fsbench.recipe import TrainingSpec, shot_of
 
 __all__ = [
     "MOST_EPISODES",
@@ -49,7 +49,6 @@ __all__ = [
 MOST_SEEDS: Final = 1000  # of training; every one is a whole run
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
 
-_SHOT: Final = re.compile(f"[1-9][0-9]{{0,5}}|{VARIABLE}")  # the key of a value that depends on the shot
 UNTRAINED: Final = "none"  # the training of rows whose backbone was trained elsewhere
 
 
@@ -117,7 +116,11 @@ class EpisodeSpec(StrictModel):
 
 
 class ValidationSpec(StrictModel):
-    """The validation episodes, of the test's way and queries and the training's shot."""
+    """The validation episodes.
+
+    They have the suite's way and queries and the training's shot, 1 where it has none; all of these vary under the
+    protocol "variable".
+    """
 
     number: Annotated[int, Field(ge=1, le=MOST_EPISODES)]
     seed: Seed
@@ -140,11 +143,11 @@ class Row(StrictModel):
     @classmethod
     def _tables_are_by_shot(cls, params: dict[str, JsonValue]) -> dict[str, JsonValue]:
         for name, value in params.items():
-            if isinstance(value, dict) and (bad := [key for key in value if not _SHOT.fullmatch(key)]):
-                raise ValueError(
-                    f"{name} is a table, which gives a value for every shot, but {bad[0]!r} is no number of shots; "
-                    f"write {name} = {{ 1 = ..., 5 = ..., {VARIABLE} = ... }}"
-                )
+            for key in value if isinstance(value, dict) else ():
+                try:
+                    shot_of(key)
+                except ValueError as error:
+                    raise ValueError(f"{name} is a table, which gives a value for every shot, but {error}") from error
         return params
 
 

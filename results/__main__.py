@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import click
 
-from fsbench.errors import unknown
+from fsbench.errors import FsbenchError, unknown
 from fsbench.files.atomic import canonical_json
 from fsbench.forecast.outlook import look_ahead
 from fsbench.records import CellIdentity
@@ -62,15 +62,25 @@ def _key(identity: CellIdentity) -> str:
 @click.option("--left", is_flag=True, help="Only say what there is to do.")
 @click.option("--data-root", help="Folder of the sources' folders; as of `fsbench run`.")
 def main(tables: tuple[str, ...], left: bool, data_root: str | None) -> None:
-    """Make the committed tables again, all or some: miniimagenet, omniglot, ..."""
+    """Make the committed tables again, all or some: miniimagenet, omniglot, ...
+
+    A table that cannot be made from the images at hand is named and left out; the exit code is then 2.
+    """
     if others := sorted(set(tables) - set(_TABLES)):
         raise click.UsageError(str(unknown("table", others[0], _TABLES)))
-    for work in _WORK:
-        if not tables or work.table in tables:
+    refused = False
+    for work in (work for work in _WORK if not tables or work.table in tables):
+        try:
             missing, cells = work.cells()
-            click.echo(f"{work.table}, seeds {work.seeds}: {missing} of {cells} cells are left")
-            if missing and not left:
-                work.run(data_root)
+        except FsbenchError as error:
+            refused = True
+            click.echo(f"{work.table}, seeds {work.seeds}: cannot be made here: {error}", err=True)
+            continue
+        click.echo(f"{work.table}, seeds {work.seeds}: {missing} of {cells} cells are left")
+        if missing and not left:
+            work.run(data_root)
+    if refused:
+        raise click.exceptions.Exit(click.UsageError.exit_code)
 
 
 if __name__ == "__main__":

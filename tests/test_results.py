@@ -14,6 +14,7 @@ from fsbench.cli.main import main
 from fsbench.provenance import SUITE_FILE
 from fsbench.report.write import records_in
 from fsbench.suite import load_suite
+from helpers.small import SIZE, write_small_pack
 
 ROOT = Path(__file__).parents[1]
 COMPLETE = {"glyphs", "miniimagenet", "omniglot"}  # the seven methods, at every shot
@@ -62,6 +63,20 @@ def test_one_command_makes_every_table_and_says_what_is_left() -> None:
     refused = CliRunner().invoke(command, ["--left", "omniglott"])
     assert refused.exit_code == 2
     assert "unknown table 'omniglott'; did you mean 'omniglot'?" in refused.output
+
+
+@pytest.mark.slow
+def test_a_table_that_cannot_be_made_here_is_named_and_the_others_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path))
+    write_small_pack(tmp_path / "packs" / f"omniglot-{SIZE}px", source="omniglot", classes=(4, 6, 8))
+    command = runpy.run_path(str(ROOT / "results" / "__main__.py"))["main"]
+    result = CliRunner().invoke(command, ["--left", "omniglot", "glyphs"])
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert re.fullmatch(r"glyphs, seeds 1: \d+ of \d+ cells are left\n", result.stdout)
+    for line, seeds in zip(result.stderr.splitlines(), (1, 3), strict=True):
+        assert re.fullmatch(rf"omniglot, seeds {seeds}: cannot be made here: methods\.\w+ cannot train on .*\.", line)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from fsbench.backbones.registry import BACKBONES
 from fsbench.data.card import load_card
 from fsbench.errors import SuiteError, UsageError
-from fsbench.methods.registry import METHODS, check_row, load_method, load_methods
-from fsbench.recipe import at_shot
+from fsbench.methods.registry import METHODS, check_row, load_method
+from fsbench.recipe import EpisodicTraining, at_shot
 from fsbench.suite import UNTRAINED, Suite, list_suites, load_suite
 from helpers.tiny import write_suite
 
@@ -90,20 +91,37 @@ def test_the_name_of_a_row_names_files(tmp_path: Path, name: str) -> None:
         load_suite(file)
 
 
-@pytest.mark.parametrize("table", ["{ one = 1.0 }", "{ 0 = 1.0 }", "{ 1 = 1.0, deep = 2.0 }", '{ "-1" = 2.0 }'])
-def test_a_table_of_parameters_goes_by_shots(tmp_path: Path, table: str) -> None:
-    file = _tiny(tmp_path, ("temperature = 1.0", f"temperature = {table}"))
-    with pytest.raises(SuiteError, match=r"temperature is a table, which gives a value for every shot, but .* is no"):
+TABLE_OF_PARAMS = "temperature is a table, which gives a value for every shot, but "
+
+
+@pytest.mark.parametrize("key", ["one", "0", "01", "-1", "+1", " 1", "1.0", "1_0", "true", "1234567"])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("temperature = 1.0", TABLE_OF_PARAMS), ("rate = 1e-3", ".training.rate")],
+    ids=["params", "training"],
+)
+def test_a_table_goes_by_shots(tmp_path: Path, line: str, said: str, key: str) -> None:
+    file = _tiny(tmp_path, (line, f'{line.split()[0]} = {{ 1 = 1.0, "{key}" = 2.0 }}'))
+    with pytest.raises(SuiteError, match=re.escape(f"{key!r} is no number of shots; write {{ 1 = ...")) as refused:
+        load_suite(file)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["true", '"40"', "40.0", "{ 1 = true }", '{ 1 = "40" }', "{ variable = 40.0 }"])
+def test_a_number_of_steps_is_an_integer(tmp_path: Path, value: str) -> None:
+    file = _tiny(tmp_path, ("steps = { 1 = 4, 5 = 3 }", f"steps = {value}"))
+    with pytest.raises(
+        SuiteError, match=r"line \d+: methods\.proto\.training\.steps.*: Input should be a valid integer"
+    ):
         load_suite(file)
 
 
-def test_a_method_is_not_asked_more_ways_than_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    suite = load_suite(_tiny(tmp_path))
-    monkeypatch.setattr(load_method("proto"), "most_ways", 4)
-    with pytest.raises(
-        SuiteError, match=r"methods\.proto is trained or tested on 5 ways, but ProtoNet answers 4 at most"
-    ):
-        load_methods(suite, ["proto"])
+def test_a_training_takes_whole_rates_and_pairs_as_toml_writes_them(tmp_path: Path) -> None:
+    lines = "rate = { 1 = 1, variable = 2 }\nbetas = [0, 0.5]\nsmall_first = { 1 = [[12, 0.5]] }"
+    training = load_suite(_tiny(tmp_path, ("rate = 1e-3", lines))).methods["proto"].training
+    assert isinstance(training, EpisodicTraining)
+    assert training.rate == {1: 1.0, "variable": 2.0}
+    assert (training.betas, training.small_first) == ((0.0, 0.5), {1: [(12, 0.5)]})
 
 
 def test_an_unknown_suite_is_named_with_the_nearest() -> None:

@@ -73,6 +73,10 @@ class FixedProtocol:
         """Classes of an episode, and images of a class."""
         return self.way, self.at_least
 
+    def most_ways(self, pool: ClassPool) -> int:
+        """The way, whatever the pool."""
+        return self.way
+
     def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> Episodes:
         """As `draw_episodes`."""
         return draw_episodes(pool, self, start, stop)

@@ -58,6 +58,10 @@ class KShotProtocol:
     episodes: int
     seed: int
 
+    def most_ways(self, pool: ClassPool) -> int:
+        """All classes of the pool."""
+        return len(pool.labels)
+
     def identity(self) -> dict[str, Any]:
         """What of it enters the identity of a training."""
         return {"split": self.split, "shot": self.shot, "episodes": self.episodes, "seed": self.seed}

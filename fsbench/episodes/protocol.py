@@ -120,6 +120,13 @@ class AnyProtocol(Protocol):
     def largest(self) -> tuple[int, int]:
         """Most classes of an episode, and most images of a class, support and queries together."""
 
+    def most_ways(self, pool: ClassPool) -> int:
+        """Most classes that an episode from a pool may have.
+
+        Raises:
+            EpisodeError: There are too few classes for any.
+        """
+
     def identity(self) -> dict[str, Any]:
         """What of it enters the identity of a training."""
 

@@ -104,6 +104,14 @@ class VariableProtocol:
     episodes: int
     seed: int
 
+    def most_ways(self, pool: ClassPool) -> int:
+        """The classes of the largest set of the pool that an episode is drawn from, at most `MAX_WAYS_UPPER_BOUND`.
+
+        Raises:
+            EpisodeError: No set has `MIN_WAYS` classes.
+        """
+        return min(MAX_WAYS_UPPER_BOUND, max(map(len, _eligible_nodes(pool, self.split))))
+
     def identity(self) -> dict[str, Any]:
         """What of it enters the identity of a training."""
         return {"split": self.split, "episodes": self.episodes, "seed": self.seed}

@@ -20,6 +20,7 @@ from fsbench.run.frozen import load_backbones
 from fsbench.run.material import draw_columns
 from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
 from fsbench.run.trainable import check_trainings, trainings_of
+from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
 __all__ = ["Outlook", "look_ahead"]
@@ -76,7 +77,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
 
     Raises:
         UsageError: There is no such row, method or source.
-        SuiteError: A row does not fit its method.
+        SuiteError: A row does not fit its method, or the method answers fewer ways than there are.
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
         DataError: A prepared pack is damaged.
     """
@@ -100,6 +101,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
     sized = {(source, size): packs[source] for source, _ in columns for size in sizes}
     cells = make_plan(suite, options, methods, packs, columns, backbones, sized)
     check_trainings(cells, packs)
+    check_ways(cells, methods, packs, suite.episodes.rules)
     return Outlook(suite, methods, packs, assumed, {source: str(error) for source, error in refused.items()}, cells)
 
 

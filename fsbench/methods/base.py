@@ -148,7 +148,8 @@ class ClassifierTraining(Method):
 
     Deviations: the images of a batch are drawn with replacement, the layer's bias starts at random instead of at
     zero, augmentation crops the prepared images instead of larger originals, test images are no centre crops,
-    and the weights are those of the best look at 1-shot validation episodes instead of the last.
+    and the weights are those of the best look at 1-shot validation episodes (under the protocol "variable" at
+    variable ones) instead of the last.
     """
 
     learns_from = "batches"

@@ -15,7 +15,6 @@ from fsbench.backbones.registry import build_backbone, load_backbone
 from fsbench.backbones.specification import BackboneSpec
 from fsbench.errors import SuiteError, UsageError, first_problem, unknown
 from fsbench.plugins import load_class, revision_of_class
-from fsbench.recipe import EpisodicTraining
 from fsbench.suite import UNTRAINED, Row, Suite
 
 if TYPE_CHECKING:
@@ -204,8 +203,8 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
 
     Raises:
         UsageError: There is no such method or backbone, or the method has no such hyper-parameter.
-        SuiteError: A row lacks a hyper-parameter, or its method cannot learn from its kind of training, answers
-            fewer ways, or needs images where there are features alone.
+        SuiteError: A row lacks a hyper-parameter, or its method cannot learn from its kind of training, or needs images
+            where there are features alone.
     """
     needed = dict.fromkeys([*rows, *(upon for row in rows for upon in suite.trained_upon(suite.trained_as(row)))])
     methods = {suite.methods[row].method: load_method(suite.methods[row].method, suite.folder) for row in needed}
@@ -213,7 +212,6 @@ def load_methods(suite: Suite, rows: Sequence[str]) -> dict[str, type[Method]]:
         if suite.pretrained_of(row) is None:
             load_backbone(suite.backbone_of(row).name, suite.folder)
         check_row(row, suite.methods[row], methods[suite.methods[row].method])
-        _check_ways(row, suite, methods[suite.methods[row].method])
         _check_images(row, suite, methods[suite.methods[row].method])
     return methods
 
@@ -292,17 +290,6 @@ def build_frozen(
             "would train; choose another method."
         )
     return model.to(device).to(memory_format=torch.channels_last)
-
-
-def _check_ways(name: str, suite: Suite, method: type[Method]) -> None:
-    training, ways = suite.methods[name].training, [suite.episodes.way]
-    if isinstance(training, EpisodicTraining):
-        ways += training.way.values() if isinstance(training.way, dict) else [training.way]
-    if method.most_ways is not None and max(ways) > method.most_ways:
-        raise SuiteError(
-            f"methods.{name} is trained or tested on {max(ways)} ways, but {method.label} answers {method.most_ways} "
-            "at most; leave the row out or change the ways in the suite."
-        )
 
 
 def _check_images(name: str, suite: Suite, method: type[Method]) -> None:

@@ -17,7 +17,8 @@ from fsbench.records import Record, RecordStore
 from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
-from fsbench.run.trainable import check_trainings
+from fsbench.run.trainable import check_trainings, trainings_of
+from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Run:
         packs, columns = self.material.packs, self.material.episode_sets
         self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)
         check_trainings(self.plan, packs)
+        check_ways(self.plan, self.methods, packs, suite.episodes.rules)
         self.store = RecordStore(order.out / "records")
 
     def cells(self, training: str, source: str | None = None) -> list[Cell]:
@@ -97,10 +99,11 @@ class Run:
         return [cell for cell in of_training if source in (None, cell.identity.source)]
 
     def forget(self) -> None:
-        """Remove the records and checkpoints of the plan."""
+        """Remove the records of the plan, and the checkpoints of its trainings and of those that they start from."""
         for cell in self.plan:
             remove(self.store.path(cell.identity))
-            remove(self.checkpoint(cell.training))
+        for training in trainings_of(self.plan):
+            remove(self.checkpoint(training))
 
     def finished(self, cell: Cell) -> Record | None:
         """The record of a cell if it is there and whole, and of the features that its backbone makes today.

@@ -280,7 +280,8 @@ class _Planner:
             "val", shot, looked_at.seed, looked_at.number, lambda name: getattr(suite.episodes, name)
         )
         validation_source = suite.sources.validation or self._sources[0]
-        starts_from = None if owner.start is None else self.training(owner.start, test_shot, seed)
+        upon = shot if episodic else test_shot  # one model for all tests starts from one model
+        starts_from = None if owner.start is None else self.training(owner.start, upon, seed)
         params, backbone = _params(row, owner, shot), suite.backbone_of(row)
         content: dict[str, Any] = {
             "engine": ENGINE,

@@ -36,7 +36,7 @@ def run_suite(
     Args:
         order: What to do.
         executor: Where to do it.
-        fresh: Start over: remove the records and checkpoints of this plan first.
+        fresh: Start over: remove the records of this plan first, and the checkpoints of all trainings that it needs.
         rule: Of the ranks, as in `fsbench.report.table.build_table`.
         ranks: Show the rank in every cell of a table of several sources.
 

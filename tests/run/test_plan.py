@@ -7,7 +7,7 @@ import pytest
 from fsbench.data.pack import Pack
 from fsbench.errors import SuiteError, UsageError
 from fsbench.methods.registry import check_row, load_method
-from fsbench.run.plan import Cell, EpisodeSet, Options, make_plan, protocols_of, selected_rows
+from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, protocols_of, selected_rows
 from fsbench.suite import Suite, load_suite
 from helpers.small import SIZE, write_small_pack
 
@@ -88,9 +88,37 @@ def test_a_fixed_training_shot_makes_one_model_for_all_shots(pack: Pack) -> None
         plan(pack, changed("proto", "training", shot=3, steps={1: 3, 5: 3}), rows=("proto",))
 
 
+def started(**training: Any) -> Suite:
+    """The suite glyphs with a ProtoNet that starts from MatchingNet, which starts from the classifier."""
+    content = changed("proto", "training", **training).model_dump()
+    content["methods"]["proto"]["start"] = "matching"
+    return Suite.model_validate(content)
+
+
+def test_one_model_for_all_shots_starts_from_one_model(pack: Pack) -> None:
+    cells = plan(pack, started(shot=5), rows=("proto",))
+    assert [cell.identity.shot for cell in cells] == [1, 5]
+    assert len({cell.training.id for cell in cells}) == 1
+    assert isinstance(cells[0].training, Training)
+    assert [(start.row, start.shot) for start in cells[0].training.upon] == [("knn", None), ("matching", 5)]
+
+
+def test_a_model_for_every_shot_starts_from_one_of_its_shot(pack: Pack) -> None:
+    cells = plan(pack, started(), rows=("proto",))
+    assert [[start.shot for start in cell.training.upon] for cell in cells] == [[None, 1], [None, 5]]
+
+
 def test_selection_sees_validation_classes_only(pack: Pack) -> None:
     assert {cell.training.validation.split for cell in plan(pack)} == {"val"}
     assert {cell.identity.split for cell in plan(pack)} == {"test"}
+
+
+@pytest.mark.parametrize(("protocol", "way", "shot"), [("fixed", 5, 1), ("k-shot", 5, 1), ("variable", None, None)])
+def test_a_classifier_is_validated_at_one_shot_unless_shots_vary(
+    pack: Pack, protocol: str, way: int | None, shot: int | None
+) -> None:
+    validations = {cell.training.validation for cell in plan(pack, rows=("knn",), protocol=protocol)}
+    assert {(each.way, each.shot) for each in validations} == {(way, shot)}
 
 
 def test_an_unknown_row_is_named(pack: Pack) -> None:

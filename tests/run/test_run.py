@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.provenance import SUITE_FILE, read_suite_order
 from fsbench.records import read_record
-from helpers.commands import fsbench, run
+from helpers.commands import fsbench, refused, run
 from helpers.tiny import SOURCE, contents, write_source, write_suite
 
 QUICK = ("--shots", 1, "--episodes", 4)
@@ -104,3 +105,30 @@ def test_exported_episodes_without_small_classes_give_the_same_record(
     drawn, read = (contents(tmp_path / out) for out in ("drawn", "read"))
     assert drawn == read
     assert "1 class left out, which has too few images" in (tmp_path / "read" / "table.md").read_text()
+
+
+def test_a_fresh_run_trains_anew_what_its_rows_start_from_once(tmp_path: Path) -> None:
+    starts = [(f'method = "{row}"\n', f'method = "{row}"\nstart = "knn"\n') for row in ("proto", "matching")]
+    suite, out = write_suite(tmp_path / "s.toml", *starts, rows=("knn", "proto", "matching")), tmp_path / "out"
+    run(suite, out, *QUICK)
+
+    def written() -> dict[str, int]:
+        found = [*out.glob("records/*.json"), *out.glob("checkpoints/*.safetensors")]
+        return {path.name: path.stat().st_mtime_ns for path in found}
+
+    before = written()
+    said = run(suite, out, *QUICK, "--methods", "proto,matching", "--fresh").stderr
+    assert len(re.findall(r"training knn: step (\d+)/\1,", said)) == 1
+    after = written()
+    [kept] = [name for name in before if after[name] == before[name]]
+    assert len(before) == 6 and re.fullmatch(r"knn-.*\.json", kept)  # the record of k-NN, which was not asked for
+
+
+def test_the_smallest_batch_trains_where_maps_are_one_pixel(tmp_path: Path) -> None:
+    edits = [("batch = 16", "batch = 1"), ('name = "conv4"', 'name = "resnet18"')]
+    suite, out = write_suite(tmp_path / "s.toml", *edits, rows=("knn",)), tmp_path / "out"
+    assert "knn.training.batch: Input should be greater than or equal to 2" in (
+        refused("run", "--suite", suite, "--out", out, *QUICK)
+    )
+    suite.write_text(suite.read_text().replace("batch = 1", "batch = 2"))
+    run(suite, out, *QUICK)
