@@ -23,6 +23,7 @@ _LARGEST: Final = 2**35  # bytes: the largest vision models
 _WITHIN: Final = ("state_dict", "model")  # where checkpoints of trainings have the tensors
 _COUNTER: Final = "num_batches_tracked"  # of batch normalisation; no feature depends on it
 _SHOWN: Final = 3
+_SAFETENSORS: Final = ".safetensors"
 
 
 def find_weights(reference: str, beside: Path | None = None) -> Path:
@@ -60,12 +61,15 @@ def find_weights(reference: str, beside: Path | None = None) -> Path:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file of safetensors, or of one that `torch.save` wrote, whose pickle may make tensors only.
 
+    Those of `torch.save` are in the order in which they were saved. Safetensors sorts them when it writes, and gives
+    them in another order in every process.
+
     Raises:
         DataError: The file cannot be read, is damaged, or holds something else.
     """
     try:
         data = read_bytes(path, _LARGEST)
-        if path.suffix == ".safetensors":
+        if path.suffix == _SAFETENSORS:
             found: Any = load_safetensors(data)
         else:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -106,8 +110,15 @@ def load_into(
             surplus or of another shape.
 
     Raises:
-        SuiteError: Tensors are missing or surplus, or have another shape; the text names the first.
+        SuiteError: Tensors are missing or surplus, or have another shape; the text names the first. Or they are to be
+            matched by order, and the file has none.
     """
+    ordered = path.suffix != _SAFETENSORS
+    if match == "order" and not ordered:
+        raise SuiteError(
+            f'{path} is of safetensors, which keeps no order of tensors; match = "order" needs a file of torch.save, '
+            'and match = "names" one whose tensors have the names of the model.'
+        )
     own = {name: value for name, value in module.state_dict().items() if not _is_unused(name, unused)}
     if match == "order":
         tensors = dict(zip(own, tensors.values(), strict=False)) | _rest(tensors, len(own), bool(unused))
@@ -119,7 +130,7 @@ def load_into(
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             raise SuiteError(
                 f"{path} {what} the tensors {', '.join(names[:_SHOWN])}{more}; name the architecture that it was "
-                "saved from, or match by order."
+                f"saved from{', or match by order' if ordered else ''}."
             )
     for name in needed:
         if tensors[name].shape != own[name].shape:
