@@ -23,7 +23,7 @@ from fsbench.files.atomic import sha256_file, sha256_json
 from fsbench.files.reading import read_text
 from fsbench.files.strict import LongText, Text
 
-__all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "load_pack"]
+__all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "differing_split", "load_pack"]
 
 PACK_SCHEMA = 1
 SPLITS = ("train", "val", "test")
@@ -207,6 +207,15 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         digest=digest,
         opened=opened,
     )
+
+
+def differing_split(first: Pack, second: Pack) -> str | None:
+    """The first split whose classes, in their order, two packs of a source do not share; None: they share all."""
+    for split in SPLITS:
+        ours, theirs = ([pack.classes[label] for label in pack.splits[split]] for pack in (first, second))
+        if ours != theirs:
+            return split
+    return None
 
 
 class _Nodes(BaseModel):

@@ -20,6 +20,7 @@ from fsbench.run.plan import Options
 from fsbench.stats.paired import paired_difference
 from fsbench.suite import load_suite
 from helpers.frozen import write_backbone
+from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_source, write_suite
 
 FROZEN = """
@@ -175,6 +176,15 @@ def test_packs_of_two_sizes_must_hold_the_same_images(tmp_path: Path, cache: Pat
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--episodes", "5")
     assert code == 2
     assert "24 and 40 pixels hold other images" in " ".join(output.split())
+
+
+def test_packs_of_two_sizes_must_have_the_same_split(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path, ("images = { size = 24 }", "images = { size = 40 }"))
+    write_small_pack(cache / "packs" / f"{SOURCE}-40px", source=SOURCE, size=40, images=12, classes=(14, 6, 6))
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--shots", "1", "--episodes", "5")
+    assert code == 2, output
+    assert "with 24 and 40 pixels have other classes in train" in " ".join(output.split())
+    assert not list((tmp_path / "out" / "records").glob("*"))
 
 
 def test_a_plan_knows_rows_without_training(tmp_path: Path) -> None:
