@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +152,54 @@ def test_an_own_source_is_not_replaced_unasked(birds: Path) -> None:
         prepare_own("birds", birds, OwnSource(size=8, seed=1))
     assert ensure_pack("birds").digest == digest
     assert prepare_own("birds", birds, OwnSource(size=8, seed=1), fresh=True).digest != digest
+
+
+def test_another_size_of_an_own_source_has_the_same_split(birds: Path, tmp_path: Path) -> None:
+    drawn = OwnSource(size=8, fractions=(0.5, 0.3, 0.2), seed=3)
+    splits = prepare_own("birds", birds, drawn).splits
+    with pytest.raises(
+        UsageError,
+        match=r"birds is prepared with 8 pixels and other classes in train.*; say --fractions 0\.5,0\.3,0\.2 --seed 3",
+    ):
+        prepare_own("birds", birds, OwnSource(size=16))
+    with pytest.raises(UsageError, match="birds is prepared with 8 pixels and other classes in"):
+        prepare_own("birds", birds, OwnSource(size=16), fresh=True)  # there is nothing that it replaces
+    assert list(own_packs()["birds"]) == [8]
+    assert prepare_own("birds", birds, replace(drawn, size=16)).splits == splits
+    listed = tmp_path / "splits.json"
+    listed.write_text(json.dumps({s: [f"bird{label:02}" for label in labels] for s, labels in splits.items()}))
+    assert prepare_own("birds", birds, OwnSource(size=32, splits=listed)).splits == splits  # however it was made
+
+
+def test_another_size_of_a_listed_or_grown_source_names_what_to_do(birds: Path, tmp_path: Path) -> None:
+    names = [f"bird{label:02}" for label in range(10)]
+    listed = tmp_path / "splits.json"
+    listed.write_text(json.dumps({"train": names[:5], "val": names[5:7], "test": names[7:]}))
+    prepare_own("listed", birds, OwnSource(size=8, splits=listed))
+    with pytest.raises(UsageError, match="give the list of --splits that it has there, or choose another name"):
+        prepare_own("listed", birds, OwnSource(size=16))
+    prepare_own("drawn", birds, OwnSource(size=8))
+    shutil.copytree(birds / "bird00", birds / "bird10")
+    with pytest.raises(UsageError, match="its files were others then, so prepare that size again by --fresh first"):
+        prepare_own("drawn", birds, OwnSource(size=16))
+
+
+def test_a_split_is_replaced_size_by_size(birds: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for size in (8, 16):
+        prepare_own("birds", birds, OwnSource(size=size))
+    before = ensure_pack("birds", size=16).digest
+    prepare_own("birds", birds, OwnSource(size=8, seed=1), fresh=True)
+    assert "birds has other classes in train with 8 pixels now than with 16; prepare that size again" in caplog.text
+    assert ensure_pack("birds", size=16).digest == before
+    caplog.clear()
+    prepare_own("birds", birds, OwnSource(size=16, seed=1), fresh=True)
+    assert "other classes" not in caplog.text
+
+
+def test_a_damaged_pack_of_another_size_is_in_nobodys_way(birds: Path) -> None:
+    pack = prepare_own("birds", birds, OwnSource(size=8, seed=1))
+    (pack.folder / "labels.npy").write_bytes(b"")
+    assert prepare_own("birds", birds, OwnSource(size=16)).images.shape[-1] == 16
 
 
 def test_an_own_source_is_prepared_again_from_its_files_only(birds: Path) -> None:
