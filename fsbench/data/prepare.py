@@ -164,8 +164,13 @@ def pack_folder(reference: str, size: int | None = None) -> Path:
     sizes = places.own_packs()[reference]
     if size is None and len(sizes) == 1:
         return next(iter(sizes.values()))
-    if size not in sizes:
+    if size is None:
         raise UsageError(f"the own source {reference} is prepared with {_listed(sizes)} pixels; say --size.")
+    if size not in sizes:
+        raise UsageError(
+            f"the own source {reference} is prepared with {_listed(sizes)} pixels, not {size}; prepare it at this "
+            f"size: fsbench data prepare {reference} --from FOLDER --size {size}."
+        )
     return sizes[size]
 
 

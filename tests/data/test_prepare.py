@@ -143,6 +143,11 @@ def test_an_own_source_is_found_by_its_name(birds: Path) -> None:
     assert ensure_pack("birds", size=16).images.shape[-1] == 16
     with pytest.raises(UsageError, match="with 8 and 16 pixels; say --size"):
         ensure_pack("birds")
+    with pytest.raises(
+        UsageError,
+        match=r"with 8 and 16 pixels, not 40; .*: fsbench data prepare birds --from FOLDER --size 40\.$",
+    ):
+        ensure_pack("birds", size=40)
 
 
 def test_an_own_source_is_not_replaced_unasked(birds: Path) -> None:
