@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fsbench.errors import DataError, DataNotFoundError, SuiteError
 from fsbench.files.reading import read_bytes
 
-__all__ = ["find_weights", "load_into", "read_tensors", "weights_digest"]
+__all__ = ["find_weights", "load_into", "locate", "read_tensors", "weights_digest"]
 
 _LARGEST: Final = 2**35  # bytes: the largest vision models
 _WITHIN: Final = ("state_dict", "model")  # where checkpoints of trainings have the tensors
@@ -27,14 +27,28 @@ _SAFETENSORS: Final = ".safetensors"
 
 
 def find_weights(reference: str, beside: Path | None = None) -> Path:
-    """The file that a suite names.
+    """The file of weights that a suite names, given as to `locate`.
+
+    Raises:
+        DataNotFoundError: There is no such file or package.
+    """
+    path = locate(reference, beside)
+    if not path.is_file():
+        raise DataNotFoundError(
+            f"there are no weights in {path}; nothing is downloaded, so put the file there or name another."
+        )
+    return path
+
+
+def locate(reference: str, beside: Path | None = None) -> Path:
+    """Where a file is that a suite names, whether there is one or not.
 
     Args:
         reference: A path, or "package:MODULE/PATH" for a file of an installed package, which is not imported.
         beside: The folder in which a relative path is looked for before the working folder.
 
     Raises:
-        DataNotFoundError: There is no such file or package.
+        DataNotFoundError: There is no such package.
     """
     if reference.startswith("package:"):
         module, _, inner = reference.removeprefix("package:").partition("/")
@@ -44,18 +58,12 @@ def find_weights(reference: str, beside: Path | None = None) -> Path:
             spec = None
         if spec is None or spec.origin is None:
             raise DataNotFoundError(
-                f"the weights {reference!r} are in the package {module!r}, which is not installed; install it, e.g. "
+                f"{reference!r} is in the package {module!r}, which is not installed; install it, e.g. "
                 f"`python -m pip install {module.replace('_', '-')}`."
             )
-        path = Path(spec.origin).parent / inner
-    else:
-        path = Path(reference).expanduser()
-        path = beside / path if beside is not None and (beside / path).is_file() else path
-    if not path.is_file():
-        raise DataNotFoundError(
-            f"there are no weights in {path}; nothing is downloaded, so put the file there or name another."
-        )
-    return path
+        return Path(spec.origin).parent / inner
+    path = Path(reference).expanduser()
+    return beside / path if beside is not None and (beside / path).is_file() else path
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

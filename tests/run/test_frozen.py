@@ -304,6 +304,14 @@ def test_features_of_other_images_are_refused(tmp_path: Path, cache: Path) -> No
     assert "two files of tiny" in " ".join(output.split())
 
 
+def test_features_that_are_not_there_are_called_features(tmp_path: Path) -> None:
+    file = tmp_path / "missing.safetensors"
+    code, output = run(write(tmp_path), tmp_path / "out", "--methods", "shot", "--features", str(file))
+    assert code == 2
+    sentence = f"there are no features in {file}; write them with `fsbench embed SOURCE --backbone NAME --out {file}`."
+    assert sentence in " ".join(output.split())
+
+
 def test_sources_without_features_are_left_out_where_the_suite_does_without(tmp_path: Path, cache: Path) -> None:
     suite = write(tmp_path)
     file = embedded(tmp_path, suite, "--backbone", "own")
