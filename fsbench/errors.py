@@ -103,15 +103,16 @@ def first_problem(error: ValidationError) -> str:
     return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown(kind: str, name: str, known: Iterable[str], *, otherwise: str = "") -> UsageError:
     """The error for a name that does not exist, with the nearest one that does.
 
     Args:
         kind: What the name should have named, e.g. "suite".
         name: The name as given.
         known: All names that exist.
+        otherwise: What to do where the name is meant to be new, if it may be.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
-    return UsageError(f"unknown {kind} {name!r}; {hint}")
+    return UsageError(f"unknown {kind} {name!r}; {f'{otherwise}; ' if otherwise else ''}{hint}")

@@ -61,7 +61,7 @@ def ensure_pack(
     def make() -> Prepared:
         return source_module(card).prepare(card, variant.name, pixels, files)
 
-    return _once(folder, card.name, make, fresh=fresh)
+    return _once(folder, card.name, make, origin, fresh=fresh)
 
 
 def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None, *, fresh: bool = False) -> Pack:
@@ -94,7 +94,7 @@ def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None
         _compare_sizes(name, how.size, prepared, replaces=replaces)
         return prepared
 
-    pack = _once(folder, name, make, fresh=fresh)
+    pack = _once(folder, name, make, origin, fresh=fresh)
     if any(pack.processing.get(key) != value for key, value in how.settings(rule).items()):
         raise UsageError(f"the source {name} is already prepared with other settings; add --fresh to replace it.")
     return pack
@@ -230,10 +230,15 @@ def _same_split(pack: Pack, prepared: Prepared) -> str:
     return "give the list of --splits that it has there"
 
 
-def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: bool) -> Pack:
+def _once(folder: Path, source: str, make: Callable[[], Prepared], origin: Path | None, *, fresh: bool) -> Pack:
     """Load the pack in `folder`; if there is none, make it while other processes that want it wait."""
     written = folder / "pack.json"
     if written.exists() and not fresh:
+        if origin is not None and not origin.exists():  # nothing would look at it
+            raise DataNotFoundError(
+                f"{origin} does not exist, though {source} is already prepared in {folder}; leave --from out, or "
+                "correct it."
+            )
         _LOG.info("%s: already prepared in %s", source, folder)
         return load_pack(folder)
     with locked(folder, lambda holder: _LOG.info("%s: waiting for %s, which is preparing it", source, holder)):

@@ -257,7 +257,9 @@ def test_the_command_draws_by_the_given_fractions(birds: Path) -> None:
     [
         (["prepare", "omniglot", "--seed", "1"], "--seed is for sources of your own"),
         (["prepare", "omniglot", "--skip-unreadable"], "--skip-unreadable is for sources of your own"),
-        (["prepare", "birds"], "unknown source 'birds'"),
+        (["prepare", "birds"], "unknown source 'birds'; for images of your own say --from FOLDER; known: omniglot"),
+        (["prepare", "omniglt"], "for images of your own say --from FOLDER; did you mean 'omniglot'?"),
+        (["prepare", "birds", "--seed", "1"], "unknown source 'birds'; for images of your own say --from FOLDER"),
         (["prepare", "birds", "--from", "nowhere"], "nowhere does not exist"),
         (["prepare", "birds", "--from", "nowhere", "--download"], "--download fetches"),
         (["verify", "nothing"], "unknown source 'nothing'"),
@@ -272,6 +274,17 @@ def test_a_mistake_on_the_command_line_is_one_sentence(
     sentence = failed.stderr.rpartition("Error: ")[2].strip()
     assert complaint in sentence
     assert "\n" not in sentence
+
+
+def test_a_folder_that_does_not_exist_is_named_though_its_source_is_prepared(birds: Path, characters: Path) -> None:
+    prepare_own("birds", birds, OwnSource(size=8))
+    ensure_pack("omniglot", data_root=characters)
+    for words in (("birds", "--size", 8), ("omniglot",)):
+        failed = run("prepare", *words, "--from", "nope")
+        assert failed.exit_code == 2
+        assert f"nope does not exist, though {words[0]} is already prepared in " in failed.stderr
+    failed = run("prepare", "birds", "--seed", 1)
+    assert "--seed needs the images of 'birds'; say --from FOLDER." in failed.stderr
 
 
 def test_the_commands_load_nothing_heavy() -> None:
