@@ -52,6 +52,11 @@ class FsbenchError(Exception):
     def __str__(self) -> str:
         return printable(super().__str__())
 
+    @property
+    def problem(self) -> str:
+        """What was wrong, without the way out, which is what follows the last semicolon."""
+        return str(self).rpartition("; ")[0] or str(self)
+
 
 class UsageError(FsbenchError):
     """A name, option or value that does not exist or does not fit."""
