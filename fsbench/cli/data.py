@@ -84,7 +84,7 @@ def prepare(
     images for every class.
     """
     from fsbench.data import prepare as preparation
-    from fsbench.data.card import list_cards
+    from fsbench.data.card import list_cards, plugins
     from fsbench.data.places import own_packs
     from fsbench.data.sources.folder import OwnSource
     from fsbench.errors import UsageError, unknown
@@ -97,7 +97,7 @@ def prepare(
         "skip_unreadable": skip_unreadable,
     }
     given = {key: value for key, value in own.items() if value is not None}
-    names = [card.name for card in list_cards()]
+    names = dict.fromkeys([*(card.name for card in list_cards()), *plugins()])  # of broken packages too
     declared = source.partition(":")[0] in names
     if origin is not None and not declared:
         if download:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fsbench.data import places
-from fsbench.data.card import Card, Variant, list_cards, load_card
+from fsbench.data.card import Card, Variant, list_cards, load_card, plugins
 from fsbench.data.duplicates import duplicates_across_splits
 from fsbench.data.pack import SPLITS, Pack, differing_split, load_pack
 from fsbench.data.prepared import Prepared, write_pack
@@ -77,11 +77,14 @@ def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None
         UsageError: The name, a fraction or the split list does not fit, or the name stands for a source prepared
             with other settings, or at another size with another split.
         DataNotFoundError: There is nothing at `origin`, or there are no class folders in it.
-        DataError: An image or the zip is unreadable, or a class is empty.
+        DataError: An image or the zip is unreadable, or a class is empty, or the name is that of a source of an
+            installed package that does not work.
         OutputError: The cache cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
         raise UsageError(f"{name!r:.80} cannot name a source; use up to 64 letters, digits and underscores.")
+    if name in plugins():
+        load_card(name)  # one that does not work has its name all the same, and says why
     if name in (card.name for card in list_cards()):
         raise UsageError(f"{name!r} is a source of fsbench; choose another name for your own.")
     how = own or own_folder.OwnSource()
@@ -187,6 +190,8 @@ def _declared(reference: str) -> tuple[Card, Variant] | None:
     cards = {card.name: card for card in list_cards()}
     if name in cards:
         return cards[name], cards[name].variant(variant or None)
+    if name in plugins():
+        load_card(name)  # says why it is not among them
     own = places.own_packs()
     if reference not in own:
         raise unknown("source", reference, [*cards, *own])
