@@ -52,6 +52,11 @@ class FsbenchError(Exception):
     def __str__(self) -> str:
         return printable(super().__str__())
 
+    @property
+    def problem(self) -> str:
+        """What was wrong, without the way out, which is what follows the last semicolon."""
+        return str(self).rpartition("; ")[0] or str(self)
+
 
 class UsageError(FsbenchError):
     """A name, option or value that does not exist or does not fit."""
@@ -103,15 +108,16 @@ def first_problem(error: ValidationError) -> str:
     return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown(kind: str, name: str, known: Iterable[str], *, otherwise: str = "") -> UsageError:
     """The error for a name that does not exist, with the nearest one that does.
 
     Args:
         kind: What the name should have named, e.g. "suite".
         name: The name as given.
         known: All names that exist.
+        otherwise: What to do where the name is meant to be new, if it may be.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
-    return UsageError(f"unknown {kind} {name!r}; {hint}")
+    return UsageError(f"unknown {kind} {name!r}; {f'{otherwise}; ' if otherwise else ''}{hint}")

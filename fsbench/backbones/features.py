@@ -110,7 +110,9 @@ def read_features(path: Path) -> FeatureFile:
         head = FeatureHead.model_validate_json(metadata[_KEY])
         features = tensors["features"]
     except FileNotFoundError as error:
-        raise DataNotFoundError(f"there are no features in {path}; write them with `fsbench embed`.") from error
+        raise DataNotFoundError(
+            f"there are no features in {path}; write them with `fsbench embed SOURCE --backbone NAME --out {path}`."
+        ) from error
     except ValidationError as error:
         raise DataError(f"the features {path} cannot be used ({first_problem(error)}); write them again.") from error
     except KeyError as error:

@@ -20,7 +20,7 @@ from fsbench.backbones.built import Built
 from fsbench.backbones.corpora import corpora_of
 from fsbench.backbones.features import FeatureFile, read_features
 from fsbench.backbones.specification import PretrainedSpec
-from fsbench.backbones.weights import find_weights, load_into, read_tensors, weights_digest
+from fsbench.backbones.weights import find_weights, load_into, locate, read_tensors, weights_digest
 from fsbench.errors import FsbenchError, SuiteError, UsageError
 
 __all__ = ["FrozenBackbone", "Pretrained", "fingerprints_agree", "load_pretrained"]
@@ -228,7 +228,7 @@ def _from_files(name: str, spec: PretrainedSpec, files: Sequence[str], beside: P
     """
     found: dict[str, FeatureFile] = {}
     for file in files:
-        path = find_weights(file, beside)
+        path = locate(file, beside)
         read = read_features(path)
         if read.head.source in found:
             raise SuiteError(

@@ -17,23 +17,38 @@ from torch import Tensor, nn
 from fsbench.errors import DataError, DataNotFoundError, SuiteError
 from fsbench.files.reading import read_bytes
 
-__all__ = ["find_weights", "load_into", "read_tensors", "weights_digest"]
+__all__ = ["find_weights", "load_into", "locate", "read_tensors", "weights_digest"]
 
 _LARGEST: Final = 2**35  # bytes: the largest vision models
 _WITHIN: Final = ("state_dict", "model")  # where checkpoints of trainings have the tensors
 _COUNTER: Final = "num_batches_tracked"  # of batch normalisation; no feature depends on it
 _SHOWN: Final = 3
+_SAFETENSORS: Final = ".safetensors"
 
 
 def find_weights(reference: str, beside: Path | None = None) -> Path:
-    """The file that a suite names.
+    """The file of weights that a suite names, given as to `locate`.
+
+    Raises:
+        DataNotFoundError: There is no such file or package.
+    """
+    path = locate(reference, beside)
+    if not path.is_file():
+        raise DataNotFoundError(
+            f"there are no weights in {path}; nothing is downloaded, so put the file there or name another."
+        )
+    return path
+
+
+def locate(reference: str, beside: Path | None = None) -> Path:
+    """Where a file is that a suite names, whether there is one or not.
 
     Args:
         reference: A path, or "package:MODULE/PATH" for a file of an installed package, which is not imported.
         beside: The folder in which a relative path is looked for before the working folder.
 
     Raises:
-        DataNotFoundError: There is no such file or package.
+        DataNotFoundError: There is no such package.
     """
     if reference.startswith("package:"):
         module, _, inner = reference.removeprefix("package:").partition("/")
@@ -43,29 +58,26 @@ def find_weights(reference: str, beside: Path | None = None) -> Path:
             spec = None
         if spec is None or spec.origin is None:
             raise DataNotFoundError(
-                f"the weights {reference!r} are in the package {module!r}, which is not installed; install it, e.g. "
+                f"{reference!r} is in the package {module!r}, which is not installed; install it, e.g. "
                 f"`python -m pip install {module.replace('_', '-')}`."
             )
-        path = Path(spec.origin).parent / inner
-    else:
-        path = Path(reference).expanduser()
-        path = beside / path if beside is not None and (beside / path).is_file() else path
-    if not path.is_file():
-        raise DataNotFoundError(
-            f"there are no weights in {path}; nothing is downloaded, so put the file there or name another."
-        )
-    return path
+        return Path(spec.origin).parent / inner
+    path = Path(reference).expanduser()
+    return beside / path if beside is not None and (beside / path).is_file() else path
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file of safetensors, or of one that `torch.save` wrote, whose pickle may make tensors only.
+
+    Those of `torch.save` are in the order in which they were saved. Safetensors sorts them when it writes, and gives
+    them in another order in every process.
 
     Raises:
         DataError: The file cannot be read, is damaged, or holds something else.
     """
     try:
         data = read_bytes(path, _LARGEST)
-        if path.suffix == ".safetensors":
+        if path.suffix == _SAFETENSORS:
             found: Any = load_safetensors(data)
         else:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -106,8 +118,15 @@ def load_into(
             surplus or of another shape.
 
     Raises:
-        SuiteError: Tensors are missing or surplus, or have another shape; the text names the first.
+        SuiteError: Tensors are missing or surplus, or have another shape; the text names the first. Or they are to be
+            matched by order, and the file has none.
     """
+    ordered = path.suffix != _SAFETENSORS
+    if match == "order" and not ordered:
+        raise SuiteError(
+            f'{path} is of safetensors, which keeps no order of tensors; match = "order" needs a file of torch.save, '
+            'and match = "names" one whose tensors have the names of the model.'
+        )
     own = {name: value for name, value in module.state_dict().items() if not _is_unused(name, unused)}
     if match == "order":
         tensors = dict(zip(own, tensors.values(), strict=False)) | _rest(tensors, len(own), bool(unused))
@@ -119,7 +138,7 @@ def load_into(
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             raise SuiteError(
                 f"{path} {what} the tensors {', '.join(names[:_SHOWN])}{more}; name the architecture that it was "
-                "saved from, or match by order."
+                f"saved from{', or match by order' if ordered else ''}."
             )
     for name in needed:
         if tensors[name].shape != own[name].shape:

@@ -84,9 +84,10 @@ def prepare(
     images for every class.
     """
     from fsbench.data import prepare as preparation
-    from fsbench.data.card import list_cards
+    from fsbench.data.card import list_cards, plugins
+    from fsbench.data.places import own_packs
     from fsbench.data.sources.folder import OwnSource
-    from fsbench.errors import UsageError
+    from fsbench.errors import UsageError, unknown
 
     own: dict[str, Any] = {
         "splits": splits,
@@ -96,15 +97,20 @@ def prepare(
         "skip_unreadable": skip_unreadable,
     }
     given = {key: value for key, value in own.items() if value is not None}
-    declared = source.partition(":")[0] in (card.name for card in list_cards())
+    names = dict.fromkeys([*(card.name for card in list_cards()), *plugins()])  # of broken packages too
+    declared = source.partition(":")[0] in names
     if origin is not None and not declared:
         if download:
             raise UsageError(f"--download fetches sources of `fsbench data list`, not {source!r}.")
         if size is not None:
             given["size"] = size
         pack = preparation.prepare_own(source, origin, OwnSource(**given), fresh=fresh)
+    elif origin is None and not declared and source not in own_packs():
+        raise unknown("source", source, [*names, *own_packs()], otherwise="for images of your own say --from FOLDER")
     elif given:
         option = "--" + next(iter(given)).replace("_", "-")
+        if not declared:
+            raise UsageError(f"{option} needs the images of {source!r}; say --from FOLDER.")
         raise UsageError(f"{option} is for sources of your own, which are prepared with --from; {source!r} is not.")
     else:
         if download:

@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from fsbench.errors import DataError, DataNotFoundError, first_problem, unknown
+from fsbench.errors import DataError, DataNotFoundError, FsbenchError, first_problem, unknown
 from fsbench.files.reading import read_text
 from fsbench.files.strict import StrictModel
 from fsbench.files.toml import parse_toml
@@ -143,9 +143,10 @@ class Card(StrictModel):
         prepare = f"fsbench data prepare {self.name}"
         looked = " or ".join(str(place.absolute()) for place in places)
         download = f", or run `{prepare} --download`" if self.download else ""
+        where = "the first" if len(places) > 1 else looked
         return DataNotFoundError(
             f"{self.name}: {missing} is not in {looked}; {self.obtain}; "
-            f"put {' and '.join(self.files)} into the first, or run `{prepare} --from PATH`{download}."
+            f"put {' and '.join(self.files)} into {where}, or run `{prepare} --from PATH`{download}."
         )
 
 
@@ -177,6 +178,8 @@ def plugins() -> dict[str, EntryPoint]:
 
 def plugin_error(point: EntryPoint, problem: object) -> DataError:
     """The error for a source of an installed package that does not work."""
+    if isinstance(problem, FsbenchError):  # which says in words what it is; the way out is said here
+        problem = problem.problem
     kind = f"{type(problem).__name__}: " if isinstance(problem, Exception) else ""
     return DataError(
         f"the source {point.name!r} of an installed package cannot be used from {point.value} ({kind}{problem}); "
@@ -193,13 +196,17 @@ def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
         more: What is not part of the file.
 
     Raises:
-        DataError: It cannot be read, or holds something else.
+        DataError: It is not there, cannot be read, or holds something else.
     """
     try:
         return form.model_validate({**parse_toml(read_text(path)), **more})
     except ValidationError as error:
         raise DataError(f"{path} is not valid ({first_problem(error)}); mend it.") from error
-    except (OSError, ValueError) as error:
+    except FileNotFoundError as error:
+        raise DataError(f"there is no {path}; write it.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); see to it.") from error
+    except ValueError as error:
         raise DataError(f"{path} is not valid TOML ({error}); mend it.") from error
 
 

@@ -45,12 +45,14 @@ class Undecoded:
         size: Height and width, pixels.
         channels: 1 (grey) or 3 (RGB).
         skip_unreadable: Leave out the images that cannot be read instead of stopping at the first.
+        otherwise: How to leave them out, as the end of a sentence; empty where the source must be whole.
     """
 
     items: Sequence[ImageItem]
     size: int
     channels: int
     skip_unreadable: bool = False
+    otherwise: str = ""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -74,8 +76,8 @@ class Undecoded:
                 count(len(decoded.images) + len(decoded.unreadable))
 
     @property
-    def _form(self) -> tuple[int, int, bool]:
-        return self.size, self.channels, self.skip_unreadable
+    def _form(self) -> tuple[int, int, bool, str]:
+        return self.size, self.channels, self.skip_unreadable, self.otherwise
 
     def _decoded(self, parts: Iterator[Undecoded]) -> Iterator[Decoded]:
         if len(self.items) < _FEW:
@@ -103,9 +105,12 @@ def _decode(reader: Reader, part: Undecoded) -> Decoded:
         try:
             images.append(item.decode(reader, size=part.size, channels=part.channels))
         except DataError as error:
-            if not part.skip_unreadable:
+            if part.skip_unreadable:
+                unreadable[place] = error.problem
+            elif part.otherwise:
+                raise DataError(f"{str(error).rstrip('.')}, {part.otherwise}.") from error
+            else:
                 raise
-            unreadable[place] = str(error)
     return Decoded(np.stack(images) if images else np.empty((0, *part.shape[1:]), dtype=np.uint8), unreadable)
 
 

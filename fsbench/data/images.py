@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -60,7 +60,9 @@ def decode_image(
     except (_Costly, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large to decode ({error}); shrink it or take it away.") from error
     except Exception as error:  # decoders raise whatever comes up
-        raise DataError(f"{name} cannot be decoded as an image ({error}); replace it or take it away.") from error
+        unknown = isinstance(error, UnidentifiedImageError)  # whose text is an address in memory
+        why = f"it is none of {', '.join(_FORMATS)}, or damaged" if unknown else error
+        raise DataError(f"{name} cannot be decoded as an image ({why}); replace it or take it away.") from error
     return squeeze(part, size=size)
 
 

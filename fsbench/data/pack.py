@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from fsbench.files.atomic import sha256_file, sha256_json
 from fsbench.files.reading import read_text
 from fsbench.files.strict import LongText, Text
 
-__all__ = ["PACK_SCHEMA", "SPLITS", "Pack", "load_pack"]
+__all__ = ["PACK_SCHEMA", "SPLITS", "HasSplits", "Pack", "differing_split", "load_pack"]
 
 PACK_SCHEMA = 1
 SPLITS = ("train", "val", "test")
@@ -207,6 +207,27 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         digest=digest,
         opened=opened,
     )
+
+
+class HasSplits(Protocol):
+    """A pack, or what will be one."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes, by label."""
+
+    @property
+    def splits(self) -> Mapping[str, Sequence[int]]:
+        """Split name to the labels of its classes."""
+
+
+def differing_split(first: HasSplits, second: HasSplits) -> str | None:
+    """The first split whose classes, in their order, two packs of a source do not share; None: they share all."""
+    for split in SPLITS:
+        ours, theirs = ([pack.classes[label] for label in pack.splits.get(split, ())] for pack in (first, second))
+        if ours != theirs:
+            return split
+    return None
 
 
 class _Nodes(BaseModel):

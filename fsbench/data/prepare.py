@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fsbench.data import places
-from fsbench.data.card import Card, Variant, list_cards, load_card
+from fsbench.data.card import Card, Variant, list_cards, load_card, plugins
 from fsbench.data.duplicates import duplicates_across_splits
-from fsbench.data.pack import SPLITS, Pack, load_pack
+from fsbench.data.pack import SPLITS, Pack, differing_split, load_pack
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.data.sources import folder as own_folder
 from fsbench.data.sources.registry import source_module
@@ -61,7 +61,7 @@ def ensure_pack(
     def make() -> Prepared:
         return source_module(card).prepare(card, variant.name, pixels, files)
 
-    return _once(folder, card.name, make, fresh=fresh)
+    return _once(folder, card.name, make, origin, fresh=fresh)
 
 
 def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None, *, fresh: bool = False) -> Pack:
@@ -71,23 +71,33 @@ def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None
         name: What to call it: letters, digits and underscores.
         origin: The folder or zip.
         own: How to make it; None: as `OwnSource()` says.
-        fresh: Prepare it even if a source of this name and size lies in the cache.
+        fresh: Prepare it even if a source of this name and size lies in the cache; its packs of other sizes stay.
 
     Raises:
         UsageError: The name, a fraction or the split list does not fit, or the name stands for a source prepared
-            with other settings.
+            with other settings, or at another size with another split.
         DataNotFoundError: There is nothing at `origin`, or there are no class folders in it.
-        DataError: An image or the zip is unreadable, or a class is empty.
+        DataError: An image or the zip is unreadable, or a class is empty, or the name is that of a source of an
+            installed package that does not work.
         OutputError: The cache cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
         raise UsageError(f"{name!r:.80} cannot name a source; use up to 64 letters, digits and underscores.")
+    if name in plugins():
+        load_card(name)  # one that does not work has its name all the same, and says why
     if name in (card.name for card in list_cards()):
         raise UsageError(f"{name!r} is a source of fsbench; choose another name for your own.")
     how = own or own_folder.OwnSource()
     rule = own_folder.read_rule(how.splits, how.fractions, how.seed)
     folder = places.packs_folder() / f"{name}-{how.size}px"
-    pack = _once(folder, name, lambda: own_folder.prepare(origin, how, rule), fresh=fresh)
+    replaces = (folder / "pack.json").exists()
+
+    def make() -> Prepared:
+        prepared = own_folder.prepare(origin, how, rule)
+        _compare_sizes(name, how.size, prepared, replaces=replaces)
+        return prepared
+
+    pack = _once(folder, name, make, origin, fresh=fresh)
     if any(pack.processing.get(key) != value for key, value in how.settings(rule).items()):
         raise UsageError(f"the source {name} is already prepared with other settings; add --fresh to replace it.")
     return pack
@@ -157,8 +167,13 @@ def pack_folder(reference: str, size: int | None = None) -> Path:
     sizes = places.own_packs()[reference]
     if size is None and len(sizes) == 1:
         return next(iter(sizes.values()))
-    if size not in sizes:
+    if size is None:
         raise UsageError(f"the own source {reference} is prepared with {_listed(sizes)} pixels; say --size.")
+    if size not in sizes:
+        raise UsageError(
+            f"the own source {reference} is prepared with {_listed(sizes)} pixels, not {size}; prepare it at this "
+            f"size: fsbench data prepare {reference} --from FOLDER --size {size}."
+        )
     return sizes[size]
 
 
@@ -175,16 +190,60 @@ def _declared(reference: str) -> tuple[Card, Variant] | None:
     cards = {card.name: card for card in list_cards()}
     if name in cards:
         return cards[name], cards[name].variant(variant or None)
+    if name in plugins():
+        load_card(name)  # says why it is not among them
     own = places.own_packs()
     if reference not in own:
         raise unknown("source", reference, [*cards, *own])
     return None
 
 
-def _once(folder: Path, source: str, make: Callable[[], Prepared], *, fresh: bool) -> Pack:
+def _compare_sizes(name: str, size: int, prepared: Prepared, *, replaces: bool) -> None:
+    """See that an own source has one split at all its sizes, which a run may show together.
+
+    Whoever replaces a pack cannot replace all of them at once, and is told which to replace next.
+
+    Raises:
+        UsageError: A new pack would have another split than one of another size.
+    """
+    for other, folder in places.own_packs().get(name, {}).items():
+        try:
+            split = None if other == size else differing_split(prepared, pack := load_pack(folder))
+        except DataError:  # which those are told who want that size
+            continue
+        if split is None:
+            continue
+        if not replaces:
+            raise UsageError(
+                f"the source {name} is prepared with {other} pixels and other classes in {split}, and all its sizes "
+                f"have one split; {_same_split(pack, prepared)}, or choose another name."
+            )
+        _LOG.warning(
+            "%s has other classes in %s with %s pixels now than with %s; prepare that size again too, by --fresh and "
+            "with the split of this one: no run takes both",
+            *(name, split, size, other),
+        )
+
+
+def _same_split(pack: Pack, prepared: Prepared) -> str:
+    """How to prepare an own source with the split of a pack, as half a sentence."""
+    match pack.processing.get("split"):
+        case split if split == prepared.processing["split"]:
+            return "its files were others then, so prepare that size again by --fresh first"
+        case {"fractions": [*fractions], "seed": seed}:
+            return f"say --fractions {','.join(map(str, fractions))} --seed {seed}, as it was drawn there"
+    return "give the list of --splits that it has there"
+
+
+def _once(folder: Path, source: str, make: Callable[[], Prepared], origin: Path | None, *, fresh: bool) -> Pack:
     """Load the pack in `folder`; if there is none, make it while other processes that want it wait."""
     written = folder / "pack.json"
     if written.exists() and not fresh:
+        if origin is not None and not origin.exists():  # nothing would look at it
+            raise DataNotFoundError(
+                f"{origin} does not exist, though {source} is already prepared in {folder}; leave --from out, or "
+                "correct it."
+            )
         _LOG.info("%s: already prepared in %s", source, folder)
         return load_pack(folder)
     with locked(folder, lambda holder: _LOG.info("%s: waiting for %s, which is preparing it", source, holder)):

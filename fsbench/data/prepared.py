@@ -53,6 +53,7 @@ class Prepared:
         size: int,
         channels: int,
         skip_unreadable: bool = False,
+        otherwise: str = "",
     ) -> Prepared:
         """Images that are listed and not yet decoded.
 
@@ -63,10 +64,11 @@ class Prepared:
             size: Height and width, pixels.
             channels: 1 (grey) or 3 (RGB).
             skip_unreadable: Leave out, list and count unreadable images instead of stopping at the first.
+            otherwise: How to leave them out, as the end of a sentence.
         """
         items = [item for members in classes.values() for item in members]
         return cls(
-            images=Undecoded(items, size, channels, skip_unreadable),
+            images=Undecoded(items, size, channels, skip_unreadable, otherwise),
             labels=np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()]),
             names=[item.name for item in items],
             classes=list(classes),

@@ -17,6 +17,7 @@ from fsbench.data.pack import Pack
 from fsbench.engine.augmentation import Floats, augment, changes
 from fsbench.engine.transfer import resident, send
 from fsbench.episodes.protocol import Block
+from fsbench.errors import EpisodeError
 from fsbench.tasks import Batch, Tasks
 
 __all__ = ["ImageStore"]
@@ -70,8 +71,19 @@ class ImageStore:
         return len(self.pack.splits[self.split])
 
     def rows(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Where images of this split, given by their indices in the pack, stand among `indices`."""
-        return self._rows[images - self._offset]
+        """Where images of this split, given by their indices in the pack, stand among `indices`.
+
+        Raises:
+            EpisodeError: One of them is not there.
+        """
+        rows = self._rows.take(images - self._offset, mode="clip")
+        strangers = images[self.indices[rows] != images]  # -1 and what was clipped are the rows of other images
+        if strangers.size:
+            raise EpisodeError(
+                f"the image {strangers[0]} of the pack in {self.pack.folder} is not in its {self.split} split or not "
+                "among those that were asked for; draw the episodes from this split of this pack."
+            )
+        return rows
 
     def narrowed(self, images: npt.NDArray[np.int64]) -> ImageStore:
         """The same store as if the split had no images but these; the pixels are shared."""

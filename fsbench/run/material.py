@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fsbench.data.pack import Pack
+from fsbench.data.pack import Pack, differing_split
 from fsbench.data.prepare import ensure_pack
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile
@@ -143,10 +143,10 @@ class _Opener:
     def sized(
         self, packs: Mapping[str, Pack], episode_sets: Sequence[tuple[str, EpisodeSet]], sizes: Collection[int]
     ) -> dict[tuple[str, int], Pack]:
-        """The packs of the test sources at other sizes; the episodes must show the same images there.
+        """The packs of the test sources at other sizes; the episodes must show the same images and splits there.
 
         Raises:
-            DataError: A pack holds other images than that of the suite's size.
+            DataError: A pack holds other images than that of the suite's size, or has other classes in a split.
         """
         found: dict[tuple[str, int], Pack] = {}
         for source, size in ((source, size) for source in dict(episode_sets) for size in sizes):
@@ -162,6 +162,12 @@ class _Opener:
                         f"the packs of {source} with {self._suite.images.size} and {size} pixels hold other images "
                         f"({of_suite.folder}, {pack.folder}); prepare both again from the same files."
                     )
+            if (split := differing_split(pack, of_suite)) is not None:
+                raise DataError(
+                    f"the packs of {source} with {self._suite.images.size} and {size} pixels have other classes in "
+                    f"{split} ({of_suite.folder}, {pack.folder}); prepare one of them again by --fresh, with the split "
+                    "of the other."
+                )
         return found
 
     def drawn(self, packs: Mapping[str, Pack]) -> list[tuple[str, EpisodeSet]]:

@@ -87,7 +87,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any
 
 def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.safetensors"
-    with pytest.raises(DataNotFoundError, match="write them with `fsbench embed`"):
+    with pytest.raises(DataNotFoundError, match="write them with `fsbench embed "):
         read_features(path)
     for tensors, metadata, missing in (({"x": FEATURES}, None, "fsbench"), ({"x": FEATURES}, {"a": "b"}, "fsbench")):
         save_file(tensors, path, metadata=metadata)

@@ -127,8 +127,21 @@ def test_tensors_may_be_matched_by_their_order(tmp_path: Path) -> None:
     named = load(tmp_path)
     torch.save({f"other_{name}": value for name, value in tensors.items()}, tmp_path / "other.pth")
     assert load(tmp_path, weights="other.pth", match="order").weights == named.weights
-    with pytest.raises(SuiteError, match=r"lacks the tensors conv\.\w+, conv\.\w+; name the architecture"):
+    with pytest.raises(SuiteError, match=r"lacks the tensors conv\.\w+, conv\.\w+; name .* from, or match by order\.$"):
         load(tmp_path, weights="other.pth")
+
+
+def test_safetensors_which_keeps_no_order_is_not_matched_by_it(tmp_path: Path) -> None:
+    tensors = write_backbone(tmp_path)
+    with pytest.raises(
+        SuiteError,
+        match=f'{WEIGHTS} is of safetensors, which keeps no order of tensors; match = "order" needs a file of '
+        'torch.save, and match = "names"',
+    ):
+        load(tmp_path, match="order")
+    save_file({f"other_{name}": value for name, value in tensors.items()}, tmp_path / "other.safetensors")
+    with pytest.raises(SuiteError, match=r"lacks the tensors conv\.\w+, conv\.\w+; name .* that it was saved from\.$"):
+        load(tmp_path, weights="other.safetensors")
 
 
 class _Runs:

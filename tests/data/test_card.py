@@ -63,10 +63,13 @@ def test_the_error_for_missing_files_says_every_way_to_get_them(small_cards: Pat
     for part in (
         f"images_background.zip is not in {tmp_path} or {Path.cwd() / 'there'}",
         card.obtain,
+        "into the first, or",
         "--from PATH",
         "--download",
     ):
         assert part in message
+    alone = str(card.not_found("images_background.zip", (tmp_path,)))
+    assert f"put images_background.zip and images_evaluation.zip into {tmp_path}, or" in alone
     assert "--download" not in str(card.model_copy(update={"download": False}).not_found("x", (Path("here"),)))
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +143,11 @@ def test_an_own_source_is_found_by_its_name(birds: Path) -> None:
     assert ensure_pack("birds", size=16).images.shape[-1] == 16
     with pytest.raises(UsageError, match="with 8 and 16 pixels; say --size"):
         ensure_pack("birds")
+    with pytest.raises(
+        UsageError,
+        match=r"with 8 and 16 pixels, not 40; .*: fsbench data prepare birds --from FOLDER --size 40\.$",
+    ):
+        ensure_pack("birds", size=40)
 
 
 def test_an_own_source_is_not_replaced_unasked(birds: Path) -> None:
@@ -150,6 +157,54 @@ def test_an_own_source_is_not_replaced_unasked(birds: Path) -> None:
         prepare_own("birds", birds, OwnSource(size=8, seed=1))
     assert ensure_pack("birds").digest == digest
     assert prepare_own("birds", birds, OwnSource(size=8, seed=1), fresh=True).digest != digest
+
+
+def test_another_size_of_an_own_source_has_the_same_split(birds: Path, tmp_path: Path) -> None:
+    drawn = OwnSource(size=8, fractions=(0.5, 0.3, 0.2), seed=3)
+    splits = prepare_own("birds", birds, drawn).splits
+    with pytest.raises(
+        UsageError,
+        match=r"birds is prepared with 8 pixels and other classes in train.*; say --fractions 0\.5,0\.3,0\.2 --seed 3",
+    ):
+        prepare_own("birds", birds, OwnSource(size=16))
+    with pytest.raises(UsageError, match="birds is prepared with 8 pixels and other classes in"):
+        prepare_own("birds", birds, OwnSource(size=16), fresh=True)  # there is nothing that it replaces
+    assert list(own_packs()["birds"]) == [8]
+    assert prepare_own("birds", birds, replace(drawn, size=16)).splits == splits
+    listed = tmp_path / "splits.json"
+    listed.write_text(json.dumps({s: [f"bird{label:02}" for label in labels] for s, labels in splits.items()}))
+    assert prepare_own("birds", birds, OwnSource(size=32, splits=listed)).splits == splits  # however it was made
+
+
+def test_another_size_of_a_listed_or_grown_source_names_what_to_do(birds: Path, tmp_path: Path) -> None:
+    names = [f"bird{label:02}" for label in range(10)]
+    listed = tmp_path / "splits.json"
+    listed.write_text(json.dumps({"train": names[:5], "val": names[5:7], "test": names[7:]}))
+    prepare_own("listed", birds, OwnSource(size=8, splits=listed))
+    with pytest.raises(UsageError, match="give the list of --splits that it has there, or choose another name"):
+        prepare_own("listed", birds, OwnSource(size=16))
+    prepare_own("drawn", birds, OwnSource(size=8))
+    shutil.copytree(birds / "bird00", birds / "bird10")
+    with pytest.raises(UsageError, match="its files were others then, so prepare that size again by --fresh first"):
+        prepare_own("drawn", birds, OwnSource(size=16))
+
+
+def test_a_split_is_replaced_size_by_size(birds: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for size in (8, 16):
+        prepare_own("birds", birds, OwnSource(size=size))
+    before = ensure_pack("birds", size=16).digest
+    prepare_own("birds", birds, OwnSource(size=8, seed=1), fresh=True)
+    assert "birds has other classes in train with 8 pixels now than with 16; prepare that size again" in caplog.text
+    assert ensure_pack("birds", size=16).digest == before
+    caplog.clear()
+    prepare_own("birds", birds, OwnSource(size=16, seed=1), fresh=True)
+    assert "other classes" not in caplog.text
+
+
+def test_a_damaged_pack_of_another_size_is_in_nobodys_way(birds: Path) -> None:
+    pack = prepare_own("birds", birds, OwnSource(size=8, seed=1))
+    (pack.folder / "labels.npy").write_bytes(b"")
+    assert prepare_own("birds", birds, OwnSource(size=16)).images.shape[-1] == 16
 
 
 def test_an_own_source_is_prepared_again_from_its_files_only(birds: Path) -> None:
@@ -202,7 +257,9 @@ def test_the_command_draws_by_the_given_fractions(birds: Path) -> None:
     [
         (["prepare", "omniglot", "--seed", "1"], "--seed is for sources of your own"),
         (["prepare", "omniglot", "--skip-unreadable"], "--skip-unreadable is for sources of your own"),
-        (["prepare", "birds"], "unknown source 'birds'"),
+        (["prepare", "birds"], "unknown source 'birds'; for images of your own say --from FOLDER; known: omniglot"),
+        (["prepare", "omniglt"], "for images of your own say --from FOLDER; did you mean 'omniglot'?"),
+        (["prepare", "birds", "--seed", "1"], "unknown source 'birds'; for images of your own say --from FOLDER"),
         (["prepare", "birds", "--from", "nowhere"], "nowhere does not exist"),
         (["prepare", "birds", "--from", "nowhere", "--download"], "--download fetches"),
         (["verify", "nothing"], "unknown source 'nothing'"),
@@ -217,6 +274,17 @@ def test_a_mistake_on_the_command_line_is_one_sentence(
     sentence = failed.stderr.rpartition("Error: ")[2].strip()
     assert complaint in sentence
     assert "\n" not in sentence
+
+
+def test_a_folder_that_does_not_exist_is_named_though_its_source_is_prepared(birds: Path, characters: Path) -> None:
+    prepare_own("birds", birds, OwnSource(size=8))
+    ensure_pack("omniglot", data_root=characters)
+    for words in (("birds", "--size", 8), ("omniglot",)):
+        failed = run("prepare", *words, "--from", "nope")
+        assert failed.exit_code == 2
+        assert f"nope does not exist, though {words[0]} is already prepared in " in failed.stderr
+    failed = run("prepare", "birds", "--seed", 1)
+    assert "--seed needs the images of 'birds'; say --from FOLDER." in failed.stderr
 
 
 def test_the_commands_load_nothing_heavy() -> None:

@@ -12,7 +12,7 @@ from fsbench.engine.evaluation import _AtOnce, asked_images, correct_counts, emb
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
-from fsbench.errors import TrainingError
+from fsbench.errors import EpisodeError, TrainingError
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.stats.intervals import mean_ci
 from fsbench.tasks import Tasks
@@ -105,6 +105,14 @@ def test_a_narrowed_store_holds_the_same_images(store: ImageStore) -> None:
     assert narrowed.rows(chosen).tolist() == [1, 0, 2, 0]
     ours, whole = narrowed.batch(np.array([0, 2])), store.batch(np.array([3, 11]))
     assert torch.equal(ours.images, whole.images) and torch.equal(ours.labels, whole.labels)
+
+
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_an_image_outside_of_the_store_has_no_row(store: ImageStore, narrowed: bool) -> None:
+    inside = store.narrowed(store.indices[10:30]) if narrowed else store
+    for image in (inside.indices[0] - 1, inside.indices[0] - len(store.indices), inside.indices[-1] + 1):
+        with pytest.raises(EpisodeError, match=f"the image {image} of the pack in .* is not in its test split"):
+            inside.rows(np.array([[inside.indices[0], image]]))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -200,7 +200,9 @@ def test_rows_trained_in_bf16_are_named(precisions: tuple[str | None, ...], who:
     records = [_trained(label, precision=given) for label, given in zip("ABC", precisions, strict=True)]
     notes = [line for line in to_markdown(build_table(records)).splitlines() if "**Precision**" in line]
     assert len(notes) == (who is not None)
-    assert all(f"the backbones of {who}were trained in bf16, and compute in fp32 in the tests." in line for line in notes)
+    assert all(
+        f"the backbones of {who}were trained in bf16, and compute in fp32 in the tests." in line for line in notes
+    )
 
 
 def test_a_gpu_is_named_with_what_its_arithmetic_depends_on() -> None:

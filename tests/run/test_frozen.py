@@ -20,6 +20,7 @@ from fsbench.run.plan import Options
 from fsbench.stats.paired import paired_difference
 from fsbench.suite import load_suite
 from helpers.frozen import write_backbone
+from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_source, write_suite
 
 FROZEN = """
@@ -177,6 +178,15 @@ def test_packs_of_two_sizes_must_hold_the_same_images(tmp_path: Path, cache: Pat
     assert "24 and 40 pixels hold other images" in " ".join(output.split())
 
 
+def test_packs_of_two_sizes_must_have_the_same_split(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path, ("images = { size = 24 }", "images = { size = 40 }"))
+    write_small_pack(cache / "packs" / f"{SOURCE}-40px", source=SOURCE, size=40, images=12, classes=(14, 6, 6))
+    code, output = run(suite, tmp_path / "out", "--methods", "shot", "--shots", "1", "--episodes", "5")
+    assert code == 2, output
+    assert "with 24 and 40 pixels have other classes in train" in " ".join(output.split())
+    assert not list((tmp_path / "out" / "records").glob("*"))
+
+
 def test_a_plan_knows_rows_without_training(tmp_path: Path) -> None:
     suite = write(tmp_path, rows=("knn",))
     for words in ((), ("--cost", "--methods", "shot,ridge-large", "--shots", "1", "--episodes", "5")):
@@ -292,6 +302,14 @@ def test_features_of_other_images_are_refused(tmp_path: Path, cache: Path) -> No
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--features", str(file), "--features", str(file))
     assert code == 2
     assert "two files of tiny" in " ".join(output.split())
+
+
+def test_features_that_are_not_there_are_called_features(tmp_path: Path) -> None:
+    file = tmp_path / "missing.safetensors"
+    code, output = run(write(tmp_path), tmp_path / "out", "--methods", "shot", "--features", str(file))
+    assert code == 2
+    sentence = f"there are no features in {file}; write them with `fsbench embed SOURCE --backbone NAME --out {file}`."
+    assert sentence in " ".join(output.split())
 
 
 def test_sources_without_features_are_left_out_where_the_suite_does_without(tmp_path: Path, cache: Path) -> None:

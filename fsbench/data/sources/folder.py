@@ -170,6 +170,7 @@ def prepare(origin: Path, own: OwnSource, rule: SplitRule) -> Prepared:
         size=own.size,
         channels=own.channels,
         skip_unreadable=own.skip_unreadable,
+        otherwise="or leave such images out by --skip-unreadable",
     )
 
 

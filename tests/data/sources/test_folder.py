@@ -83,7 +83,11 @@ def test_classes_below_several_parents_carry_their_path(birds: Path, tmp_path: P
 
 def test_an_unreadable_image_stops_with_its_name(birds: Path, cache: Path) -> None:
     (birds / "bird04" / "b.BMP").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"bird04/b\.BMP cannot be decoded"):
+    with pytest.raises(
+        DataError,
+        match=r"bird04/b\.BMP cannot be decoded as an image \(it is none of BMP, GIF, JPEG, PNG, PPM, WEBP, or "
+        r"damaged\); replace it or take it away, or leave such images out by --skip-unreadable\.$",
+    ):
         prepare_own("birds", birds, OwnSource(size=8))
     assert not list(cache.rglob("pack.json"))
 
@@ -102,6 +106,7 @@ def test_unreadable_images_are_skipped_listed_and_counted_when_asked(
     assert "bird04/b.BMP" not in pack.names
     skipped = [line.partition(" cannot be decoded")[0] for line in caplog.messages[:2]]
     assert skipped == [f"skipped: {birds / file}" for file in pack.processing["skipped"]]
+    assert all(line.endswith(")") for line in caplog.messages[:2])  # nothing is left to do
     assert caplog.messages[2] == "2 unreadable images skipped of 30"
 
 

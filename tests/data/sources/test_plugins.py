@@ -15,6 +15,7 @@ from PIL import Image
 from fsbench.cli.main import main
 from fsbench.data import card
 from fsbench.data.card import list_cards, load_card
+from fsbench.data.prepare import prepare_own
 from fsbench.errors import DataError
 
 PAGE = Path(__file__).parents[3] / "docs" / "add-a-source.md"
@@ -71,7 +72,10 @@ def test_the_source_of_the_page_is_listed_prepared_and_verified(site: Path, phot
     [
         ({"moths": "no_such_package.moths"}, "the source 'moths' .* no_such_package"),
         ({"moths": "fsbench_butterflies"}, "the source 'moths' .* its card says 'butterflies'"),
-        ({"moths": "json"}, "the source 'moths' .*card.toml"),
+        (
+            {"moths": "json"},
+            r"the source 'moths' of an installed package cannot be used from json \(there is no [^()]*card\.toml\)",
+        ),
     ],
 )
 def test_a_broken_one_is_named_in_one_sentence_and_hides_no_other(
@@ -95,6 +99,38 @@ def test_a_module_that_cannot_prepare_is_named(site: Path, photos: Path, module:
     done = run("prepare", "butterflies", "--from", photos)
     assert done.exit_code == 2
     assert "the source 'butterflies' of an installed package cannot be used from fsbench_butterflies" in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "(there is no {card})"),
+        ("name = ", "({card} is not valid TOML (Invalid value (at end of document)))"),
+        ('name = "butterflies"', "({card} is not valid (title: Field required))"),
+    ],
+)
+def test_the_name_of_a_broken_package_is_taken(site: Path, tmp_path: Path, content: str | None, problem: str) -> None:
+    card_file = site / "fsbench_butterflies" / "card.toml"
+    card_file.unlink()
+    if content is not None:
+        card_file.write_text(content)
+    for species in ("apollo", "brimstone", "comma"):
+        (tmp_path / "own" / species).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "own" / species / "a.png")
+    reason = problem.format(card=card_file)
+    sentence = (
+        f"the source 'butterflies' of an installed package cannot be used from fsbench_butterflies {reason}; mend"
+    )
+    for words in (
+        ("prepare", "butterflies", "--from", tmp_path / "own"),
+        ("prepare", "butterflies"),
+        ("verify", "butterflies"),
+    ):
+        failed = run(*words)
+        assert failed.exit_code == 2
+        assert failed.stderr.rpartition("Error: ")[2] == f"{sentence} or uninstall it.\n"
+    with pytest.raises(DataError, match=r"^the source 'butterflies' of an installed package"):
+        prepare_own("butterflies", tmp_path / "own")
 
 
 def test_a_name_that_fsbench_has_stays_fsbenchs(site: Path) -> None:
