@@ -109,3 +109,10 @@ def test_a_method_is_not_asked_more_ways_than_it_answers(tmp_path: Path, monkeyp
 def test_an_unknown_suite_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown suite 'omniglott'; did you mean 'omniglot'"):
         load_suite("omniglott")
+
+
+def test_a_suite_that_builds_on_another_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Its results would otherwise replace those of the other."""
+    (tmp_path / "own.toml").write_text('base = "glyphs"\n[episodes]\nway = 3\n')
+    with pytest.raises(SuiteError, match=r"own\.toml has a base and no name, and 'glyphs' is taken; give it a name"):
+        load_suite(str(tmp_path / "own.toml"))
