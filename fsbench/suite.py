@@ -375,7 +375,9 @@ def _content(text: str, file: str) -> dict[str, Any]:
     if base not in suite_names():
         raise SuiteError(f"{file}: base is {base!r}, which is no suite; known: {', '.join(suite_names())}.")
     if "name" not in content:  # that of the base stands for other results, and names their folder
-        raise SuiteError(f"{file} has a base and no name, and {base!r} is taken; give it a name of its own, as name = ...")
+        raise SuiteError(
+            f"{file} has a base and no name, and {base!r} is taken; give it a name of its own, as name = ..."
+        )
     below = _parsed(*_read(base))
     if "base" in below:
         raise SuiteError(f"{file}: base is {base!r}, which has a base itself; name {base!r}'s.")
