@@ -35,6 +35,7 @@ from fsbench.cli.table import table
 from fsbench.cli.tune import tune
 from fsbench.cli.verify import verify
 from fsbench.errors import FsbenchError
+from fsbench.plugins import blaming_files
 from fsbench.progress import printed_log
 from fsbench.text import printable
 
@@ -69,7 +70,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         former = signal.signal(signal.SIGTERM, _interrupt)  # so that nothing half-written is left
         try:
-            with printed_log():
+            with printed_log(), blaming_files():
                 return super().invoke(ctx)
         except FsbenchError as error:
             raise click.UsageError(str(error)) from error
