@@ -77,6 +77,8 @@ def load_class(kind: Kind, name: str, own: Mapping[str, str], base: str, beside:
         found = load_point(kind, others[name])
     elif ".py:" in name:
         found = _from_file(kind, name, beside)
+    elif name.endswith(".py"):
+        raise _without_class(kind, name, base, beside)
     else:
         raise unknown(kind, name, [*own, *others])
     wanted = _imported(base)
@@ -130,11 +132,36 @@ def _file_of(name: str, beside: Path | None) -> Path:
     return beside / path if beside is not None and (beside / path).is_file() else path
 
 
-def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
-    path, attribute = _file_of(name, beside), name.rpartition(":")[2]
+def _existing(kind: Kind, name: str, beside: Path | None) -> Path:
+    """As `_file_of`.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    path = _file_of(name, beside)
     if not path.is_file():
         where = "" if beside is None or path.is_absolute() else f", neither in {beside} nor in the working folder"
         raise UsageError(f"there is no {kind} file {str(path)!r}{where}; give it as path/to/file.py:Class.")
+    return path
+
+
+def _without_class(kind: Kind, name: str, base: str, beside: Path | None) -> UsageError:
+    """The error for a file of which no class is named, with those that it has."""
+    module, wanted = load_file(_existing(kind, f"{name}:", beside)), _imported(base)
+    assert isinstance(wanted, type)
+    fitting = [
+        f"{name}:{attribute}"
+        for attribute, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, wanted) and value.__module__ == module.__name__
+    ]
+    if not fitting:
+        return UsageError(f"{name} has no subclass of {base.replace(':', '.')}; see docs/add-a-method.md.")
+    return UsageError(f"{name} is a file; name its class, too: {' or '.join(fitting)}.")
+
+
+def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
+    attribute = name.rpartition(":")[2]
+    path = _existing(kind, name, beside)
     module = load_file(path)
     if not hasattr(module, attribute):
         raise UsageError(f"{path} has no class {attribute!r}; give the {kind} as path/to/file.py:Class.")

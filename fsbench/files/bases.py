@@ -103,8 +103,9 @@ def _read(name: str, file: Traversable) -> Layer:
 
 
 def _same(one: Traversable, other: Traversable) -> bool:
-    files = isinstance(one, Path) and isinstance(other, Path)
-    return one.resolve() == other.resolve() if files else one == other
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other
 
 
 def _seen_from(first: Layer, layer: Layer) -> Layer:
