@@ -10,6 +10,7 @@ from fsbench.errors import SuiteError, UsageError
 from fsbench.methods.registry import METHODS, check_row, load_method, load_methods
 from fsbench.recipe import at_shot
 from fsbench.suite import UNTRAINED, Suite, list_suites, load_suite
+from helpers.commands import refused
 from helpers.tiny import write_suite
 
 SUITES = {suite.name: suite for suite in list_suites()}
@@ -227,3 +228,23 @@ def test_what_is_wrong_in_a_base_is_said_of_the_base(tmp_path: Path) -> None:
     write(tmp_path / "base.toml", 'base = "glyphs"\nname = "base"\n\n[episodes]\nwy = 4\n')
     with pytest.raises(SuiteError, match=r"base\.toml, line 5: episodes\.wy: unknown key 'wy'; did you mean 'way'"):
         load_suite(write(tmp_path / "own.toml", 'base = "base.toml"\nname = "own"\n'))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("run", "glyphs"), "Got unexpected extra argument (glyphs); a suite is named by --suite."),
+        (
+            ("plan", "--suite", "miniimagenet", "--protocol", "variable"),
+            "the suite miniimagenet has no trainings for variable shots (methods.matching.training.tasks); take frozen "
+            "or metadataset-all or metadataset-ilsvrc, or give the values in a suite of your own.",
+        ),
+        (
+            ("plan", "--suite", "omniglot", "--methods", "fomaml", "--protocol", "variable"),
+            "the suite omniglot has no trainings for variable shots (methods.fomaml.training.tasks); take frozen or",
+        ),
+        (("plan", "--suite", "frozen", "--download"), "without a file; say which: --backbone timm:NAME.tag."),
+    ],
+)
+def test_a_command_that_does_not_fit_its_suite_says_what_would(words: tuple[str, ...], sentence: str) -> None:
+    assert sentence in refused(*words)
