@@ -39,6 +39,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "first_problem",
+    "hint",
     "unknown",
 ]
 
@@ -105,7 +106,20 @@ class DeviceError(FsbenchError):
 def first_problem(error: ValidationError) -> str:
     """What pydantic found first: the keys that lead there, if any, and what is wrong, e.g. "classes.train: ..."."""
     first = error.errors(include_url=False)[0]
-    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+    words = first["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), words]))
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What to write instead of a name that does not exist: the nearest one that does, or all of them.
+
+    Args:
+        name: As given.
+        known: All names that exist.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, otherwise: str = "") -> UsageError:
@@ -117,7 +131,4 @@ def unknown(kind: str, name: str, known: Iterable[str], *, otherwise: str = "") 
         known: All names that exist.
         otherwise: What to do where the name is meant to be new, if it may be.
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
-    return UsageError(f"unknown {kind} {name!r}; {f'{otherwise}; ' if otherwise else ''}{hint}")
+    return UsageError(f"unknown {kind} {name!r}; {f'{otherwise}; ' if otherwise else ''}{hint(name, known)}")

@@ -4,17 +4,52 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from fsbench.errors import UsageError, unknown
-from fsbench.files.code import hash_of_file, hash_of_package, load_file
+from fsbench.errors import FsbenchError, UsageError, unknown
+from fsbench.files.code import Fault, fault_in_files, hash_of_file, hash_of_package, load_file
 
-__all__ = ["Kind", "load_class", "load_point", "registered", "revision_of_class"]
+__all__ = ["Kind", "blaming_files", "load_class", "load_point", "registered", "revision_of_class"]
 
 Kind: TypeAlias = Literal["backbone", "method", "suite"]
+
+_of_files: dict[Path, dict[str, Kind]] = {}  # what was loaded from each file, by the names of its classes
+
+
+@contextmanager
+def blaming_files() -> Iterator[None]:
+    """Turn what a class of a file raises, while it is used, into a sentence that names the file and the line.
+
+    What memory or a closed pipe refuses is nobody's fault, and stays what it is.
+
+    Raises:
+        UsageError: Something came up in a file that `load_class` has loaded a class from.
+    """
+    try:
+        yield
+    except (FsbenchError, MemoryError, BrokenPipeError):
+        raise
+    except Exception as error:
+        fault = None if "can't allocate memory" in str(error) else fault_in_files(error)
+        if fault is None:
+            raise
+        said = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise UsageError(f"{_from_here(fault.file)}, line {fault.line}, raises {what}; {_way_out(fault)}") from error
+
+
+def _way_out(fault: Fault) -> str:
+    """What to do about a fault: a method has a check of its own."""
+    loaded = _of_files.get(fault.owner.resolve(), {})
+    methods = [name for name, kind in loaded.items() if kind == "method"]
+    if not methods or fault.within in loaded.keys() - set(methods):
+        return "mend it."
+    method = fault.within if fault.within in methods else methods[0]
+    return f"`fsbench check {_from_here(fault.owner)}:{method}` says more."
 
 
 def registered(kind: Kind) -> dict[str, EntryPoint]:
@@ -42,6 +77,8 @@ def load_class(kind: Kind, name: str, own: Mapping[str, str], base: str, beside:
         found = load_point(kind, others[name])
     elif ".py:" in name:
         found = _from_file(kind, name, beside)
+    elif name.endswith(".py"):
+        raise _without_class(kind, name, base, beside)
     else:
         raise unknown(kind, name, [*own, *others])
     wanted = _imported(base)
@@ -95,12 +132,44 @@ def _file_of(name: str, beside: Path | None) -> Path:
     return beside / path if beside is not None and (beside / path).is_file() else path
 
 
-def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
-    path, attribute = _file_of(name, beside), name.rpartition(":")[2]
+def _existing(kind: Kind, name: str, beside: Path | None) -> Path:
+    """As `_file_of`.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    path = _file_of(name, beside)
     if not path.is_file():
         where = "" if beside is None or path.is_absolute() else f", neither in {beside} nor in the working folder"
         raise UsageError(f"there is no {kind} file {str(path)!r}{where}; give it as path/to/file.py:Class.")
+    return path
+
+
+def _without_class(kind: Kind, name: str, base: str, beside: Path | None) -> UsageError:
+    """The error for a file of which no class is named, with those that it has."""
+    module, wanted = load_file(_existing(kind, f"{name}:", beside)), _imported(base)
+    assert isinstance(wanted, type)
+    fitting = [
+        f"{name}:{attribute}"
+        for attribute, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, wanted) and value.__module__ == module.__name__
+    ]
+    if not fitting:
+        return UsageError(f"{name} has no subclass of {base.replace(':', '.')}; see docs/add-a-method.md.")
+    return UsageError(f"{name} is a file; name its class, too: {' or '.join(fitting)}.")
+
+
+def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
+    attribute = name.rpartition(":")[2]
+    path = _existing(kind, name, beside)
     module = load_file(path)
     if not hasattr(module, attribute):
         raise UsageError(f"{path} has no class {attribute!r}; give the {kind} as path/to/file.py:Class.")
+    _of_files.setdefault(path.resolve(), {})[attribute] = kind
     return getattr(module, attribute)
+
+
+def _from_here(path: Path) -> str:
+    """A path as one would write it in the working folder."""
+    whole, here = path.resolve(), Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else path)

@@ -23,10 +23,11 @@ from pydantic import (
 
 from fsbench.backbones.specification import BackboneSpec, PretrainedSpec
 from fsbench.episodes.sampler import Rules
-from fsbench.errors import SuiteError, UsageError, unknown
-from fsbench.files.reading import read_text
+from fsbench.errors import SuiteError, UsageError, hint, unknown
+from fsbench.files.bases import content_of, place_of, read_layers
+from fsbench.files.findings import finding
 from fsbench.files.strict import LongText, Number, Seed, StrictModel, Text
-from fsbench.files.toml import keys_of, line_of, merged, parse_toml, shown
+from fsbench.files.toml import shown
 from fsbench.plugins import registered
 from fsbench.recipe import TrainingSpec, shot_of
 
@@ -49,6 +50,7 @@ __all__ = [
 MOST_SEEDS: Final = 1000  # of training; every one is a whole run
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
 
+_SUITE_NAME: Final = re.compile(r"^[a-z0-9][a-z0-9-]*$")
 UNTRAINED: Final = "none"  # the training of rows whose backbone was trained elsewhere
 
 
@@ -58,6 +60,12 @@ def _is_name(name: str) -> str:
             f"{name!r} cannot be a name here, which names files; use up to 64 letters, digits, '-' and '_', and a "
             "label for any other"
         )
+    return name
+
+
+def _is_suite_name(name: str) -> str:
+    if not _SUITE_NAME.fullmatch(name):
+        raise ValueError(f"a name has small letters, digits and hyphens, unlike {name!r:.80}")
     return name
 
 
@@ -154,7 +162,7 @@ class Row(StrictModel):
 class Suite(StrictModel):
     """A benchmark suite."""
 
-    name: Annotated[Text, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[Text, AfterValidator(_is_suite_name), Field(json_schema_extra={"pattern": _SUITE_NAME.pattern})]
     title: Text
     images: ImageSpec
     backbone: BackboneSpec
@@ -209,7 +217,11 @@ class Suite(StrictModel):
             for key, other in (("training", row.training if shared else None), ("start", row.start)):
                 owner = None if other is None else self.methods.get(str(other))
                 if other is not None and (owner is None or isinstance(owner.training, str)):
-                    raise ValueError(f"methods.{name}.{key} names {other!r}, which is no row with a training")
+                    trained = [each for each, entry in self.methods.items() if not isinstance(entry.training, str)]
+                    raise ValueError(
+                        f"methods.{name}.{key} names {other!r}, which is no row with a training; "
+                        + hint(str(other), [each for each in trained if each != name])
+                    )
             if row.start is not None and shared:
                 raise ValueError(f"methods.{name}.start needs a training of its own")
             if shared and row.backbone is not None:
@@ -309,7 +321,7 @@ def suite_names() -> list[str]:
 def load_suite(name: str) -> Suite:
     """Read a suite.
 
-    A file may name another suite as its `base`; it then says only what differs from that.
+    A file may name another suite as its `base`, or the path of one beside it; it then says only what differs from that.
 
     Args:
         name: One of `suite_names()`, or the path of a TOML file.
@@ -318,17 +330,14 @@ def load_suite(name: str) -> Suite:
         UsageError: There is no suite of this name, or the package that has it fails.
         SuiteError: The file cannot be read; the text names file, line and key.
     """
-    text, file = _read(name)
-    content = _content(text, file)
+    layers = read_layers(name, _find)
+    content = content_of(layers)
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:
-        found = [(keys_of(content, entry["loc"], entry["type"] == "missing"), entry["msg"]) for entry in error.errors()]
-        keys = max((keys for keys, _ in found), key=len)
-        messages = dict.fromkeys(message for at, message in found if at == keys)  # one for every type that it may be of
-        line = line_of(text, keys)
-        where = f"{file}, line {line}" if line else file
-        raise SuiteError(f"{where}: {'.'.join(map(shown, keys)) or 'the suite'}: {'; or: '.join(messages)}.") from error
+        keys, sentence = finding(error, Suite, content)
+        where = f"{place_of(layers, keys)}: {'.'.join(map(shown, keys)) or 'the suite'}"
+        raise SuiteError(f"{where}: {sentence}") from error
     if name.endswith(".toml"):
         suite._folder = Path(name).resolve().parent
     return suite
@@ -340,22 +349,16 @@ def _shipped() -> dict[str, Traversable]:
     return {file.name.removesuffix(".toml"): file for file in files if file.name.endswith(".toml")}
 
 
-def _read(name: str) -> tuple[str, str]:
-    """The text of a suite, and what to call its file."""
-    file: Traversable
+def _find(name: str) -> Traversable:
+    """The file of a suite."""
     shipped, others = _shipped(), registered("suite")
     if name.endswith(".toml"):
-        file = Path(name)
-    elif name in shipped:
-        file, name = shipped[name], f"{name}.toml"
-    elif name in others:
-        file, name = _of_package(others[name]), f"{name}.toml"
-    else:
-        raise unknown("suite", name, suite_names())
-    try:
-        return read_text(file) if isinstance(file, Path) else file.read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"the suite file {name} cannot be read ({error}).") from error
+        return Path(name)
+    if name in shipped:
+        return shipped[name]
+    if name in others:
+        return _of_package(others[name])
+    raise unknown("suite", name, suite_names())
 
 
 def _of_package(point: EntryPoint) -> Traversable:
@@ -367,24 +370,3 @@ def _of_package(point: EntryPoint) -> Traversable:
             f"the suite {point.name!r} of an installed package fails when {point.value} is imported "
             f"({type(error).__name__}: {error}); mend or uninstall it."
         ) from error
-
-
-def _content(text: str, file: str) -> dict[str, Any]:
-    """What a suite file says, with what its base says where it is silent."""
-    content = _parsed(text, file)
-    base = content.pop("base", None)
-    if base is None:
-        return content
-    if base not in suite_names():
-        raise SuiteError(f"{file}: base is {base!r}, which is no suite; known: {', '.join(suite_names())}.")
-    below = _parsed(*_read(base))
-    if "base" in below:
-        raise SuiteError(f"{file}: base is {base!r}, which has a base itself; name {base!r}'s.")
-    return merged(below, content)
-
-
-def _parsed(text: str, file: str) -> dict[str, Any]:
-    try:
-        return parse_toml(text)
-    except ValueError as error:
-        raise SuiteError(f"{file} is not valid TOML: {error}.") from error

@@ -146,7 +146,11 @@ def test_only_the_test_sources_need_be_there(folder: Path) -> None:
         (lambda: fsbench.run_suite("tiny.toml", training_fraction=2), "training_fraction is 2; it must lie above 0"),
         (lambda: fsbench.run_suite("tiny.toml", executor="cloud"), "unknown executor 'cloud'"),
         (lambda: fsbench.run_suite("tiny.toml", ranks="best"), "unknown rule of ranks 'best'"),
-        (lambda: fsbench.read_records("nowhere"), "there are no records in"),
+        (lambda: fsbench.read_records("nowhere"), "there are no records in nowhere; run a suite with --out nowhere f"),
+        (
+            lambda: fsbench.evaluate(lambda images: mean_colour(images) / 0, "tiny.toml", device="cpu"),
+            r"features that are not finite for \d+ of \d+ images of tiny; look in it for a division by zero",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(call: Callable[[], object], sentence: str) -> None:

@@ -102,9 +102,10 @@ def given_backbone(
         UsageError: Weights are given without a backbone, features beside one, or what is to be downloaded is not said.
     """
     if download and (weights or features or not (backbone or "").startswith(_LIBRARIES)):
+        given = weights or ", ".join(features) or backbone
         raise UsageError(
-            f"--download is for a backbone of {', '.join(_LIBRARIES)} without a file, as timm:NAME.tag; not for "
-            f"{weights or ', '.join(features) or backbone}."
+            f"--download is for a backbone of {', '.join(_LIBRARIES)} without a file; "
+            + (f"it is not for {given}." if given else "say which: --backbone timm:NAME.tag.")
         )
     if features and (backbone or weights):
         raise UsageError(f"the features {features[0]} stand for a backbone; leave --backbone and --weights out.")

@@ -35,6 +35,7 @@ from fsbench.cli.table import table
 from fsbench.cli.tune import tune
 from fsbench.cli.verify import verify
 from fsbench.errors import FsbenchError
+from fsbench.plugins import blaming_files
 from fsbench.progress import printed_log
 from fsbench.text import printable
 
@@ -69,13 +70,18 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         former = signal.signal(signal.SIGTERM, _interrupt)  # so that nothing half-written is left
         try:
-            with printed_log():
+            with printed_log(), blaming_files():
                 return super().invoke(ctx)
         except FsbenchError as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt as stop:
             click.echo("\nInterrupted; what is finished is kept: run the same command again to go on.", err=True)
             ctx.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+        except click.UsageError as error:
+            taken = [] if error.ctx is None else [option.name for option in error.ctx.command.params]
+            if "suite_name" in taken and "unexpected extra argument" in error.message:
+                raise click.UsageError(f"{error.message}; a suite is named by --suite.", error.ctx) from error
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import click
 
 from fsbench.setting import PROTOCOLS, ProtocolName
+from fsbench.text import printable
 
 __all__ = ["FOLDERS", "PROTOCOL", "selects_cells"]
 
@@ -34,12 +35,23 @@ class _Shots(_Names):
         return [int(name) for name in names]
 
 
+def _folders(ctx: click.Context, param: click.Parameter, given: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders among some paths: a shell's `results/*/*` gives files too."""
+    files = [str(path) for path in given if not path.is_dir()]
+    if len(files) == len(given):
+        raise click.BadParameter(f"{printable(', '.join(files))} is no folder; name the out folder of a run.")
+    if files:
+        click.echo(printable(f"Passed over, since they are no folders: {', '.join(files)}"), err=True)
+    return tuple(path for path in given if path.is_dir())
+
+
 FOLDERS = click.argument(
     "folders",
     metavar="FOLDER...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
+    callback=_folders,
 )
 PROTOCOL = click.option(
     "--protocol",

@@ -6,15 +6,19 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from fsbench.errors import UsageError
 from fsbench.files.reading import read_bytes
 
-__all__ = ["hash_of_file", "hash_of_package", "load_file"]
+__all__ = ["Fault", "fault_in_files", "hash_of_file", "hash_of_package", "load_file"]
 
+_NAME = "fsbench_file_"  # how the names of the modules begin that `load_file` makes
 _HASH = "__fsbench_hash__"  # on a module that `load_file` made
+_FILES = "__fsbench_files__"  # on such a module: its own file and those beside it that it imports
 
 
 def load_file(path: Path) -> ModuleType:
@@ -31,7 +35,7 @@ def load_file(path: Path) -> ModuleType:
     except (OSError, ValueError, SyntaxError) as error:
         raise UsageError(f"the file {path} cannot be read ({type(error).__name__}: {error}); mend it.") from error
     found = _hash(sources)
-    name = f"fsbench_file_{hashlib.sha256(f'{path.resolve()} {found}'.encode()).hexdigest()[:16]}"
+    name = f"{_NAME}{hashlib.sha256(f'{path.resolve()} {found}'.encode()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
@@ -39,6 +43,7 @@ def load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     setattr(module, _HASH, found)
+    setattr(module, _FILES, {(path.parent / source).resolve() for source in sources})
     sys.modules[name] = module  # where inspect looks for the file of a class
     beside = {Path(source).parts[0].removesuffix(".py") for source in sources} - {path.stem}
     others = _taken(beside)
@@ -55,6 +60,34 @@ def load_file(path: Path) -> ModuleType:
         _taken(beside)
         sys.modules.update(others)
     return module
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where an error came through the code of others last.
+
+    Attributes:
+        file: That code: a file that `load_file` has loaded, or one beside it.
+        line: Its line.
+        owner: The file that was loaded.
+        within: The class or function of the module that the line belongs to.
+    """
+
+    file: Path
+    line: int
+    owner: Path
+    within: str
+
+
+def fault_in_files(error: BaseException) -> Fault | None:
+    """The last line that an error came through in the files that `load_file` has loaded; None: it came through none."""
+    loaded = [module for name, module in list(sys.modules.items()) if name.startswith(_NAME)]
+    owners = {file: Path(str(module.__file__)) for module in loaded for file in getattr(module, _FILES)}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        code = frame.f_code
+        if (owner := owners.get(Path(code.co_filename).resolve())) is not None:
+            return Fault(Path(code.co_filename), line, owner, code.co_qualname.partition(".")[0])
+    return None
 
 
 def hash_of_file(path: Path) -> str:

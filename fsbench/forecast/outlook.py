@@ -20,6 +20,7 @@ from fsbench.run.frozen import load_backbones
 from fsbench.run.material import draw_columns
 from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
 from fsbench.run.trainable import check_trainings, trainings_of
+from fsbench.run.variable import check_variable
 from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
@@ -81,7 +82,10 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
         DataError: A prepared pack is damaged.
     """
-    methods = load_methods(suite, selected_rows(suite, options))
+    rows = selected_rows(suite, options)
+    methods = load_methods(suite, rows)
+    if options.variable:
+        check_variable(suite, rows)
     packs: dict[str, Pack] = {}
     assumed: dict[str, str] = {}
     for source in dict.fromkeys([*suite.sources.train, *suite.sources.test]):
@@ -95,7 +99,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         raise next(iter(refused.values()))
     if not columns:
         raise EpisodeError(f"no test source of the suite {suite.name} can give its episodes; lower the shots.")
-    backbones = load_backbones(suite, selected_rows(suite, options))
+    backbones = load_backbones(suite, rows)
     # The size of an image changes nothing here, so that the packs of the suite's size stand for those of all sizes.
     sizes = {each.prepared_size or suite.images.size for each in backbones.values()}
     sized = {(source, size): packs[source] for source, _ in columns for size in sizes}

@@ -147,7 +147,9 @@ def read_reported(file: Traversable) -> tuple[Reported, ...]:
         first = error.errors()[0]
         line, *column = first["loc"]
         place = f"{column[0]} is {first['input']!r}; " if column else ""
-        raise UsageError(f"{file.name}, line {int(line) + 2}: {place}{first['msg']}.") from error
+        raise UsageError(
+            f"{file.name}, line {int(line) + 2}: {place}{first['msg'].removeprefix('Value error, ')}."
+        ) from error
 
 
 def _folder() -> Traversable:

@@ -58,7 +58,8 @@ def records_in(folder: Path) -> list[Record]:
     with reading_many():
         records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     if not records:
-        raise RecordError(f"there are no records in {folder}; run a suite with --out {folder.parent} first.")
+        out = folder.parent if folder.name == "records" else folder
+        raise RecordError(f"there are no records in {folder}; run a suite with --out {out} first.")
     suite = read_suite_order(folder.parent)
     rows = [] if suite is None else [row.row for row in suite.rows]
     sources = () if suite is None else suite.sources

@@ -15,7 +15,7 @@ from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.streams import Integers
-from fsbench.errors import UsageError
+from fsbench.errors import TrainingError, UsageError
 from fsbench.methods.base import FeatureMethod, Method, prototypes
 from fsbench.run.material import open_material
 from fsbench.run.plan import EpisodeSet, Options
@@ -112,6 +112,7 @@ def evaluate_model(
         DataNotFoundError: A source is not there that the suite does not do without.
         EpisodeError: A source cannot give the episodes.
         UsageError: The model does not return features.
+        TrainingError: They are not finite.
     """
     where = pick_device(device)
     method = (model if isinstance(model, Method) else _NearestMean(model)).to(where)
@@ -132,6 +133,11 @@ def _of_source(method: Method, source: str, store: ImageStore, episode_sets: Seq
     if isinstance(method, FeatureMethod) and not method.transductive:
         store = store.narrowed(np.concatenate([asked_images(each.episodes) for each in episode_sets]))
         features = embed_split(method, store)
+        if wrong := int((~features.flatten(1).isfinite().all(1)).sum()):
+            raise TrainingError(
+                f"the model gives features that are not finite for {wrong} of {len(features)} images of {source}; look "
+                "in it for a division by zero or an overflow."
+            )
     return [
         Accuracy(
             source,

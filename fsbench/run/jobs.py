@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fsbench.engine.devices import tune_process
 from fsbench.errors import ExecutorError
+from fsbench.plugins import blaming_files
 from fsbench.progress import open_progress, printed_log
 from fsbench.run.frozen import Untrained
 from fsbench.run.order import Order, Run
@@ -92,6 +93,7 @@ _at_work: tuple[Run, Worker] | None = None  # of this process, which does jobs o
 
 
 @printed_log()
+@blaming_files()  # here, where the lines are still known that an error came through
 def do(order: Order, folder: Path, job: Job) -> None:
     """Do a job of an order that was given in a folder.
 

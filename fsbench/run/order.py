@@ -18,6 +18,7 @@ from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
 from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
 from fsbench.run.trainable import check_trainings, trainings_of
+from fsbench.run.variable import check_variable
 from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
@@ -76,6 +77,8 @@ class Run:
         self.order, self.device = order, pick_device(order.device)
         rows = selected_rows(suite, options)
         self.methods = load_methods(suite, rows)
+        if options.variable:
+            check_variable(suite, rows)
         self.backbones = load_backbones(suite, rows)
         self.material = open_material(
             suite,

@@ -12,6 +12,7 @@ from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_orde
 from fsbench.records import Record, cell_id
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import REPORT, write_page, write_reports
+from fsbench.run.buildable import check_models
 from fsbench.run.executors import Executor
 from fsbench.run.order import Order, Run
 from fsbench.suite import Suite
@@ -59,6 +60,7 @@ def run_suite(
             else:
                 records[cell_id(cell.identity)] = record
                 progress.advance()
+        check_models(run, missing)
         for cell in executor.carry_out(run, missing, progress):
             if (record := run.finished(cell)) is None:
                 raise ExecutorError(

@@ -158,7 +158,7 @@ def test_a_suite_builds_on_another(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "file.json").read_text())["classes"][0]) == 4
     above.write_text('base = "glyphs"\nname = "own"\n[episodes]\nwy = 4\n')
     assert "line 4: episodes.wy" in refused("run", "--suite", above, "--out", tmp_path)
-    above.write_text('base = "metadataset-all"\nname = "own"\n')
-    assert "'metadataset-all', which has a base itself" in refused("run", "--suite", above, "--out", tmp_path)
     above.write_text('base = "nothing"\nname = "own"\n')
-    assert "base is 'nothing', which is no suite" in refused("run", "--suite", above, "--out", tmp_path)
+    assert "line 1: base is no suite: unknown suite 'nothing'; known: cifar-fs" in refused(
+        "run", "--suite", above, "--out", tmp_path
+    )

@@ -66,6 +66,19 @@ def test_a_good_record_verifies_with_its_episodes(tmp_path: Path, pack: Pack) ->
     assert result.stdout == f"{tmp_path / 'run'}: 1 of 1 records verify, 1 with their episodes drawn again\n"
 
 
+def test_files_beside_folders_are_passed_over(tmp_path: Path, pack: Pack) -> None:
+    """A shell's `results/*` gives them too."""
+    _write(tmp_path / "run", **_of(pack))
+    for name in ("index.html", "ranks.csv"):
+        (tmp_path / name).write_text("")
+    files = tmp_path / "index.html", tmp_path / "ranks.csv"
+    for words in (("verify",), ("leaderboard", "--out", tmp_path / "page")):
+        result = fsbench(*words, files[0], tmp_path / "run", files[1])
+        assert result.exit_code == 0, result.output
+        assert result.stderr.splitlines()[0] == (f"Passed over, since they are no folders: {files[0]}, {files[1]}")
+        assert refused(*words, files[0]).endswith(f"{files[0]} is no folder; name the out folder of a run.")
+
+
 def test_without_the_images_it_says_what_it_could_not_check(tmp_path: Path) -> None:
     for shot in (1, 5):
         _write(tmp_path / "run", shot=shot)

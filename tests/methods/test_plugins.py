@@ -19,6 +19,7 @@ from fsbench.errors import UsageError
 from fsbench.methods.proto import ProtoNet
 from fsbench.methods.registry import METHODS, load_method, load_methods
 from fsbench.suite import load_suite, suite_names
+from helpers.commands import refused
 
 Install = Callable[..., None]
 MINE = "from {module} import {base}\nclass Mine({base}):\n    label = {text!r}\n"
@@ -163,3 +164,15 @@ def test_a_backbone_with_another_constructor_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match=r"does not take channels, size, width, maps by keyword \(.*'pixels'"):
         build_backbone(f"{file}:Mine", channels=1, size=28, width=8)
+
+
+def test_a_file_without_a_class_is_told_which_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        MINE.format(module="fsbench.methods.proto", base="ProtoNet", text="one") + "class Other(Mine):\n    pass\n"
+    )
+    Path("net.py").write_text(MINE.format(module="fsbench.backbones.conv4", base="Conv4", text="Net"))
+    assert refused("check", "mine.py") == "mine.py is a file; name its class, too: mine.py:Mine or mine.py:Other."
+    assert refused("run", "--backbone", "net.py").endswith("net.py is a file; name its class, too: net.py:Mine.")
+    assert refused("check", "net.py").startswith("net.py has no subclass of fsbench.methods.base.Method;")
+    assert refused("check", "no.py") == "there is no method file 'no.py'; give it as path/to/file.py:Class."

@@ -220,7 +220,7 @@ def test_a_line_becomes_a_result(tmp_path: Path) -> None:
         (HEAD + LINE.replace(",S", ","), "mine.csv, line 2: source is ''; "),
         (HEAD + LINE.replace("a+b", "a+"), "mine.csv, line 2: train_sources is ''; "),
         (HEAD + LINE.replace("true", "maybe"), "mine.csv, line 2: transductive is 'maybe'; "),
-        (HEAD + LINE.replace(",5,1,", ",5,,"), "mine.csv, line 2: Value error, way and shot are both given"),
+        (HEAD + LINE.replace(",5,1,", ",5,,"), "mine.csv, line 2: way and shot are both given"),
         (HEAD + LINE.replace(",S", ",S,more"), "mine.csv, line 2: beyond the last is ['more']; "),
         (HEAD.replace("mean", "average") + LINE, "mine.csv has the columns train_sources, "),
         ("", "mine.csv has the columns ; it needs train_sources, "),

@@ -1,0 +1,60 @@
+"""A row whose model cannot be built is refused before another is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.commands import refused
+from helpers.tiny import write_source, write_suite
+
+SMALL = """
+import torch
+from torch import nn
+from fsbench.backbones.base import Backbone
+
+class Small(Backbone):
+    def __init__(self, *, channels, size, width, maps=False):
+        super().__init__()
+        if maps:
+            raise {error}
+        self.label, self.shape, self.features = "Small", (width, 1, 1), width
+        self.last = nn.Linear(channels * size * size, width)
+
+    def forward(self, images, leading=None):
+        return self.last(images.flatten(1))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FSBENCH_CACHE", str(folder))
+        write_source(folder)
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ("ValueError('Small has no feature maps to give')", "(Small has no feature maps to give); choose another"),
+        ("TypeError('no maps')", "(no maps); choose another backbone, or leave the row out: name the others"),
+        (
+            "__import__('fsbench').SuiteError('Small has no maps; take conv4.')",
+            "relation: Small has no maps; take conv",
+        ),
+    ],
+)
+def test_a_backbone_that_a_row_cannot_have_is_refused_before_anything_is_trained(
+    tmp_path: Path, error: str, sentence: str
+) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(SMALL.format(error=error))
+    suite = write_suite(tmp_path / "s.toml", rows=("proto", "relation"))
+    words = ("--backbone", f"{net}:Small", "--shots", 1, "--episodes", 4, "--device", "cpu")
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
+    assert "methods.relation" in said and sentence in said
+    assert not list((tmp_path / "out").rglob("*.safetensors"))

@@ -1,0 +1,86 @@
+"""What a user's own method or backbone raises is a sentence about its file, not a fault of fsbench."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.commands import fsbench
+from helpers.tiny import write_source, write_suite
+
+METHOD = """from fsbench.methods.proto import ProtoNet
+import helping
+
+class Other(ProtoNet):
+    label = "Other"
+
+class Mine(ProtoNet):
+    label = "Mine"
+    def compare(self, *given):
+        {line}
+        return super().compare(*given)
+"""
+BACKBONE = """from fsbench.backbones.conv4 import Conv4
+
+class Net(Conv4):
+    def forward(self, images, leading=None):
+        {line}
+        return super().forward(images, leading)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FSBENCH_CACHE", str(folder))
+        write_source(folder)
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "helping.py").write_text("def ask(answer):\n    return {}[answer]\n")
+    (tmp_path / "mine.py").write_text(METHOD.format(line="scal"))
+    (tmp_path / "net.py").write_text(BACKBONE.format(line="pass"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(folder: Path, *words: object) -> str:
+    rows = ('method = "proto"', 'method = "mine.py:Mine"'), ('method = "matching"', 'method = "mine.py:Other"')
+    same = ("scale = 100.0", "temperature = 1.0")
+    suite = write_suite(folder / "suite.toml", *rows, same, rows=("matching", "proto"))
+    result = fsbench("run", "--suite", suite.name, "--shots", 1, "--episodes", 4, "--device", "cpu", *words)
+    assert result.exit_code == 2, result.output
+    (sentence,) = re.findall("^Error: (.*)$", result.stderr, re.MULTILINE)
+    return str(sentence)
+
+
+@pytest.mark.parametrize("words", [(), pytest.param(("--executor", "processes"), marks=pytest.mark.slow)])
+def test_of_a_method_with_the_line_and_how_to_check_it(folder: Path, words: tuple[str, ...]) -> None:
+    assert said(folder, *words) == (
+        "mine.py, line 10, raises NameError: name 'scal' is not defined; `fsbench check mine.py:Mine` says more."
+    )
+
+
+def test_of_a_module_beside_it(folder: Path) -> None:
+    (folder / "mine.py").write_text(METHOD.format(line="helping.ask('what')"))
+    assert (
+        said(folder, "--methods", "proto")
+        == "helping.py, line 2, raises KeyError: 'what'; `fsbench check mine.py:Mine` says more."
+    )
+
+
+def test_of_a_backbone(folder: Path) -> None:
+    (folder / "mine.py").write_text(METHOD.format(line="pass"))
+    (folder / "net.py").write_text(BACKBONE.format(line="raise NotImplementedError"))
+    assert said(folder, "--backbone", "net.py:Net") == "net.py, line 5, raises NotImplementedError; mend it."
+
+
+def test_memory_is_nobodys_fault(folder: Path) -> None:
+    (folder / "mine.py").write_text(METHOD.format(line="raise MemoryError"))
+    assert said(folder).startswith("there is too little memory for that")
