@@ -136,11 +136,14 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
     """The value at a shot, or at variable shots (None): of a table from shot to value its entry, else the value itself.
 
     Raises:
-        SuiteError: The table has no entry for the shot.
+        SuiteError: The table has no entry for the shot, or one for what is no shot.
     """
     if not isinstance(value, dict):
         return value
-    table = {shot_of(key): entry for key, entry in value.items()}
+    try:
+        table = {shot_of(key): entry for key, entry in value.items()}
+    except ValueError as error:
+        raise SuiteError(f"{name}: {error}.") from error
     wanted = VARIABLE if shot is None else shot
     if wanted not in table:
         given = ", ".join(map(str, table))

@@ -242,6 +242,7 @@ def test_validation_classes_that_are_tested_elsewhere_have_no_say(suite: Path, m
         (("--methods", "ridge", "--try", "penalty=0,1"), "penalty is 0: Input should be greater than 0."),
         (("--methods", "ridge", "--try", "penalty=a"), "'penalty=a' is not NAME=VALUE"),
         (("--methods", "ridge", "--try", "penalty="), "'penalty=' is not NAME=VALUE"),
+        (("--methods", "ridge", "--try", "penalty={a=1}"), "'a' is no number of shots"),
         (("--methods", "ridge", "--try", "penalty=1", "--try", "penalty=2"), "names a hyper-parameter twice"),
     ],
 )
