@@ -265,7 +265,7 @@ def test_lists_name_everything() -> None:
         (("batch = 16", 'batch = "x"'), ": methods.knn.training.batch: Input should be a valid integer"),
         (
             ("batch = 16", 'batch = 16\naugment = "x"'),
-            "augment: Input should be a valid boolean, unable to interpret input; or: ",
+            "augment: Input should be a valid boolean; or: Input should be 'crop'.",
         ),
         (("steps = { 1 = 4, 5 = 3 }", "steps = { 1 = 4 }"), "has values for the shots 1, but none for 5"),
     ],
