@@ -148,7 +148,7 @@ _KNOWN = {  # what reads or opens in another way, and why
     "published/results.py": ["file.read_text"],  # of the package itself
     "run/environment.py": ["_DRIVER.read_text"],  # of the system
     "run/machine.py": ["Path('/proc/cpuinfo').read_text"],
-    "suite.py": ["file.read_text"],  # of a package
+    "files/bases.py": ["file.read_text"],  # of a package
 }
 
 
