@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+from helpers.tiny import write_source
 
 hypothesis.settings.register_profile("fsbench", deadline=None, derandomize=True)  # cores may be busy
 hypothesis.settings.load_profile("fsbench")
@@ -32,6 +35,17 @@ def _commands_hear_sigint() -> Iterator[None]:
     signal.signal(signal.SIGINT, lambda *_: None)
     yield
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="module")
+def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of a module's tests, with the tiny source, and no data anywhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FSBENCH_CACHE", str(folder))
+        patch.setenv("FSBENCH_DATA", str(folder / "no-data"))
+        write_source(folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -25,13 +25,14 @@ from fsbench.errors import DeviceError, NewerRecordError, RecordError, SuiteErro
 from fsbench.files.atomic import canonical_json, set_aside
 from fsbench.files.locks import locked
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
-from fsbench.methods.registry import build_frozen, build_model
+from fsbench.methods.registry import build_frozen
 from fsbench.progress import Progress
 from fsbench.records import Pretraining, Record, Track, TrainingSummary, cell_id
 from fsbench.run.embed import named_images
 from fsbench.run.environment import describe_environment
 from fsbench.run.frozen import Untrained
 from fsbench.run.leakage import overlap_of, overlap_of_training
+from fsbench.run.models import backbone_of, initial_model
 from fsbench.run.order import Run
 from fsbench.run.plan import Cell, Training
 from fsbench.stats.intervals import mean_ci
@@ -171,23 +172,10 @@ class Worker:
         """The method of a training before its first step, with the backbone that it starts from."""
         method = self._build(training.method, training.params, training)
         if training.starts_from is not None:
-            own, its = (self._backbone(model, training) for model in (method, self._trained(training.starts_from)[0]))
-            own.load_state_dict(its.state_dict())
+            start = training.starts_from
+            its = backbone_of(self._trained(start)[0], start)
+            backbone_of(method, training).load_state_dict(its.state_dict())
         return method
-
-    def _backbone(self, method: Method, training: Training) -> Backbone:
-        """What a training takes over from the one that it starts from.
-
-        Raises:
-            SuiteError: There is none, or more than one.
-        """
-        found = [module for module in method.modules() if isinstance(module, Backbone)]
-        if len(found) != 1:
-            raise SuiteError(
-                f"methods.{training.row} has a start, and {method.label} has {len(found)} backbones, not one; leave "
-                "start out of the row, or take one that has a backbone."
-            )
-        return found[0]
 
     def _store(self, training: Training | Untrained, source: str, split: str) -> ImageStore:
         """The images of a split as a model sees them."""
@@ -304,16 +292,7 @@ class Worker:
         )
 
     def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:
-        """A method with the initial weights of a training's seed, on the device."""
-        return build_model(
-            self._run.order.suite,
-            training.backbone,
-            self._run.methods[name],
-            params,
-            classes=sum(len(self._run.material.packs[source].splits["train"]) for source in training.sources),
-            seed=training.schedule.seed,
-            device=self._run.device,
-        )
+        return initial_model(self._run, name, params, training, device=self._run.device)
 
 
 def _as_it_came(untrained: Untrained) -> tuple[dict[str, Tensor], TrainingSummary, float]:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from fsbench.methods.registry import METHODS
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SOURCE, contents, write_source, write_suite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_cache")]
 
 COLUMNS = [
     "suite",
@@ -41,16 +40,6 @@ COLUMNS = [
 ]
 CELLS = 2 * len(METHODS)  # the suite has a row of every method, at two shots
 QUICK = ("--methods", "proto", "--shots", "1", "--device", "cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        patch.setenv("FSBENCH_DATA", str(folder / "no-data"))
-        write_source(folder)
-        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +182,7 @@ def test_options_select_and_stamp(suite: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["npz", "json"])
 def test_exported_episodes_give_the_very_same_numbers(
-    finished: tuple[Path, Result], suite: Path, tmp_path: Path, cache: Path, ending: str
+    finished: tuple[Path, Result], suite: Path, tmp_path: Path, tiny_cache: Path, ending: str
 ) -> None:
     path = tmp_path / f"episodes.{ending}"
     assert fsbench("episodes", "export", suite, "--out", path).exit_code == 0
@@ -206,7 +195,7 @@ def test_exported_episodes_give_the_very_same_numbers(
         (20, 25),
     ]
     assert all(arrays[name].dtype == np.int64 for name in ("classes", "support", "query", "order"))
-    images = np.load(cache / "packs" / "tiny-24px" / "names.npy")
+    images = np.load(tiny_cache / "packs" / "tiny-24px" / "names.npy")
     assert (arrays["names"] == images).all()
     run(suite, tmp_path / "out", "--methods", "proto,fomaml", "--episodes-file", path)
     sampled = contents(finished[0])
@@ -295,9 +284,9 @@ def test_a_wrong_option_is_one_sentence(suite: Path, tmp_path: Path, words: tupl
     assert sentence in refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
 
 
-def test_absent_data_says_where_it_looked(cache: Path, tmp_path: Path) -> None:
+def test_absent_data_says_where_it_looked(tiny_cache: Path, tmp_path: Path) -> None:
     sentence = refused("run", "--suite", "omniglot", "--out", tmp_path)
-    assert str(cache / "no-data" / "omniglot") in sentence
+    assert str(tiny_cache / "no-data" / "omniglot") in sentence
     assert "fsbench data prepare omniglot" in sentence
 
 
@@ -315,8 +304,8 @@ def test_cuda_that_is_not_there(suite: Path, tmp_path: Path) -> None:
     assert sentence == "no CUDA device is available here; use --device cpu, or auto."
 
 
-def test_images_too_small_for_a_method_are_one_sentence(tmp_path: Path, cache: Path) -> None:
-    write_source(cache, name=SOURCE, size=16)
+def test_images_too_small_for_a_method_are_one_sentence(tmp_path: Path, tiny_cache: Path) -> None:
+    write_source(tiny_cache, name=SOURCE, size=16)
     suite = write_suite(tmp_path / "s.toml", ("size = 24", "size = 16"), rows=("relation",))
     refused("run", "--suite", suite, "--out", tmp_path / "out", "--device", "cpu")
 

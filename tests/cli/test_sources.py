@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,9 @@ TWO = (SOURCES, f'train = ["{SOURCE}", "other"]\ntest = ["{SOURCE}", "other", "d
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        patch.setenv("FSBENCH_DATA", str(folder / "no-data"))
-        write_source(folder)
-        write_source(folder, name="other", seed=1)
-        yield folder
+def cache(tiny_cache: Path) -> Path:
+    write_source(tiny_cache, name="other", seed=1)
+    return tiny_cache
 
 
 def lines_of(out: Path) -> list[dict[str, str]]:

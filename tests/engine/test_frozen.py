@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,9 @@ from fsbench.records import read_record
 from fsbench.suite import load_suite
 from helpers.commands import run
 from helpers.small import build, write_small_pack
-from helpers.tiny import write_source, write_suite
+from helpers.tiny import write_suite
+
+pytestmark = pytest.mark.usefixtures("tiny_cache")
 
 FREEZE = ('method = "r2d2"\n', 'method = "r2d2"\nstart = "knn"\nfreeze = true\n')
 
@@ -78,15 +79,6 @@ def test_what_has_nothing_but_a_backbone_is_not_frozen(store: ImageStore) -> Non
         embedded_once(build("proto"), [store]),
     ):
         pass
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        write_source(folder)
-        yield folder
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,12 @@ from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import LONG, TIMINGS, MeasuredSpeeds
 from fsbench.run.plan import Options, Training
 from fsbench.suite import load_suite
-from helpers.tiny import write_source, write_suite
+from helpers.tiny import write_suite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_cache")]
 
 STARTED = ('method = "proto"\n', 'method = "proto"\nstart = "knn"\n')
 ROWS = ("knn", "finetune", "proto", "fomaml")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        patch.setenv("FSBENCH_DATA", str(folder / "no-data"))
-        write_source(folder)
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import fsbench
-from helpers.tiny import write_source, write_suite
+from helpers.tiny import write_suite
+
+pytestmark = pytest.mark.usefixtures("tiny_cache")
 
 METHOD = """from fsbench.methods.proto import ProtoNet
 import helping
@@ -30,15 +31,6 @@ class Net(Conv4):
         {line}
         return super().forward(images, leading)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        write_source(folder)
-        yield folder
 
 
 @pytest.fixture(autouse=True)

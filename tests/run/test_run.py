@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,9 @@ from fsbench.records import read_record
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SOURCE, contents, write_source, write_suite
 
+pytestmark = pytest.mark.usefixtures("tiny_cache")
+
 QUICK = ("--shots", 1, "--episodes", 4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        write_source(folder)
-        yield folder
 
 
 def test_the_suite_beside_the_records_is_that_of_the_file_not_of_the_options(tmp_path: Path) -> None:
@@ -81,12 +73,12 @@ def test_a_suite_may_hold_rows_of_several_backbones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "words"), [("fixed", ("--shots", 1)), ("variable", ("--protocol", "variable"))])
 def test_exported_episodes_without_small_classes_give_the_same_record(
-    tmp_path: Path, cache: Path, kind: str, words: tuple[object, ...]
+    tmp_path: Path, tiny_cache: Path, kind: str, words: tuple[object, ...]
 ) -> None:
-    pack = write_source(cache)
+    pack = write_source(tiny_cache)
     kept = (pack.labels < pack.labels.max()) | (np.arange(len(pack.labels)) < len(pack.labels) - 11)  # 1 of the last
     write_pack(
-        cache / "packs" / "uneven-24px",
+        tiny_cache / "packs" / "uneven-24px",
         "uneven",
         Prepared(
             images=pack.images[kept],

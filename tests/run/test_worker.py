@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -20,7 +19,9 @@ from fsbench.methods.base import FeatureMethod
 from fsbench.records import Record, read_record
 from fsbench.suite import load_suite
 from helpers.commands import refused, run
-from helpers.tiny import write_source, write_suite
+from helpers.tiny import write_suite
+
+pytestmark = pytest.mark.usefixtures("tiny_cache")
 
 CHAIN = {"proto": "knn", "fomaml": "proto"}  # rows, and where they start
 CIRCLE = {"proto": "fomaml", "fomaml": "proto"}
@@ -70,15 +71,6 @@ class Without(Mine):
         super().__init__(make_backbone, classes)
         self.encoder = torch.nn.Flatten()
 '''
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        write_source(folder)
-        yield folder
 
 
 def records(out: Path) -> dict[tuple[str, int | None], Record]:
@@ -194,4 +186,5 @@ def test_a_start_is_taken_whatever_a_method_calls_its_backbone(tmp_path: Path) -
 
 def test_a_start_without_a_backbone_to_give_it_to_is_refused(tmp_path: Path) -> None:
     message = refused("run", "--suite", starting_from_knn(tmp_path, "Without"), "--out", tmp_path / "out")
-    assert "methods.mine has a start, and Mine has 0 backbones, not one; leave start out of the row" in message
+    assert "methods.mine has a start, or is one, and Mine has 0 backbones, not one; leave start out of" in message
+    assert not list(tmp_path.rglob("*.safetensors"))  # the start neither

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import refused
-from helpers.tiny import write_source, write_suite
+from helpers.tiny import write_suite
+
+pytestmark = pytest.mark.usefixtures("tiny_cache")
 
 SMALL = """
 import torch
@@ -26,15 +27,6 @@ class Small(Backbone):
     def forward(self, images, leading=None):
         return self.last(images.flatten(1))
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FSBENCH_CACHE", str(folder))
-        write_source(folder)
-        yield folder
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""The models of a run, as they are before training, and whether they can be built before the first is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from fsbench.backbones.base import Backbone
+from fsbench.errors import FsbenchError, SuiteError
+from fsbench.files.atomic import canonical_json
+from fsbench.methods.base import Method
+from fsbench.methods.registry import build_frozen, build_model
+from fsbench.run.frozen import Untrained
+from fsbench.run.order import Run
+from fsbench.run.plan import Cell, Training
+from fsbench.run.trainable import trainings_of
+
+__all__ = ["backbone_of", "check_models", "initial_model"]
+
+_CPU = torch.device("cpu")  # where building takes milliseconds, and no memory that a run needs
+
+
+def initial_model(
+    run: Run, name: str, params: Mapping[str, Any], training: Training, *, device: torch.device
+) -> Method:
+    """A method with the initial weights of a training's seed.
+
+    Args:
+        run: What the training belongs to.
+        name: The method's, in the suite: the training's, or that of a row that tests its weights.
+        params: Its hyper-parameters at a shot.
+        training: Has the backbone, the seed, and the classes.
+        device: Where the model is used.
+
+    Raises:
+        FsbenchError: The method cannot use the backbone.
+    """
+    return build_model(
+        run.order.suite,
+        training.backbone,
+        run.methods[name],
+        params,
+        classes=sum(len(run.material.packs[source].splits["train"]) for source in training.sources),
+        seed=training.schedule.seed,
+        device=device,
+    )
+
+
+def backbone_of(method: Method, training: Training) -> Backbone:
+    """What a training takes over from the one that it starts from, or gives to those that start from it.
+
+    Raises:
+        SuiteError: There is none, or more than one.
+    """
+    found = [module for module in method.modules() if isinstance(module, Backbone)]
+    if len(found) != 1:
+        raise SuiteError(
+            f"methods.{training.row} has a start, or is one, and {method.label} has {len(found)} backbones, not one; "
+            "leave start out of the row, or take a method that has a backbone."
+        )
+    return found[0]
+
+
+def check_models(run: Run, cells: Sequence[Cell]) -> None:
+    """Build every model that some cells need once: those of their trainings, and those that are tested.
+
+    Raises:
+        SuiteError: A row's method cannot use its backbone, or has none to start from; the text names the row.
+    """
+    trainings, built = trainings_of(cells), set[bytes]()
+    linked = {each.id for last in trainings if last.starts_from is not None for each in (last.starts_from, last)}
+
+    def build(row: str, name: str, params: Mapping[str, Any], training: Training | Untrained, hands_on: bool) -> None:
+        key = canonical_json([name, dict(params), training.backbone.identity(), hands_on])
+        if key in built:
+            return
+        built.add(key)
+        if isinstance(training, Untrained):
+            build_frozen(training.backbone.network, row, run.methods[name], params, device=_CPU)
+            return
+        model = _built(run, row, name, params, training)
+        if hands_on:
+            backbone_of(model, training)
+
+    for training in trainings:
+        build(training.row, training.method, training.params, training, training.id in linked)
+    for cell in cells:
+        build(cell.identity.row, cell.identity.method, cell.identity.params, cell.training, False)
+
+
+def _built(run: Run, row: str, name: str, params: Mapping[str, Any], training: Training) -> Method:
+    try:
+        return initial_model(run, name, params, training, device=_CPU)
+    except FsbenchError as error:
+        raise SuiteError(f"methods.{row}: {error}") from error
+    except (TypeError, ValueError) as error:  # as somebody's backbone says that it gives no maps
+        raise SuiteError(
+            f"methods.{row} cannot be built on the backbone {training.backbone.name} ({error}); choose another "
+            "backbone, or leave the row out: name the others in --methods."
+        ) from error
