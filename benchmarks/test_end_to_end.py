@@ -19,8 +19,8 @@ import torch
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.engine.devices import tune_process
 from fsbench.run.executors import Local
+from fsbench.run.options import Options
 from fsbench.run.order import Order
-from fsbench.run.plan import Options
 from fsbench.run.run import run_suite
 from fsbench.suite import Suite
 from fsbench.tasks import Tasks

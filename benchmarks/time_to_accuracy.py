@@ -46,9 +46,10 @@ from fsbench.methods.base import Method, prototypes
 from fsbench.methods.gradient import GradientMethod
 from fsbench.methods.registry import build_model
 from fsbench.progress import TrainingView
+from fsbench.run.cells import Training
 from fsbench.run.environment import describe_environment
+from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
-from fsbench.run.plan import Options, Training
 from fsbench.run.worker import Worker
 from fsbench.suite import load_suite
 from helpers.plain import PlainConv4, plain_inner_loop

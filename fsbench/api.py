@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fsbench.records import Record
     from fsbench.report.table import RankRule, Table
     from fsbench.run.evaluate import Accuracy, Embed
-    from fsbench.run.plan import Options
+    from fsbench.run.options import Options
 
 __all__ = ["evaluate", "read_records", "run_suite"]
 
@@ -199,7 +199,7 @@ def _options(
         if problem:
             raise UsageError(sentence)
     check_number(episodes)
-    from fsbench.run.plan import Options
+    from fsbench.run.options import Options
 
     return Options(
         rows=(methods,) if isinstance(methods, str) else tuple(methods),

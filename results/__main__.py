@@ -18,7 +18,7 @@ from fsbench.files.atomic import canonical_json
 from fsbench.forecast.outlook import look_ahead
 from fsbench.records import CellIdentity
 from fsbench.report.write import records_in
-from fsbench.run.plan import Options
+from fsbench.run.options import Options
 from fsbench.suite import load_suite
 
 _FOLDER = Path(__file__).parent

@@ -134,7 +134,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
         **others: Any,
     ) -> None:
         from fsbench.backbones.specification import given_backbone
-        from fsbench.run.plan import Options, selected_rows
+        from fsbench.run.options import Options, selected_rows
         from fsbench.suite import check_number, load_suite
 
         check_number(episodes)

@@ -9,7 +9,7 @@ import click
 from fsbench.cli.options import selects_cells
 
 if TYPE_CHECKING:
-    from fsbench.run.plan import Options
+    from fsbench.run.options import Options
     from fsbench.suite import Suite
 
 __all__ = [

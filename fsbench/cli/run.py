@@ -12,7 +12,7 @@ from fsbench.cli.table import CELL_RANKS, RANKS, show
 
 if TYPE_CHECKING:
     from fsbench.report.table import RankRule
-    from fsbench.run.plan import Options
+    from fsbench.run.options import Options
     from fsbench.suite import Suite
 
 __all__ = ["run"]

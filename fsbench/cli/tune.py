@@ -14,7 +14,7 @@ import click
 from fsbench.cli.options import selects_cells
 
 if TYPE_CHECKING:
-    from fsbench.run.plan import Options
+    from fsbench.run.options import Options
     from fsbench.run.tune import Tried
     from fsbench.stats.intervals import Interval
     from fsbench.suite import Suite

@@ -134,7 +134,9 @@ def train(
             if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
                 loss = torch.stack(losses).mean().item()
                 if not math.isfinite(loss):
-                    raise TrainingError(f"the loss is not finite at step {progress.step}; lower the learning rate.")
+                    raise TrainingError(
+                        f"the loss of {method.label} is not finite at step {progress.step}; lower the learning rate."
+                    )
                 if schedule.recompute_statistics is not None:
                     recompute_statistics(method, stores, schedule.recompute_statistics, schedule.seed)
                 accuracy = _accuracy(method, *validation)

@@ -11,7 +11,7 @@ from fsbench.backbones.specification import BackboneSpec
 from fsbench.engine.schedule import Schedule
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.outlook import Outlook
-from fsbench.run.plan import Training
+from fsbench.run.cells import Training
 
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained

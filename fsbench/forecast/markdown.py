@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fsbench.forecast.cost import Cost
     from fsbench.forecast.outlook import Outlook
     from fsbench.forecast.speeds import MeasuredSpeeds
-    from fsbench.run.plan import Training
+    from fsbench.run.cells import Training
 
 __all__ = ["cost_to_markdown", "outlook_to_markdown"]
 

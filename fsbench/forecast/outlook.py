@@ -16,9 +16,11 @@ from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import EpisodeError
 from fsbench.methods.base import Method
 from fsbench.methods.registry import load_methods
+from fsbench.run.cells import Cell, EpisodeSet, Training
 from fsbench.run.frozen import load_backbones
 from fsbench.run.material import draw_columns
-from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, selected_rows
+from fsbench.run.options import Options, selected_rows
+from fsbench.run.plan import make_plan
 from fsbench.run.trainable import check_trainings, trainings_of
 from fsbench.run.variable import check_variable
 from fsbench.run.ways import check_ways

@@ -33,7 +33,7 @@ from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.methods.registry import build_frozen, build_model
-from fsbench.run.plan import Training
+from fsbench.run.cells import Training
 
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained

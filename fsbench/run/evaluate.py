@@ -17,8 +17,9 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.streams import Integers
 from fsbench.errors import TrainingError, UsageError
 from fsbench.methods.base import FeatureMethod, Method, prototypes
+from fsbench.run.cells import EpisodeSet
 from fsbench.run.material import open_material
-from fsbench.run.plan import EpisodeSet, Options
+from fsbench.run.options import Options
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.suite import Suite
 

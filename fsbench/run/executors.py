@@ -24,9 +24,9 @@ import torch
 
 from fsbench.errors import ExecutorError, FsbenchError, UsageError
 from fsbench.progress import Progress
+from fsbench.run.cells import Cell
 from fsbench.run.jobs import Job, Pool, by_training, carry_out, do
 from fsbench.run.order import Order, Run
-from fsbench.run.plan import Cell
 from fsbench.run.slurm import slurm_pool
 from fsbench.run.worker import Worker
 

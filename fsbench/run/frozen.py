@@ -20,7 +20,7 @@ __all__ = ["Untrained", "load_backbones"]
 class Untrained:
     """A model that nothing is trained for: a frozen backbone, which all methods on it share.
 
-    The attributes are those of `fsbench.run.plan.Training`, as far as it has any.
+    The attributes are those of `fsbench.run.cells.Training`, as far as it has any.
 
     Attributes:
         row: A row that has it, for messages.

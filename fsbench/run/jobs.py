@@ -18,9 +18,9 @@ from fsbench.engine.devices import tune_process
 from fsbench.errors import ExecutorError
 from fsbench.plugins import blaming_files
 from fsbench.progress import open_progress, printed_log
+from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.order import Order, Run
-from fsbench.run.plan import Cell, Training
 from fsbench.run.worker import Worker
 
 __all__ = ["Job", "Pool", "by_training", "carry_out", "do"]

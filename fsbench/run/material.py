@@ -14,7 +14,8 @@ from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError, unknown
-from fsbench.run.plan import EpisodeSet, Options, protocols_of
+from fsbench.run.cells import EpisodeSet
+from fsbench.run.options import Options, protocols_of
 from fsbench.suite import Suite
 
 __all__ = ["Material", "draw_columns", "open_material"]

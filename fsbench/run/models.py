@@ -12,9 +12,9 @@ from fsbench.errors import FsbenchError, SuiteError
 from fsbench.files.atomic import canonical_json
 from fsbench.methods.base import Method
 from fsbench.methods.registry import build_frozen, build_model
+from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.order import Run
-from fsbench.run.plan import Cell, Training
 from fsbench.run.trainable import trainings_of
 
 __all__ = ["backbone_of", "check_models", "initial_model"]

@@ -14,9 +14,11 @@ from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
 from fsbench.methods.registry import load_methods
 from fsbench.records import Record, RecordStore
+from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.material import open_material
-from fsbench.run.plan import Cell, Options, Training, make_plan, selected_rows
+from fsbench.run.options import Options, selected_rows
+from fsbench.run.plan import make_plan
 from fsbench.run.trainable import check_trainings, trainings_of
 from fsbench.run.variable import check_variable
 from fsbench.run.ways import check_ways

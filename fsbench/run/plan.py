@@ -4,195 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fsbench.backbones.registry import backbone_revision
-from fsbench.backbones.specification import BackboneSpec
 from fsbench.data.pack import Pack
 from fsbench.engine.revision import ENGINE
-from fsbench.engine.schedule import Schedule, make_schedule
-from fsbench.episodes.content import content_digest
+from fsbench.engine.schedule import make_schedule
 from fsbench.episodes.fixed import SAMPLER
-from fsbench.episodes.kshot import SHOTS, SUPPORT_SETS
-from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
-from fsbench.episodes.sampler import Rules, Sampler, protocol_of
+from fsbench.episodes.protocol import AnyProtocol
+from fsbench.episodes.sampler import protocol_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
-from fsbench.errors import SuiteError, UsageError, unknown
+from fsbench.errors import SuiteError
 from fsbench.files.atomic import sha256_json
-from fsbench.methods.registry import load_method, revision_of
+from fsbench.methods.registry import revision_of
 from fsbench.recipe import VARIABLE, BatchTraining, PerShot, at_shot
 from fsbench.records import CellIdentity
+from fsbench.run.cells import Cell, EpisodeSet, Training
 from fsbench.run.frozen import Untrained
-from fsbench.setting import ProtocolName, row_label
+from fsbench.run.options import Options, selected_rows
 from fsbench.suite import Row, Suite
 
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained
-    from fsbench.engine.precision import Precision
     from fsbench.methods.base import Method
 
-__all__ = ["Cell", "EpisodeSet", "Options", "Training", "make_plan", "protocols_of", "selected_rows"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run changes of its suite.
-
-    Attributes:
-        rows: Rows to run, or all.
-        protocol: "fixed": as the suite says; "variable": Meta-Dataset's variable ways and shots, in training,
-            validation and test; "k-shot": tests with all classes and on the whole test set.
-        shots: Shots to run, or all.
-        episodes: Test episodes, or as many as the suite says.
-        seeds: Training seeds 0 to seeds - 1.
-        fraction: Of the suite's training length.
-        deterministic: Only operations that are reproducible bit by bit.
-        precision: Of training, "auto", "fp32" or "bf16"; only one that is asked for enters the training's identity.
-            Frozen backbones compute in bf16 only where it is asked for.
-        split: Of the episodes; those of "val" have the number and the seed of the suite's validation.
-    """
-
-    rows: tuple[str, ...] = ()
-    protocol: ProtocolName = "fixed"
-    shots: tuple[int, ...] = ()
-    episodes: int | None = None
-    seeds: int = 1
-    fraction: float = 1.0
-    deterministic: bool = False
-    precision: Precision = "auto"
-    split: Literal["val", "test"] = "test"
-
-    @property
-    def variable(self) -> bool:
-        """Whether ways and shots vary, and with them the shapes of what one step is given."""
-        return self.protocol == "variable"
-
-
-@dataclass(frozen=True)
-class Training:
-    """One model to train: a method on one or more sources at a shot with a seed.
-
-    Attributes:
-        id: SHA-256 of everything that can change its weights.
-        row: The suite's row that defines it.
-        method: The method's name.
-        backbone: Of its model.
-        params: Its hyper-parameters at this shot.
-        sources: The training sources.
-        validation_source: The source of the validation episodes.
-        shot: Of the training episodes; None when training on batches, or on variable shots.
-        schedule: How it goes.
-        validation: The validation episodes.
-        starts_from: The training whose backbone it starts from, or None.
-        frozen: Whether it leaves that backbone as it is.
-    """
-
-    id: str
-    row: str
-    method: str
-    backbone: BackboneSpec
-    params: dict[str, Any]
-    sources: tuple[str, ...]
-    validation_source: str
-    shot: int | None
-    schedule: Schedule
-    validation: AnyProtocol
-    starts_from: Training | None
-    frozen: bool = False
-
-    @property
-    def upon(self) -> list[Training]:
-        """The trainings that it builds upon, first the one that starts from random weights."""
-        return [] if self.starts_from is None else [*self.starts_from.upon, self.starts_from]
-
-    @property
-    def name(self) -> str:
-        """A readable file name that no other training has."""
-        sources = "+".join(self.sources) if len(self.sources) == 1 else f"{len(self.sources)}sources"
-        shot = "" if self.shot is None else f"-{self.shot}shot"
-        return f"{self.row}-{sources.replace(':', '-')}{shot}-seed{self.schedule.seed}-{self.id[:12]}"
-
-
-@dataclass(frozen=True)
-class EpisodeSet:
-    """The test episodes of one source and protocol, and where they come from.
-
-    Attributes:
-        protocol: How they were drawn.
-        episodes: The episodes, as indices into a pack.
-        digest: SHA-256 of what they show; empty in a forecast, which has no images.
-        sampler: The sampler's version.
-        tracks: Whether support and query may share a track; None for a source without tracks.
-        left_out: Classes that have too few images for them.
-    """
-
-    protocol: AnyProtocol
-    episodes: AnyEpisodes
-    digest: str
-    sampler: str = SAMPLER
-    tracks: Literal["apart", "shared", "unknown"] | None = None
-    left_out: int = 0
-
-    @classmethod
-    def drawn(cls, pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
-        """The episodes of a protocol from a pack.
-
-        Raises:
-            EpisodeError: There are too few classes, or a class has too few images or tracks.
-        """
-        sampler = Sampler(pack, protocol, rules)
-        episodes, digest = (drawn := sampler.draw()), content_digest(pack, drawn)
-        return cls(protocol, episodes, digest, protocol.sampler, sampler.tracks, sampler.pool.left_out)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One number to measure: a training or a frozen backbone, evaluated as a row on the test episodes of a source."""
-
-    identity: CellIdentity
-    label: str
-    training: Training | Untrained
-    episode_set: EpisodeSet
-
-
-def selected_rows(suite: Suite, options: Options) -> list[str]:
-    """The rows of a suite that a run wants, by name or by label in any case, in the suite's order.
-
-    Raises:
-        UsageError: A row is wanted that the suite does not have, or a label that several of its rows have.
-    """
-    wanted = {_row_called(suite, name) for name in options.rows}
-    return [row for row in suite.methods if row in wanted or not wanted]
-
-
-def _row_called(suite: Suite, name: str) -> str:
-    if name in suite.methods:
-        return name
-    called: dict[str, list[str]] = {}
-    for row, entry in suite.methods.items():  # labels are asked for only now, since loading methods takes seconds
-        method = load_method(entry.method, suite.folder)
-        label = row_label(entry.label or method.label, transductive=method.transductive)
-        for each in {row.casefold(), label.casefold()}:
-            called.setdefault(each, []).append(row)
-    rows = called.get(name.casefold(), [])
-    if len(rows) == 1:
-        return rows[0]
-    if rows:
-        raise UsageError(f"{name!r} may be any of the rows {', '.join(rows)} of the suite {suite.name}; say which.")
-    raise unknown(f"method of the suite {suite.name}", name, suite.methods)
-
-
-def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
-    """How the test episodes of a suite are drawn, for every column of one source."""
-    wanted, drawn = suite.episodes, suite.episodes if options.split == "test" else suite.validation
-    way: int | None = wanted.way
-    number, shots = options.episodes or drawn.number, list[int | None](options.shots or wanted.shots)
-    if options.protocol == "variable":
-        shots = [None]
-    elif options.protocol == "k-shot":
-        way, number, shots = None, options.episodes or SUPPORT_SETS, [*(options.shots or SHOTS)]
-    return [protocol_of(options.split, way, shot, wanted.queries, episodes=number, seed=drawn.seed) for shot in shots]
+__all__ = ["make_plan"]
 
 
 def make_plan(

@@ -9,7 +9,7 @@ from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.pooled import draw_pooled
 from fsbench.episodes.sampler import Sampler
 from fsbench.errors import EpisodeError
-from fsbench.run.plan import Cell, Training
+from fsbench.run.cells import Cell, Training
 
 __all__ = ["check_trainings", "trainings_of"]
 

@@ -19,10 +19,11 @@ from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import open_progress
 from fsbench.recipe import VARIABLE, at_shot
 from fsbench.records import Record, RecordStore
+from fsbench.run.cells import Cell
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
+from fsbench.run.options import selected_rows
 from fsbench.run.order import Order, Run
-from fsbench.run.plan import Cell, selected_rows
 from fsbench.run.worker import Worker
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.suite import UNTRAINED, Row, Suite

@@ -9,7 +9,7 @@ from fsbench.data.pack import Pack
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import SuiteError
-from fsbench.run.plan import Cell
+from fsbench.run.cells import Cell
 from fsbench.run.trainable import trainings_of
 
 if TYPE_CHECKING:

@@ -28,13 +28,13 @@ from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, Metric
 from fsbench.methods.registry import build_frozen
 from fsbench.progress import Progress
 from fsbench.records import Pretraining, Record, Track, TrainingSummary, cell_id
+from fsbench.run.cells import Cell, Training
 from fsbench.run.embed import named_images
 from fsbench.run.environment import describe_environment
 from fsbench.run.frozen import Untrained
 from fsbench.run.leakage import overlap_of, overlap_of_training
 from fsbench.run.models import backbone_of, initial_model
 from fsbench.run.order import Run
-from fsbench.run.plan import Cell, Training
 from fsbench.stats.intervals import mean_ci
 
 __all__ = ["Worker"]

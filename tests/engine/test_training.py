@@ -250,7 +250,7 @@ def test_a_loss_that_is_not_finite_is_an_error(data: Data, tmp_path: Path) -> No
     method = build("proto")
     with torch.no_grad():
         next(iter(method.parameters())).fill_(torch.nan)
-    with pytest.raises(TrainingError, match="not finite at step 4"):
+    with pytest.raises(TrainingError, match="the loss of ProtoNet is not finite at step 4"):
         data.fit(method, TASKS, tmp_path / "a.safetensors")
 
 

@@ -16,7 +16,8 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.cost import cost_of
 from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import LONG, TIMINGS, MeasuredSpeeds
-from fsbench.run.plan import Options, Training
+from fsbench.run.cells import Training
+from fsbench.run.options import Options
 from fsbench.suite import load_suite
 from helpers.tiny import write_suite
 

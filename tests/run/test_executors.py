@@ -16,8 +16,8 @@ import pytest
 
 from fsbench.errors import ExecutorError
 from fsbench.run import executors
+from fsbench.run.options import Options
 from fsbench.run.order import Order
-from fsbench.run.plan import Options
 from fsbench.suite import load_suite
 from helpers.tiny import contents, write_source, write_suite
 

@@ -15,8 +15,8 @@ from fsbench.errors import FsbenchError, SuiteError, UsageError
 from fsbench.files.atomic import canonical_json, sha256_json
 from fsbench.records import Record, cell_id
 from fsbench.report.write import records_in
+from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
-from fsbench.run.plan import Options
 from fsbench.stats.paired import paired_difference
 from fsbench.suite import load_suite
 from helpers.frozen import write_backbone

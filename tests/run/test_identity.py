@@ -17,7 +17,9 @@ from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import SuiteError
 from fsbench.methods.registry import load_method
 from fsbench.records import cell_id
-from fsbench.run.plan import Cell, EpisodeSet, Options, make_plan
+from fsbench.run.cells import Cell, EpisodeSet
+from fsbench.run.options import Options
+from fsbench.run.plan import make_plan
 from fsbench.suite import Suite, load_suite
 from helpers.factories import make_record
 from helpers.small import write_small_pack

@@ -14,8 +14,8 @@ import torch
 from fsbench.errors import TrainingError
 from fsbench.run.executors import Processes
 from fsbench.run.jobs import Job, Pool, carry_out
+from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
-from fsbench.run.plan import Options
 from fsbench.run.worker import Worker
 from fsbench.suite import load_suite
 from helpers.tiny import write_source, write_suite

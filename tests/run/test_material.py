@@ -15,7 +15,7 @@ from fsbench.episodes.sampler import Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError
 from fsbench.run.material import Material, open_material
-from fsbench.run.plan import Options
+from fsbench.run.options import Options
 from fsbench.suite import load_suite
 from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_source, write_suite

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from fsbench.data.pack import Pack
-from fsbench.errors import SuiteError, UsageError
+from fsbench.errors import SuiteError
 from fsbench.methods.registry import check_row, load_method
-from fsbench.run.plan import Cell, EpisodeSet, Options, Training, make_plan, protocols_of, selected_rows
+from fsbench.run.cells import Cell, EpisodeSet, Training
+from fsbench.run.options import Options, protocols_of
+from fsbench.run.plan import make_plan
 from fsbench.suite import Suite, load_suite
 from helpers.small import SIZE, write_small_pack
 
@@ -121,11 +123,6 @@ def test_a_classifier_is_validated_at_one_shot_unless_shots_vary(
     assert {(each.way, each.shot) for each in validations} == {(way, shot)}
 
 
-def test_an_unknown_row_is_named(pack: Pack) -> None:
-    with pytest.raises(UsageError, match="unknown method of the suite glyphs 'prot'; did you mean 'proto'"):
-        plan(pack, rows=("prot",))
-
-
 def pooled(row: str = "proto", **values: Any) -> Suite:
     return changed(row, "training", **{"way": 4, "tasks": 6, "pool": 8, **values})
 
@@ -154,46 +151,3 @@ def test_a_method_that_does_not_compare_features_is_not_pooled() -> None:
     row = pooled("fomaml").methods["fomaml"]
     with pytest.raises(SuiteError, match=r"methods.fomaml.training.pool .* leave it out"):
         check_row("fomaml", row, load_method("fomaml"))
-
-
-def labelled() -> Suite:
-    """The suite glyphs with a row that has a label of its own, and one whose method's label is another's too."""
-    content = load_suite("glyphs").model_dump()
-    rows = content["methods"]
-    rows["proto-5way"] = rows["proto"] | {"label": "ProtoNet (5-way training)"}
-    rows["matching-again"] = rows["matching"]
-    rows["relation-transductive"] = rows["relation"] | {"method": "relation-transductive"}
-    return Suite.model_validate(content)
-
-
-@pytest.mark.parametrize(
-    ("name", "row"),
-    [
-        ("proto", "proto"),
-        ("ProtoNet", "proto"),
-        ("PROTONET", "proto"),
-        ("k-nn", "knn"),
-        ("Proto-5way", "proto-5way"),
-        ("protonet (5-WAY training)", "proto-5way"),
-        ("fo-Proto-MAML", "foprotomaml"),
-        ("RelationNet", "relation"),
-        ("relationnet (transductive)", "relation-transductive"),
-    ],
-)
-def test_a_row_is_chosen_by_its_name_or_label_in_any_case(name: str, row: str) -> None:
-    assert selected_rows(labelled(), Options(rows=(name,))) == [row]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        (
-            "matchingnet",
-            "'matchingnet' may be any of the rows matching, matching-again of the suite .*; say which",
-        ),
-        ("ProtoNett", "unknown method of the suite"),
-    ],
-)
-def test_a_name_of_several_rows_or_of_none_is_refused(name: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        selected_rows(labelled(), Options(rows=(name,)))

@@ -12,8 +12,8 @@ import pytest
 from fsbench.errors import DeviceError, ExecutorError, FsbenchError, UsageError
 from fsbench.run import slurm
 from fsbench.run.executors import Local, Slurm, make_executor
+from fsbench.run.options import Options
 from fsbench.run.order import Order
-from fsbench.run.plan import Options
 from fsbench.run.run import run_suite
 from fsbench.suite import load_suite
 from helpers.tiny import contents, write_source, write_suite

@@ -1,0 +1,105 @@
+"""What a plan consists of: models to train, test episodes, and the cells where they meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fsbench.backbones.specification import BackboneSpec
+from fsbench.data.pack import Pack
+from fsbench.engine.schedule import Schedule
+from fsbench.episodes.content import content_digest
+from fsbench.episodes.fixed import SAMPLER
+from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
+from fsbench.episodes.sampler import Rules, Sampler
+from fsbench.records import CellIdentity
+from fsbench.run.frozen import Untrained
+
+__all__ = ["Cell", "EpisodeSet", "Training"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train: a method on one or more sources at a shot with a seed.
+
+    Attributes:
+        id: SHA-256 of everything that can change its weights.
+        row: The suite's row that defines it.
+        method: The method's name.
+        backbone: Of its model.
+        params: Its hyper-parameters at this shot.
+        sources: The training sources.
+        validation_source: The source of the validation episodes.
+        shot: Of the training episodes; None when training on batches, or on variable shots.
+        schedule: How it goes.
+        validation: The validation episodes.
+        starts_from: The training whose backbone it starts from, or None.
+        frozen: Whether it leaves that backbone as it is.
+    """
+
+    id: str
+    row: str
+    method: str
+    backbone: BackboneSpec
+    params: dict[str, Any]
+    sources: tuple[str, ...]
+    validation_source: str
+    shot: int | None
+    schedule: Schedule
+    validation: AnyProtocol
+    starts_from: Training | None
+    frozen: bool = False
+
+    @property
+    def upon(self) -> list[Training]:
+        """The trainings that it builds upon, first the one that starts from random weights."""
+        return [] if self.starts_from is None else [*self.starts_from.upon, self.starts_from]
+
+    @property
+    def name(self) -> str:
+        """A readable file name that no other training has."""
+        sources = "+".join(self.sources) if len(self.sources) == 1 else f"{len(self.sources)}sources"
+        shot = "" if self.shot is None else f"-{self.shot}shot"
+        return f"{self.row}-{sources.replace(':', '-')}{shot}-seed{self.schedule.seed}-{self.id[:12]}"
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """The test episodes of one source and protocol, and where they come from.
+
+    Attributes:
+        protocol: How they were drawn.
+        episodes: The episodes, as indices into a pack.
+        digest: SHA-256 of what they show; empty in a forecast, which has no images.
+        sampler: The sampler's version.
+        tracks: Whether support and query may share a track; None for a source without tracks.
+        left_out: Classes that have too few images for them.
+    """
+
+    protocol: AnyProtocol
+    episodes: AnyEpisodes
+    digest: str
+    sampler: str = SAMPLER
+    tracks: Literal["apart", "shared", "unknown"] | None = None
+    left_out: int = 0
+
+    @classmethod
+    def drawn(cls, pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:
+        """The episodes of a protocol from a pack.
+
+        Raises:
+            EpisodeError: There are too few classes, or a class has too few images or tracks.
+        """
+        sampler = Sampler(pack, protocol, rules)
+        episodes, digest = (drawn := sampler.draw()), content_digest(pack, drawn)
+        return cls(protocol, episodes, digest, protocol.sampler, sampler.tracks, sampler.pool.left_out)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number to measure: a training or a frozen backbone, evaluated as a row on the test episodes of a source."""
+
+    identity: CellIdentity
+    label: str
+    training: Training | Untrained
+    episode_set: EpisodeSet
