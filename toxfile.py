@@ -1,6 +1,6 @@
 """tox plugin: environments that name the same `env_dir` are one, whatever they are called.
 
-tox builds a folder anew when another environment used it last. Here the environments that need torch
+tox builds a folder again when another environment used it last. Here the environments that need torch
 agree on everything that is installed, so that the rebuilding would only cost gigabytes and minutes.
 """
 

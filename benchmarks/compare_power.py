@@ -1,4 +1,4 @@
-"""How often `fsbench compare` sees a real drop, and how often it cries wolf: simulated, as the tables of docs/ci.md.
+"""How often `fsbench compare` sees a real drop, and how often it gives a false alarm: simulated, for docs/ci.md.
 
 `python benchmarks/compare_power.py` takes a minute. The means of trainings are drawn from normal distributions, and
 judged by the very functions of the command.

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from fsbench.backbones.specification import PretrainedSpec, given_backbone
 from fsbench.errors import UsageError, unknown
-from fsbench.report.write import records_in
+from fsbench.report.reading import records_of
 from fsbench.setting import PROTOCOLS, ProtocolName
 from fsbench.suite import MOST_SEEDS, Suite, check_number, load_suite
 
 if TYPE_CHECKING:
+    from fsbench.engine.precision import Precision
     from fsbench.methods.base import Method
     from fsbench.records import Record
     from fsbench.report.table import RankRule, Table
@@ -34,20 +35,23 @@ def run_suite(
     protocol: ProtocolName = "fixed",
     backbone: str | None = None,
     weights: str | Path | None = None,
+    download: bool = False,
     features: str | Path | Sequence[str | Path] = (),
     image_size: int | None = None,
     episodes: int | None = None,
     seeds: int = 1,
     training_fraction: float = 1.0,
+    precision: Precision = "auto",
     deterministic: bool = False,
     device: str = "auto",
     data_root: str | Path | None = None,
     episodes_file: str | Path | None = None,
     fresh: bool = False,
-    executor: Literal["local", "processes", "ray"] = "local",
+    executor: Literal["local", "processes", "ray", "slurm"] = "local",
     workers: int | None = None,
     address: str | None = None,
     ranks: RankRule = "metadataset",
+    cell_ranks: bool = False,
 ) -> Table:
     """Train and evaluate the methods of a suite, as `fsbench run` does.
 
@@ -58,30 +62,33 @@ def run_suite(
         out: Where records, checkpoints and tables are written; None: `runs/<suite>`.
         methods: Rows to run; none: all.
         shots: Shots to run; none: all.
-        protocol: Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or all classes and the whole
-            test set.
+        protocol: Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or k-shot: all test
+            classes at once, with K images of each, on one fixed set of queries.
         backbone: Instead of the suite's; one of timm or torchvision, or with weights, is that of rows without training.
         weights: Of that backbone: a file.
+        download: Have timm, torchvision or open_clip get the weights of that backbone.
         features: Files of features instead.
         image_size: Height and width instead of the suite's, pixels.
         episodes: Number of test episodes: the first ones of the suite's; None: all.
         seeds: Number of training seeds, from 0.
         training_fraction: Shorten every training to this fraction; the table is stamped so.
+        precision: Of backbones in training: "auto", "fp32" or "bf16", as the option of `fsbench run`.
         deterministic: Use only operations that are reproducible bit by bit.
         device: "auto", "cpu", "cuda" or "mps".
         data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
         episodes_file: Test on the exported episodes of this file only.
         fresh: Start over instead of using what is finished.
-        executor: Where the work is done: in this process, in several, or on a Ray cluster.
-        workers: Number of processes; None: one a GPU, or one a core.
+        executor: Where the work is done: in this process, in several, on a Ray cluster, or as jobs of Slurm.
+        workers: Number of processes, None: one a GPU, or one a core; or of jobs in Slurm's queue, None: all.
         address: Of the Ray cluster; None: that of this machine, or a new one.
         ranks: The rule of the ranks: Meta-Dataset's, or paired differences.
+        cell_ranks: Write the rank into every cell of a table of several sources.
 
     Returns:
         The table, which also lies in the out folder.
 
     Raises:
-        FsbenchError: Anything that its reader can mend; what was finished is kept.
+        FsbenchError: Any error that the user can fix; what was finished is kept.
     """
     from fsbench.engine.devices import tune_process
     from fsbench.episodes.files import read_episodes
@@ -90,12 +97,21 @@ def run_suite(
     from fsbench.run.order import Order
 
     files = [features] if isinstance(features, str | Path) else features
-    given = given_backbone(backbone, None if weights is None else str(weights), list(map(str, files)))
+    given = given_backbone(
+        backbone, None if weights is None else str(weights), list(map(str, files)), download=download
+    )
     chosen = _suite(suite, backbone if given is None else None, image_size, given)
     order = Order(
         chosen,
         _options(
-            methods, shots, protocol, episodes=episodes, seeds=seeds, fraction=training_fraction, exact=deterministic
+            methods,
+            shots,
+            protocol,
+            episodes=episodes,
+            seeds=seeds,
+            fraction=training_fraction,
+            precision=precision,
+            exact=deterministic,
         ),
         Path(out or Path("runs") / chosen.name),
         device,
@@ -103,14 +119,15 @@ def run_suite(
         None if episodes_file is None else read_episodes(Path(episodes_file)),
     )
     for kind, name, known in (
-        ("executor", executor, ("local", "processes", "ray")),
+        ("executor", executor, ("local", "processes", "ray", "slurm")),
+        ("precision", precision, ("auto", "fp32", "bf16")),
         ("rule of ranks", ranks, ("metadataset", "paired")),
     ):
         if name not in known:
             raise unknown(kind, name, known)
     placed = make_executor(executor, workers=workers, address=address)
     tune_process(deterministic=deterministic, one_shape=not order.options.variable)
-    return run.run_suite(order, executor=placed, fresh=fresh, rule=ranks)
+    return run.run_suite(order, executor=placed, fresh=fresh, rule=ranks, cell_ranks=cell_ranks)
 
 
 def evaluate(
@@ -133,8 +150,8 @@ def evaluate(
         suite: The name of a suite, the path of a TOML file, or a suite. It says test sources and episodes, and the size
             and normalisation of the images.
         shots: Shots to measure; none: those of the suite.
-        protocol: Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or all classes and the whole
-            test set.
+        protocol: Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or k-shot: all test
+            classes at once, with K images of each, on one fixed set of queries.
         image_size: Height and width instead of the suite's, pixels.
         episodes: Number of test episodes: the first ones of the suite's; None: all.
         data_root: The folder of the sources' folders; None: `FSBENCH_DATA`, else `datasets`.
@@ -144,7 +161,7 @@ def evaluate(
         One accuracy for every test source that is there and every shot, in the order of the suite.
 
     Raises:
-        FsbenchError: Anything that its reader can mend.
+        FsbenchError: Any error that the user can fix.
     """
     from fsbench.run.evaluate import evaluate_model
 
@@ -163,8 +180,7 @@ def read_records(folder: str | Path) -> list[Record]:
     Raises:
         RecordError: There is none, or one is damaged.
     """
-    inner = Path(folder) / "records"
-    return records_in(inner if inner.is_dir() else Path(folder))
+    return records_of(Path(folder))
 
 
 def _suite(
@@ -184,6 +200,7 @@ def _options(
     episodes: int | None = None,
     seeds: int = 1,
     fraction: float = 1.0,
+    precision: Precision = "auto",
     exact: bool = False,
 ) -> Options:
     """Options that are in the range in which the command line would take them."""
@@ -208,5 +225,6 @@ def _options(
         episodes=episodes,
         seeds=seeds,
         fraction=fraction,
+        precision=precision,
         deterministic=exact,
     )

@@ -34,7 +34,7 @@ from statistics import fmean
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
-from fsbench.records import CellIdentity, Record, read_record, reading_many
+from fsbench.records import CellIdentity, Record, read_record, reading_many, record_files
 from fsbench.setting import setting_of
 from fsbench.stats.paired import SIGNIFICANCE, Difference, holm, paired_difference
 from fsbench.stats.seeds import SeedMeans, seed_differences
@@ -200,8 +200,7 @@ def _seriousness(finding: Finding) -> int:
 def _read(folder: Path, name: str) -> _Side:
     """The records of a folder by place; a file that is not one is a finding, and so is a folder without any."""
     side = _Side()
-    inner = folder / "records"
-    paths = sorted((inner if inner.is_dir() else folder).glob("*.json"))
+    paths = record_files(folder)
     if not paths:
         side.findings.append(Finding(str(folder), "missing", f"{name} holds no records."))
     for path in paths:

@@ -2,16 +2,16 @@
 
 FsbenchError            one sentence for the person at the keyboard; the command line exits with 2
 ├── UsageError          a name, option or value that does not exist or does not fit
-├── SuiteError          a suite file that cannot be read; names file, line and key
+├── SuiteError          a suite that cannot be read, or whose rows, methods and backbones do not fit together
 ├── DataError           images that are absent, damaged or not what was declared
 │   └── DataNotFoundError   says where it looked and how to get the data
 ├── EpisodeError        episodes that a source cannot give, or a file of them that does not fit
 ├── RecordError         a record or checkpoint that is damaged
 │   └── NewerRecordError    a record that a later version of fsbench wrote
-├── OutputError         a folder that cannot be written
-├── TrainingError       a training whose loss is not finite
+├── OutputError         a file or folder that cannot be written or locked
+├── TrainingError       a loss, features or logits that are not finite
 ├── ExecutorError       processes or nodes that were lost, or that see other files
-└── DeviceError         a device that was asked for and is not there
+└── DeviceError         a device that is missing, lacks an operation, or has too little memory
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 
 
 class FsbenchError(Exception):
-    """A mistake that its reader can mend; its text is one sentence with the value and the way out.
+    """An error that the user can fix; its text is one sentence with the value and the way out.
 
     Whatever names stand in it, it is one line of printable signs.
     """
@@ -64,7 +64,7 @@ class UsageError(FsbenchError):
 
 
 class SuiteError(FsbenchError):
-    """A suite file that cannot be read."""
+    """A suite that cannot be read, or whose rows, methods and backbones do not fit together."""
 
 
 class DataError(FsbenchError):
@@ -88,11 +88,11 @@ class NewerRecordError(RecordError):
 
 
 class OutputError(FsbenchError):
-    """A folder that cannot be written."""
+    """A file or folder that cannot be written or locked."""
 
 
 class TrainingError(FsbenchError):
-    """A training whose loss is not finite."""
+    """A loss, features or logits that are not finite."""
 
 
 class ExecutorError(FsbenchError):
@@ -100,7 +100,7 @@ class ExecutorError(FsbenchError):
 
 
 class DeviceError(FsbenchError):
-    """A device that was asked for and is not there."""
+    """A device that is missing, lacks an operation, or has too little memory."""
 
 
 def first_problem(error: ValidationError) -> str:

@@ -47,7 +47,7 @@ def _way_out(fault: Fault) -> str:
     loaded = _of_files.get(fault.owner.resolve(), {})
     methods = [name for name, kind in loaded.items() if kind == "method"]
     if not methods or fault.within in loaded.keys() - set(methods):
-        return "mend it."
+        return "fix it."
     method = fault.within if fault.within in methods else methods[0]
     return f"`fsbench check {_from_here(fault.owner)}:{method}` says more."
 
@@ -84,7 +84,7 @@ def load_class(kind: Kind, name: str, own: Mapping[str, str], base: str, beside:
     wanted = _imported(base)
     assert isinstance(wanted, type)
     if not (inspect.isclass(found) and issubclass(found, wanted)):
-        raise UsageError(f"{name!r} is not a subclass of {base.replace(':', '.')}; see docs/add-a-method.md.")
+        raise UsageError(f"{name!r} is not a subclass of {base.replace(':', '.')}; see docs/add-a-{kind}.md.")
     return found
 
 
@@ -99,7 +99,7 @@ def load_point(kind: Kind, point: EntryPoint) -> object:
     except (Exception, SystemExit) as error:
         raise UsageError(
             f"the {kind} {point.name!r} of an installed package fails when it is loaded from {point.value} "
-            f"({type(error).__name__}: {error}); mend or uninstall it."
+            f"({type(error).__name__}: {error}); fix or uninstall it."
         ) from error
 
 
@@ -155,7 +155,7 @@ def _without_class(kind: Kind, name: str, base: str, beside: Path | None) -> Usa
         if inspect.isclass(value) and issubclass(value, wanted) and value.__module__ == module.__name__
     ]
     if not fitting:
-        return UsageError(f"{name} has no subclass of {base.replace(':', '.')}; see docs/add-a-method.md.")
+        return UsageError(f"{name} has no subclass of {base.replace(':', '.')}; see docs/add-a-{kind}.md.")
     return UsageError(f"{name} is a file; name its class, too: {' or '.join(fitting)}.")
 
 

@@ -78,4 +78,4 @@ def read_suite_order(folder: Path) -> SuiteOrder | None:
         return SuiteOrder.model_validate(content)
     except (OSError, ValueError, RecursionError) as error:
         problem = "does not say what a suite says" if isinstance(error, ValidationError) else type(error).__name__
-        raise RecordError(f"{path} is damaged ({problem}); run again in this folder to write it anew.") from error
+        raise RecordError(f"{path} is damaged ({problem}); run again in this folder to write it again.") from error

@@ -35,6 +35,7 @@ __all__ = [
     "cell_id",
     "read_record",
     "reading_many",
+    "record_files",
 ]
 
 RECORD_SCHEMA: Final = 2
@@ -304,6 +305,12 @@ def cell_id(identity: CellIdentity) -> str:
         "backbone_revision": (identity.backbone_revision, None),
     }
     return sha256_json(content | {key: value for key, (value, before) in later.items() if value != before})
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The files of the records of an out folder, or of a folder of records."""
+    inner = folder / "records"
+    return sorted((inner if inner.is_dir() else folder).glob("*.json"))
 
 
 @contextmanager

@@ -368,5 +368,5 @@ def _of_package(point: EntryPoint) -> Traversable:
     except (Exception, SystemExit) as error:  # anything that somebody else's package may raise
         raise UsageError(
             f"the suite {point.name!r} of an installed package fails when {point.value} is imported "
-            f"({type(error).__name__}: {error}); mend or uninstall it."
+            f"({type(error).__name__}: {error}); fix or uninstall it."
         ) from error

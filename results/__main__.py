@@ -17,7 +17,7 @@ from fsbench.errors import FsbenchError, unknown
 from fsbench.files.atomic import canonical_json
 from fsbench.forecast.outlook import look_ahead
 from fsbench.records import CellIdentity
-from fsbench.report.write import records_in
+from fsbench.report.reading import records_of
 from fsbench.run.options import Options
 from fsbench.suite import load_suite
 
@@ -35,7 +35,7 @@ class _Work(NamedTuple):
         planned = look_ahead(load_suite(self.table), Options(seeds=self.seeds)).cells
         wanted = {_key(cell.identity) for cell in planned}
         records = _FOLDER / self.table / "records"
-        found = {_key(record.identity) for record in records_in(records)} if records.is_dir() else set()
+        found = {_key(record.identity) for record in records_of(records)} if records.is_dir() else set()
         return len(wanted - found), len(wanted)
 
     def run(self, data_root: str | None) -> None:
@@ -53,8 +53,10 @@ _WORK = [_Work(table, seeds) for seeds in (1, 3) for table in _TABLES if seeds =
 
 def _key(identity: CellIdentity) -> str:
     """What a cell is, whether or not its images are there."""
-    parts = ("row", "method_revision", "params", "training_fraction", "train_seed", "source", "way", "shot", "engine")
-    return canonical_json({part: getattr(identity, part) for part in parts}).decode()
+    of_model = ("row", "method_revision", "params", "backbone", "backbone_revision", "engine")
+    of_run = ("images", "training_fraction", "train_seed", "deterministic")
+    of_episodes = ("source", "split", "way", "shot", "queries", "episode_seed", "sampler")
+    return canonical_json({part: getattr(identity, part) for part in (*of_model, *of_run, *of_episodes)}).decode()
 
 
 @click.command()
@@ -77,7 +79,7 @@ def main(tables: tuple[str, ...], left: bool, data_root: str | None) -> None:
             click.echo(f"{work.table}, seeds {work.seeds}: cannot be made here: {error}", err=True)
             continue
         click.echo(f"{work.table}, seeds {work.seeds}: {missing} of {cells} cells are left")
-        if missing and not left:
+        if not left:  # even if no cell seems to be missing: a run knows the images and the recipes, too
             work.run(data_root)
     if refused:
         raise click.exceptions.Exit(click.UsageError.exit_code)

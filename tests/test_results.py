@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fsbench.cli.main import main
 from fsbench.provenance import SUITE_FILE
-from fsbench.report.write import records_in
+from fsbench.report.reading import records_of
 from fsbench.suite import load_suite
 from helpers.small import SIZE, write_small_pack
 
@@ -37,7 +37,7 @@ def test_the_tables_follow_from_the_records(folder: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", sorted(COMPLETE))
 def test_all_seven_methods_are_there_at_every_shot(name: str) -> None:
-    records = records_in(ROOT / "results" / name / "records")
+    records = records_of(ROOT / "results" / name)
     shots = load_suite(records[0].identity.suite).episodes.shots
     found = {(record.identity.method, record.identity.shot) for record in records}
     seven = ("knn", "finetune", "matching", "proto", "relation", "fomaml", "foprotomaml")

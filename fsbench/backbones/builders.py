@@ -148,7 +148,7 @@ def _of_class(spec: PretrainedSpec, beside: Path | None) -> Built:
     try:
         module = found(**given)
     except Exception as error:  # somebody else's class raises whatever comes up
-        raise UsageError(f"the backbone {spec.build!r} fails when it is built ({error}); mend it.") from error
+        raise UsageError(f"the backbone {spec.build!r} fails when it is built ({error}); fix it.") from error
     name = Path(spec.build).name if ".py:" in spec.build else spec.build
     return Built(
         module=module,

@@ -22,10 +22,10 @@ IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
 
 @dataclass(frozen=True)
 class Built:
-    """A network as its builder makes it, with no or random weights.
+    """A network as its builder makes it: with random weights, or with downloaded ones where the suite says so.
 
     Attributes:
-        module: The network; its classifier, if it has one, is taken away by `behead`.
+        module: The network; its classifier, if it has one, is removed by `behead`.
         embed: From images `[N, 3, H, W]` to features `[N, D]`.
         build: What identifies the architecture: the builder and the name without a tag.
         label: In tables.

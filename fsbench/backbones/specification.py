@@ -110,7 +110,7 @@ def given_backbone(
     if features and (backbone or weights):
         raise UsageError(f"the features {features[0]} stand for a backbone; leave --backbone and --weights out.")
     if backbone is None and weights is not None:
-        raise UsageError(f"the weights {weights} are given without a backbone; say --backbone timm:NAME.")
+        raise UsageError(f"the weights {weights} are given without a backbone; use --backbone timm:NAME.")
     if features:
         return PretrainedSpec(build=FEATURES, files=list(features))
     if backbone is not None and (weights is not None or backbone.startswith(_LIBRARIES)):

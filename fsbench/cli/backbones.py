@@ -26,7 +26,8 @@ def backbones() -> None:
     click.echo("Trained elsewhere, frozen here (build = ...):")
     for library in ("timm", "torchvision", "open_clip"):
         there = importlib.util.find_spec(library) is not None
-        click.echo(f"  {library}:NAME  {'installed' if there else f'not installed: pip install fsbench[{library}]'}")
+        otherwise = f"not installed: run `python -m pip install 'fsbench[{library}]'`"
+        click.echo(f"  {library}:NAME  {'installed' if there else otherwise}")
     click.echo("  path/to/file.py:Class")
     click.echo("In suites:")
     for suite in list_suites():

@@ -20,13 +20,13 @@ def cite(folder: Path | None, suite_name: str | None) -> None:
     from fsbench import __version__
     from fsbench.errors import UsageError
     from fsbench.published.citations import cited
-    from fsbench.report.write import records_in
+    from fsbench.report.reading import records_of
     from fsbench.suite import load_suite
 
     if (folder is None) == (suite_name is None):
         raise UsageError("give either a FOLDER with records, or --suite NAME.")
     if folder is not None:
-        cells = [record.identity for record in records_in(folder / "records")]
+        cells = [record.identity for record in records_of(folder)]
         methods = {cell.method for cell in cells}
         sources = {source for cell in cells for source in (cell.source, *cell.train_sources)}
     else:

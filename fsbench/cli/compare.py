@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fsbench.errors import OutputError
 from fsbench.files.atomic import write_atomic
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "compare",
@@ -58,9 +54,9 @@ def compare(
     regressed if the interval lies below 0, the difference below -MARGIN/2, and it is significant after Holm's
     correction over all cells. Otherwise it is suspect if the difference lies below -MARGIN, and inconclusive if not.
 
-    Exit codes: 0 no cell regressed, 1 a cell did, 2 usage, 3 a cell is not comparable, 4 a cell of BASE is missing or
-    a record damaged, 5 a cell is missing because its source's images were, 6 a cell is suspect. Of several the
-    lowest. 70 is a fault of fsbench itself, which says nothing of the records.
+    Exit codes: 0 none of the following, 1 a cell regressed, 2 usage, 3 a cell is not comparable, 4 a cell of BASE is
+    missing or a record is damaged, 5 a cell is missing because its images were, 6 a cell is suspect. If several
+    apply, the lowest. 70 is a bug in fsbench, which says nothing of the records.
     """
     from fsbench import compare as verdict
     from fsbench.report.comparison import to_summary, to_text

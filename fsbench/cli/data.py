@@ -106,11 +106,11 @@ def prepare(
             given["size"] = size
         pack = preparation.prepare_own(source, origin, OwnSource(**given), fresh=fresh)
     elif origin is None and not declared and source not in own_packs():
-        raise unknown("source", source, [*names, *own_packs()], otherwise="for images of your own say --from FOLDER")
+        raise unknown("source", source, [*names, *own_packs()], otherwise="for images of your own use --from FOLDER")
     elif given:
         option = "--" + next(iter(given)).replace("_", "-")
         if not declared:
-            raise UsageError(f"{option} needs the images of {source!r}; say --from FOLDER.")
+            raise UsageError(f"{option} needs the images of {source!r}; use --from FOLDER.")
         raise UsageError(f"{option} is for sources of your own, which are prepared with --from; {source!r} is not.")
     else:
         if download:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fsbench.cli.options import PROTOCOL
-
-if TYPE_CHECKING:
-    pass
+from fsbench.setting import ProtocolName
 
 __all__ = ["episodes", "export"]
 
@@ -24,17 +22,17 @@ def episodes() -> None:
 @click.argument("suite_name", metavar="SUITE")
 @click.option("--source", help="Test source; default the suite's first.")
 @PROTOCOL
-@click.option("--way", type=click.IntRange(min=2), default=5, show_default=True, help="Classes per episode.")
-@click.option("--shot", type=click.IntRange(min=1), default=1, show_default=True, help="Support images per class.")
+@click.option("--way", type=click.IntRange(min=2), help="Classes per episode; default as the suite says.")
+@click.option("--shot", type=click.IntRange(min=1), help="Support images per class; default the suite's first.")
 @click.option("--episodes", "number", type=click.IntRange(min=2), help="How many; default as the suite says.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or FILE.json.")
 def export(
     suite_name: str,
     source: str | None,
-    protocol: str,
-    way: int,
-    shot: int,
+    protocol: ProtocolName,
+    way: int | None,
+    shot: int | None,
     number: int | None,
     data_root: Path | None,
     out: Path,
@@ -43,9 +41,9 @@ def export(
     from fsbench.data.prepare import ensure_pack
     from fsbench.episodes.content import content_digest
     from fsbench.episodes.files import EpisodeFile, write_episodes
-    from fsbench.episodes.kshot import SUPPORT_SETS
-    from fsbench.episodes.sampler import Sampler, protocol_of
-    from fsbench.errors import unknown
+    from fsbench.episodes.sampler import Sampler
+    from fsbench.errors import UsageError, unknown
+    from fsbench.run.options import Options, protocols_of
     from fsbench.suite import check_number, load_suite
 
     check_number(number)
@@ -53,12 +51,15 @@ def export(
     chosen = source or suite.sources.test[0]
     if chosen not in suite.sources.test:
         raise unknown(f"test source of the suite {suite.name}", chosen, suite.sources.test)
-    wanted = suite.episodes
-    count = number or (SUPPORT_SETS if protocol == "k-shot" else wanted.number)
-    ways = way if protocol == "fixed" else None
-    shots = None if protocol == "variable" else shot
-    drawn_as = protocol_of("test", ways, shots, wanted.queries, episodes=count, seed=wanted.seed)
+    if way is not None and protocol != "fixed":
+        raise UsageError(f"--way is {way}, but episodes of the protocol {protocol} have no fixed way; leave it out.")
+    if shot is not None and protocol == "variable":
+        raise UsageError(f"--shot is {shot}, but episodes of the protocol variable have no fixed shot; leave it out.")
+    options = Options(protocol=protocol, shots=() if shot is None else (shot,), episodes=number)
+    drawn_as = protocols_of(suite, options)[0]
+    if way is not None:
+        drawn_as = dataclasses.replace(drawn_as, way=way)
     pack = ensure_pack(chosen, size=suite.images.size, data_root=data_root)
-    drawn = Sampler(pack, drawn_as, wanted.rules).draw()
+    drawn = Sampler(pack, drawn_as, suite.episodes.rules).draw()
     write_episodes(out, EpisodeFile(chosen, pack.digest, drawn_as, drawn_as.sampler, drawn), pack)
     click.echo(f"{len(drawn)} episodes of {chosen}, {drawn_as}, hash {content_digest(pack, drawn)[:12]}, in {out}")

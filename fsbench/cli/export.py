@@ -34,15 +34,15 @@ def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: P
     from fsbench.report.contribution import read_contribution
     from fsbench.report.every_eval_ever import to_every_eval_ever
     from fsbench.report.model_index import to_model_cards
-    from fsbench.report.write import records_in
+    from fsbench.report.reading import records_of
 
-    records = records_in(folder / "records")
+    records = records_of(folder)
     if kind == "model-index":
         files = to_model_cards(records)
     else:
         contribution = read_contribution(folder)
         if by is None and contribution is None:
-            raise UsageError(f"{folder} does not say who measured this; say it with --by NAME.")
+            raise UsageError(f"{folder} does not say who measured this; use --by NAME.")
         files = to_every_eval_ever(records, by=by or (contribution.by if contribution else ""), time=int(time()))
     for name, text in files.items():
         write_atomic(out / name, text)

@@ -56,7 +56,7 @@ _SECTIONS: Final = {
 
 
 class _Group(click.Group):
-    """A group whose commands end in one sentence when their reader can mend what went wrong, or has stopped them.
+    """A group whose commands end in one sentence for an error that the user can fix, and for an interrupt.
 
     What nobody expected ends with an exit code of its own.
     """
@@ -125,7 +125,7 @@ def _refusal(error: MemoryError | OSError) -> str:
     """A sentence about what the machine refused, and nobody has foreseen."""
     if isinstance(error, MemoryError):
         return "there is too little memory for that; ask for fewer or smaller images, episodes or tasks."
-    return printable(f"the system refuses that ({error}); see to it and run again.")
+    return printable(f"the system refuses that ({error}); check its permissions and run again.")
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:

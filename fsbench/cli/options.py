@@ -41,7 +41,7 @@ def _folders(ctx: click.Context, param: click.Parameter, given: tuple[Path, ...]
     if len(files) == len(given):
         raise click.BadParameter(f"{printable(', '.join(files))} is no folder; name the out folder of a run.")
     if files:
-        click.echo(printable(f"Passed over, since they are no folders: {', '.join(files)}"), err=True)
+        click.echo(printable(f"Skipped, because they are not folders: {', '.join(files)}"), err=True)
     return tuple(path for path in given if path.is_dir())
 
 
@@ -58,7 +58,7 @@ PROTOCOL = click.option(
     type=click.Choice(PROTOCOLS),
     default="fixed",
     show_default=True,
-    help="Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or all classes and the whole test set.",
+    help="Fixed ways and shots as the suite says, Meta-Dataset's variable ones, or k-shot: all test classes at once.",
 )
 _OPTIONS = (
     click.option(
@@ -151,7 +151,7 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
             deterministic=deterministic,
             precision=precision,
         )
-        selected_rows(suite, options)
+        selected_rows(suite, options)  # a name that no row has fails now, before the command does anything
         command(suite, options, **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), selecting)

@@ -27,7 +27,7 @@ def rank(file: Path, as_json: bool) -> None:
     if ranking.left_out:
         click.echo(f"left out, being transductive: {', '.join(ranking.left_out)}", err=True)
     if ranking.other_tracks:
-        click.echo(f"left out, being of another track than A: {', '.join(ranking.other_tracks)}", err=True)
+        click.echo(f"left out, being of another track: {', '.join(ranking.other_tracks)}", err=True)
     if as_json:
         click.echo(json.dumps({"average": ranking.average, "ranks": ranking.ranks}, indent=1, ensure_ascii=False))
         return

@@ -37,7 +37,7 @@ def report(folders: tuple[Path, ...], out: Path | None, notes: Notes) -> None:
     and PNG; of several DIRs each has its own folder of these.
     """
     if out is None and len(folders) > 1:
-        raise UsageError(f"{len(folders)} folders have one page together; say with --out where to write it.")
+        raise UsageError(f"{len(folders)} folders have one page together; use --out to say where to write it.")
     from fsbench.report.write import REPORT, write_everything
 
     target = out or folders[0] / REPORT

@@ -74,8 +74,8 @@ def run(
         executor=make_executor(executor, workers=workers, address=address),
         fresh=fresh,
         rule=rule,
-        ranks=cell_ranks,
+        cell_ranks=cell_ranks,
     )
-    show(table, ranks=cell_ranks)
+    show(table, cell_ranks=cell_ranks)
     page = folder / REPORT / "index.html"
     click.echo(f"Every file of the table: {folder}; the page: {page} (fsbench report {folder} adds plots).", err=True)

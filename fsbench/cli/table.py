@@ -35,14 +35,15 @@ def table(folder: Path, rule: RankRule, cell_ranks: bool) -> None:
 
     Of all records in FOLDER, e.g. after several runs of parts of a suite.
     """
-    from fsbench.report.write import records_in, write_reports
+    from fsbench.report.reading import records_of
+    from fsbench.report.write import write_reports
 
-    table = write_reports(records_in(folder / "records"), folder, rule=rule, ranks=cell_ranks)
-    show(table, ranks=cell_ranks)
+    table = write_reports(records_of(folder), folder, rule=rule, cell_ranks=cell_ranks)
+    show(table, cell_ranks=cell_ranks)
     click.echo(f"Every file of the table: {folder}; fsbench report {folder} makes a page of it.", err=True)
 
 
-def show(table: Table, *, ranks: bool) -> None:
+def show(table: Table, *, cell_ranks: bool) -> None:
     """Print a table: as it looks on a terminal, as Markdown elsewhere."""
     from fsbench.report.markdown import to_markdown
 
@@ -50,6 +51,6 @@ def show(table: Table, *, ranks: bool) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(to_markdown(table, notes=False, ranks=ranks, published=True)))
+        Console().print(Markdown(to_markdown(table, notes=False, cell_ranks=cell_ranks, published=True)))
     else:
-        click.echo(to_markdown(table, ranks=ranks, published=True))
+        click.echo(to_markdown(table, cell_ranks=cell_ranks, published=True))

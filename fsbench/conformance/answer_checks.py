@@ -73,7 +73,7 @@ def _query_labels_unread(subject: Subject) -> str | None:
     expected="Calling the classes of a task by other numbers permutes the logits in the same way, unless the class "
     "says `names_matter = True`; if it says so, it does not.",
     usually="A bias or a weight for every class number, or a head that starts from random or learned weights: the "
-    "numbers of the classes are drawn anew in every episode and mean nothing.",
+    "numbers of the classes are drawn again in every episode and mean nothing.",
 )
 def _class_names(subject: Subject) -> str | None:
     tasks, renaming = draw_tasks(), torch.tensor(_RENAMING)
@@ -195,7 +195,7 @@ def _predict_changes_nothing(subject: Subject) -> str | None:
 
 @check(
     "all in the weights",
-    expected="A model built anew with the trained weights answers as the one that was trained does: `fsbench run` "
+    expected="A model built again with the trained weights answers as the one that was trained does: `fsbench run` "
     "keeps nothing else.",
     usually="Something learned or counted in training is an attribute instead of a parameter or a buffer.",
 )
@@ -204,7 +204,7 @@ def _all_in_the_weights(subject: Subject) -> str | None:
     return _apart(
         subject.answer(tasks),
         subject.answer(tasks, subject.trained),
-        "of a model built anew with the weights of the trained one",
+        "of a model built again with the weights of the trained one",
     )
 
 

@@ -27,7 +27,7 @@ _TASKS_A_STEP: Final = 2
 class Subject:
     """A method under examination, and what its checks share.
 
-    Every answer comes from a model of its own, built anew and given the same weights as `fsbench run` does, on
+    Every answer comes from a model of its own, built again and given the same weights as `fsbench run` does, on
     copies of the tasks and from the same random state; so a fault shows in the check that looks for it.
 
     Args:

@@ -183,7 +183,7 @@ def plugin_error(point: EntryPoint, problem: object) -> DataError:
     kind = f"{type(problem).__name__}: " if isinstance(problem, Exception) else ""
     return DataError(
         f"the source {point.name!r} of an installed package cannot be used from {point.value} ({kind}{problem}); "
-        "mend or uninstall it."
+        "fix or uninstall it."
     )
 
 
@@ -201,13 +201,13 @@ def read_toml(path: Path, form: type[_Form], **more: Any) -> _Form:
     try:
         return form.model_validate({**parse_toml(read_text(path)), **more})
     except ValidationError as error:
-        raise DataError(f"{path} is not valid ({first_problem(error)}); mend it.") from error
+        raise DataError(f"{path} is not valid ({first_problem(error)}); fix it.") from error
     except FileNotFoundError as error:
         raise DataError(f"there is no {path}; write it.") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); see to it.") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     except ValueError as error:
-        raise DataError(f"{path} is not valid TOML ({error}); mend it.") from error
+        raise DataError(f"{path} is not valid TOML ({error}); fix it.") from error
 
 
 def list_cards() -> list[Card]:

@@ -58,11 +58,11 @@ def decode_image(
                 image = _plain(opened, "L" if channels == 1 else "RGB")
                 part = image if box is None else image.crop(_within(box, image))
     except (_Costly, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name} is too large to decode ({error}); shrink it or take it away.") from error
+        raise DataError(f"{name} is too large to decode ({error}); shrink it or remove it.") from error
     except Exception as error:  # decoders raise whatever comes up
         unknown = isinstance(error, UnidentifiedImageError)  # whose text is an address in memory
         why = f"it is none of {', '.join(_FORMATS)}, or damaged" if unknown else error
-        raise DataError(f"{name} cannot be decoded as an image ({why}); replace it or take it away.") from error
+        raise DataError(f"{name} cannot be decoded as an image ({why}); replace it or remove it.") from error
     return squeeze(part, size=size)
 
 

@@ -168,7 +168,7 @@ def pack_folder(reference: str, size: int | None = None) -> Path:
     if size is None and len(sizes) == 1:
         return next(iter(sizes.values()))
     if size is None:
-        raise UsageError(f"the own source {reference} is prepared with {_listed(sizes)} pixels; say --size.")
+        raise UsageError(f"the own source {reference} is prepared with {_listed(sizes)} pixels; use --size.")
     if size not in sizes:
         raise UsageError(
             f"the own source {reference} is prepared with {_listed(sizes)} pixels, not {size}; prepare it at this "
@@ -231,7 +231,7 @@ def _same_split(pack: Pack, prepared: Prepared) -> str:
         case split if split == prepared.processing["split"]:
             return "its files were others then, so prepare that size again by --fresh first"
         case {"fractions": [*fractions], "seed": seed}:
-            return f"say --fractions {','.join(map(str, fractions))} --seed {seed}, as it was drawn there"
+            return f"use --fractions {','.join(map(str, fractions))} --seed {seed}, as it was drawn there"
     return "give the list of --splits that it has there"
 
 

@@ -1,4 +1,4 @@
-"""Device, threads, determinism, memory allocation, and what is known of the machine."""
+"""The device of a run, and what is set for its process: determinism and memory allocation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pick_device(choice: str) -> torch.device:
 def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     """Set what holds for the whole process.
 
-    Large activations of one shape come from glibc's heap instead of fresh pages, which would be faulted in anew in
+    Large activations of one shape come from glibc's heap instead of fresh pages, which would be faulted in again in
     every step (half of the time on a CPU); those of many shapes would leave gaps there, of gigabytes. What a process
     has once set so stays: runs of fixed and of variable shots are better apart. With `deterministic`, operations that
     are not reproducible bit by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32. Else
@@ -61,7 +61,7 @@ def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     Args:
         deterministic: Only operations that are reproducible bit by bit.
         one_shape: Whether one step's data has the shapes of the next one's: a GPU's search for the fastest algorithm
-            is made anew for every shape, and takes many times as long as a step.
+            is made again for every shape, and takes many times as long as a step.
     """
     if one_shape and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")

@@ -43,7 +43,7 @@ def in_chunks(work: Callable[[slice], Tensor], total: int, size: int, what: str,
         size: Items of a slice.
         what: The items, for the message when memory runs out, e.g. "images".
         even: Whether the last slice is as long as the others too, and does some items again: a GPU would search for
-            the fastest algorithms anew for a shape of its own.
+            the fastest algorithms again for a shape of its own.
 
     Raises:
         DeviceError: Memory ran out with a single item.

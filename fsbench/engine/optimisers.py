@@ -15,7 +15,7 @@ __all__ = ["make_optimiser"]
 def make_optimiser(parameters: Sequence[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
     """The optimiser of a schedule, for parameters on one device.
 
-    On a GPU the rate is a tensor, which a recording of a step reads anew every time, and so must be changed in place.
+    On a GPU the rate is a tensor, which a recording of a step reads again every time, and so must be changed in place.
     """
     device = parameters[0].device
     on_gpu = device.type == "cuda"

@@ -1,4 +1,4 @@
-"""Running statistics of batch normalisation, computed anew from plain images."""
+"""Running statistics of batch normalisation, computed again from plain images."""
 
 from __future__ import annotations
 

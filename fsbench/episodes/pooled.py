@@ -2,7 +2,7 @@
 
 To embed images is nearly all that an episode costs a method that compares features, so a step embeds the images of a
 pool of classes once and answers several tasks on them. The pool of step `i` is episode `i` of the protocol with all
-of the pool's classes. Split 0 is as that episode was drawn; every further split draws anew the order of the classes,
+of the pool's classes. Split 0 is as that episode was drawn; every further split draws again the order of the classes,
 which images of a class are its support, and the order of the queries. A split is cut into as many tasks as the pool
 has ways: their classes are disjoint.
 

@@ -84,7 +84,7 @@ def set_aside(path: Path) -> Path:
     try:
         return path.rename(aside)
     except OSError as error:
-        raise OutputError(f"cannot rename {path}: {error.strerror}; see to it and run again.") from error
+        raise OutputError(f"cannot rename {path}: {error.strerror}; check its permissions and run again.") from error
 
 
 def remove(path: Path) -> None:
@@ -97,7 +97,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         if not path.is_dir():
-            raise OutputError(f"cannot remove {path}: {error.strerror}; see to it and run again.") from error
+            raise OutputError(
+                f"cannot remove {path}: {error.strerror}; check its permissions and run again."
+            ) from error
         set_aside(path)
 
 

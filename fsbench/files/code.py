@@ -33,7 +33,7 @@ def load_file(path: Path) -> ModuleType:
     try:
         sources = _sources(path)
     except (OSError, ValueError, SyntaxError) as error:
-        raise UsageError(f"the file {path} cannot be read ({type(error).__name__}: {error}); mend it.") from error
+        raise UsageError(f"the file {path} cannot be read ({type(error).__name__}: {error}); fix it.") from error
     found = _hash(sources)
     name = f"{_NAME}{hashlib.sha256(f'{path.resolve()} {found}'.encode()).hexdigest()[:16]}"
     if name in sys.modules:
@@ -100,7 +100,7 @@ def hash_of_package(module: str) -> str:
     """The hash of all Python files of the installed package that a module belongs to, or of its one file."""
     top = importlib.util.find_spec(module.partition(".")[0])
     if top is None or not (top.origin or top.submodule_search_locations):
-        raise UsageError(f"the code of {module} is in no file, so no record could say what it was; install it anew.")
+        raise UsageError(f"the code of {module} is in no file, so no record could say what it was; install it again.")
     folders = [Path(folder) for folder in top.submodule_search_locations or ()]
     if not folders:
         file = Path(str(top.origin))

@@ -139,7 +139,9 @@ def _in_folder(path: Path) -> tuple[list[str], set[str]]:
                     else:
                         raise DataError(f"{path} has the folder {name!r:.80}, which lies too deep; move it up.")
         except OSError as error:
-            raise DataError(f"{path / place} cannot be read ({error.strerror}); see to it, or take it away.") from error
+            raise DataError(
+                f"{path / place} cannot be read ({error.strerror}); check its permissions, or remove it."
+            ) from error
     return files, folders
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fsbench.backbones.specification import BackboneSpec
-from fsbench.engine.schedule import Schedule
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.forecast.outlook import Outlook
 from fsbench.run.cells import Training
@@ -77,9 +76,10 @@ class Cost:
         return max(self.total / devices, self.longest)
 
 
-def looks(schedule: Schedule) -> int:
-    """How often a training looks at the validation episodes if it takes all its steps."""
-    return -(-schedule.steps // schedule.validate_every)
+def looks(training: Training) -> int:
+    """How often a training looks at the validation episodes if it takes all its steps; one that has a start, first."""
+    steps, every = training.schedule.steps, training.schedule.validate_every
+    return -(-steps // every) + (training.starts_from is not None)
 
 
 def look_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> float:
@@ -107,7 +107,7 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
     for training in outlook.trainings:
         schedule, row = training.schedule, rows[training.row]
         stepping = schedule.steps * speeds.step(training) + _embedding_seconds(outlook, training, speeds)
-        looking = looks(schedule) * look_seconds(outlook, training, speeds)
+        looking = looks(training) * look_seconds(outlook, training, speeds)
         row.training += stepping
         row.validation += looking
         before, names = chains[training.starts_from.id] if training.starts_from else (0.0, ())

@@ -87,7 +87,7 @@ def _speeds(outlook: Outlook, speeds: MeasuredSpeeds, device: torch.device) -> I
                 _shot(training),
                 _figure(speeds.step(training)),
                 _figure(look_seconds(outlook, training, speeds)),
-                f"{looks(training.schedule)}",
+                f"{looks(training)}",
             ]
             for training, _ in _by_shape(outlook)
         ],

@@ -20,8 +20,8 @@ class FirstOrderMAML(GradientMethod):
     head alone.
 
     Further deviations: the authors' normalisation has no scale and a shift that does not adapt, and takes support
-    and queries each by their own statistics; they cut inner gradients of miniImageNet at 10, and use 32 filters
-    there and strides instead of pooling on Omniglot. A wider network has a longer feature vector, so that one
+    and queries each by their own statistics; they cut the outer gradients of miniImageNet at 10 by value, and use 32
+    filters there and strides instead of pooling on Omniglot. A wider network has a longer feature vector, so that one
     rate is a larger step of the logits; rates that raise the support loss are warned of.
     """
 

@@ -28,13 +28,15 @@ def _sentence(family: Family) -> str:
     level = [_against(family, first, other) for other in others]
     close = [pair.other for pair in level if not pair.significant]
     behind = [pair for pair in level if pair.significant]
+    alike = not any(pair.significant for pair in family.pairs if {pair.method, pair.other} <= {first, *close})
+    told = f"{_and([first, *close])} cannot be told apart" if alike else f"{first} is not told apart from {_and(close)}"
     if not behind:
-        return f"{_and([first, *close])} cannot be told apart."
+        return f"{told}."
     lead = min(behind, key=lambda pair: pair.difference)
     if not close:
         return f"{first} leads, +{_difference(lead)} over {lead.other}, {_p(lead)}."
     ahead = f"{first} is {_difference(lead)} ahead of {lead.other}, the next, {_p(lead)}."
-    return f"{_and([first, *close])} cannot be told apart; {ahead}"
+    return f"{told}; {ahead}"
 
 
 def _by_lead(family: Family) -> list[str]:

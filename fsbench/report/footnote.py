@@ -320,9 +320,9 @@ def _k_shot(table: Table) -> Iterator[Note]:
     if any(column.way is None and column.shot is not None for column in table.columns):
         yield Note(
             "All-way",
-            "an episode has all classes of the split and K images of each to learn from, and asks the whole test set: "
-            "about half of the images of every class, the same for every K and every episode. The interval covers "
-            "other support sets, not other test sets.",
+            "an episode has all classes of the split and K images of each to learn from. Half of every class, and at "
+            "least 16 images, are kept for that; all others are asked, the same for every K and every episode. The "
+            "interval covers other support sets, not other test sets.",
         )
 
 
@@ -349,7 +349,9 @@ def _missing(table: Table) -> Iterator[Note]:
     ]
     if holes:
         yield Note(
-            "Missing", f"no finished record of {'; '.join(holes)}. A {_line(table)} with a gap has no average rank."
+            "Missing",
+            f"no finished record of {'; '.join(holes)}. A {_line(table)} with a gap has no average rank over it; "
+            "where it has a figure, it takes a place.",
         )
 
 

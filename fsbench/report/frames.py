@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsbench.report.reading import records_of
 from fsbench.report.table import Table
-from fsbench.report.write import records_in
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,7 +53,7 @@ def records_frame(folder: str | Path) -> DataFrame:
             "device": record.environment.device,
             "cell": record.cell,
         }
-        for record in records_in(Path(folder) / "records")
+        for record in records_of(Path(folder))
     )
     return frame.astype(dict.fromkeys(("way", "shot", "queries"), "Int64"))
 

@@ -87,7 +87,7 @@ class Grids:
 
     def accuracies(self) -> Iterator[Grid]:
         """The layouts of the table: with several sources one for every way and shot, then the average ranks."""
-        for layout in lay_out(self._table, ranks=True, page=True):
+        for layout in lay_out(self._table, cell_ranks=True, page=True):
             heads = tuple(_name(head) for head in layout.heads)
             lines, foot = (tuple(map(self._entries, part)) for part in (layout.lines, layout.foot))
             methods = len(lines) == len(self._table.lines)

@@ -83,7 +83,7 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes
 
 
 def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], list[Grid]]]:
-    """Of every way and shot: its first matrix, the rows that this leaves out, and the matrices of single sources."""
+    """Of every way and shot: its first matrix, the rows that this leaves out, and the other matrices."""
     families = differences(table)
     for setting in table.settings:
         number = sum(column.setting == setting for column in table.columns)
@@ -92,7 +92,8 @@ def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], li
         compared = {name for family in found for name in family.methods}
         whole = {name for family in found if len(family.columns) == number for name in family.methods}
         gaps = [line.name for line in table.lines if first and line.name in compared - whole]
-        others = [matrix(family) for family in found if family is not first]
+        by_width = sorted(found, key=lambda family: -len(family.columns))  # those over all sources first
+        others = [matrix(family) for family in by_width if family is not first]
         yield setting, None if first is None else matrix(first), gaps, others
 
 

@@ -156,7 +156,8 @@ def _caption(table: Table) -> Iterator[str]:
     columns = table.columns
     queries = {column.queries for column in columns if column.queries is not None}
     each = f" with {span(queries)} queries per class" if queries else ""
-    sizes = listed(f"{column.image_size}×{column.image_size}" for column in columns)
+    pixels = dict.fromkeys(record.identity.images["size"] for record in table.records)
+    sizes = listed(f"{size}×{size}" for size in pixels)
     yield (
         f"Mean accuracy in percent ± 95 % confidence interval over {span(column.episodes for column in columns)} "
         f"episodes{each}, {sizes} pixels. Bold: the best, and those not significantly worse (paired t test, Holm)."
@@ -176,3 +177,12 @@ def _legend(table: Table) -> Iterator[str]:
         yield f"{_superscript('deviates')} trained otherwise than in its paper"
     if any(line.transductive for line in table.lines):
         yield f"{_superscript('transductive')} transductive: not ranked, never bold"
+    tracks = {record.track for record in table.records}
+    for track, seen in (
+        ("B", "without known overlap with the test classes"),
+        ("C", "with overlap, or it is not known"),
+    ):
+        if track in tracks:
+            yield rf"$^{{\mathrm{{{track}}}}}$ leakage track {track}: weights {seen}; ranked apart"
+    if table.several_seeds:
+        yield "In brackets: standard deviation between training seeds."

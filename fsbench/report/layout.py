@@ -84,12 +84,12 @@ class Layout:
         return list(zip(*self.lines, *self.foot, strict=True))
 
 
-def lay_out(table: Table, *, ranks: bool = False, page: bool = False) -> tuple[Layout, ...]:
+def lay_out(table: Table, *, cell_ranks: bool = False, page: bool = False) -> tuple[Layout, ...]:
     """Lay a table out.
 
     Args:
         table: The table.
-        ranks: With several test sources, ask for the rank beside every figure; with one it has its own column.
+        cell_ranks: With several test sources, ask for the rank beside every figure; with one it has its own column.
         page: For a page that says above its tables what they share: name backbones only where there are several,
             and name every way.
     """
@@ -97,7 +97,7 @@ def lay_out(table: Table, *, ranks: bool = False, page: bool = False) -> tuple[L
     with_backbone = several_backbones or not page
     if not table.by_source:
         return (_compact(table, with_backbone, name_way=page),)
-    layouts = [_by_source(table, setting, ranks, several_backbones) for setting in table.settings]
+    layouts = [_by_source(table, setting, cell_ranks, several_backbones) for setting in table.settings]
     if len(table.settings) > 1:
         lines: list[tuple[Entry, ...]] = [
             (*_method(line, with_backbone), Rank(line.average_rank, 2)) for line in table.lines
@@ -122,13 +122,13 @@ def _compact_line(table: Table, line: Line, with_backbone: bool) -> tuple[Entry,
     return (*entries, Rank(line.average_rank, 2))
 
 
-def _by_source(table: Table, setting: str, ranks: bool, several_backbones: bool) -> Layout:
+def _by_source(table: Table, setting: str, cell_ranks: bool, several_backbones: bool) -> Layout:
     """The figures of one way and shot, then a line for every source left out, then the average ranks."""
     methods = (method_name(line, line.backbone if several_backbones else "") for line in table.lines)
     lines: list[tuple[Entry, ...]] = []
     for index, column in enumerate(table.columns):
         if column.setting == setting:
-            figures = (Accuracy(line, column, line.figures[index], ranks) for line in table.lines)
+            figures = (Accuracy(line, column, line.figures[index], cell_ranks) for line in table.lines)
             lines.append((Name(column.source, ("partial",) if column.partial else ()), *figures))
     for source, reason in table.left_out.items():
         lines.append((Name(source), *(LeftOut(source, reason) for _ in table.lines)))

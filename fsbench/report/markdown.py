@@ -37,17 +37,17 @@ _SIGNS = {
 _Titled = tuple[str, Iterable[str]]  # a title and the texts below it
 
 
-def to_markdown(table: Table, *, notes: bool = True, ranks: bool = False, published: bool = False) -> str:
+def to_markdown(table: Table, *, notes: bool = True, cell_ranks: bool = False, published: bool = False) -> str:
     """Write a table with its title and stamps, as `fsbench.report.layout` lays it out.
 
     Args:
         table: What to write.
         notes: Also how the models were trained, and what the figures are. Without them it fits a screen.
-        ranks: With several test sources, also the rank behind every figure; with one they always stand there.
+        cell_ranks: With several test sources, also the rank behind every figure; with one they always stand there.
         published: Also, where there are any, the published results of the same methods, sources, ways and shots.
     """
-    parts = [f"# {escape(table.suite)}", *_above(table, ranks)]
-    for layout in lay_out(table, ranks=ranks):
+    parts = [f"# {escape(table.suite)}", *_above(table, cell_ranks)]
+    for layout in lay_out(table, cell_ranks=cell_ranks):
         parts += [f"## {layout.title.capitalize()}"] if layout.title else []
         parts.append(_layout(layout))
     if published and (matches := beside(table)):
@@ -72,7 +72,7 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word, an underscore is only itself
 
 
-def _above(table: Table, ranks: bool) -> Iterator[str]:
+def _above(table: Table, cell_ranks: bool) -> Iterator[str]:
     """What a reader must know of a table before any figure of it."""
     backbones = {line.backbone for line in table.lines}
     if table.by_source and len(backbones) == 1:
@@ -83,7 +83,7 @@ def _above(table: Table, ranks: bool) -> Iterator[str]:
     if stamp := partial(table):
         images = f"images in the sources marked {PARTIAL_MARK}" if table.by_source else "images"
         yield f"**partial** {images}: {escape(stamp)}"
-    if table.by_source and ranks:
+    if table.by_source and cell_ranks:
         spread = "the standard deviation between training seeds, where there are several; "
         yield f"In brackets: {spread if table.several_seeds else ''}the rank"
 

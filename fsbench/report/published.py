@@ -15,8 +15,8 @@ _RELATION = ("RelationNet", "RelationNet (CloserLook)")
 _FIRST_ORDER = ("fo-MAML", "fo-MAML (transductive)", "fo-MAML (re-impl.)")
 _SECOND_ORDER = ("MAML", "MAML (CloserLook)", "MAML (re-impl.)", "MAML (re-run of cbfinn/maml)")
 
-# The method of a row to the names under which it was published: other distances and trainings of another way
-# are other methods.
+# The method of a row, or the row itself, to the names under which it was published: other distances and trainings of
+# another way are other methods.
 PUBLISHED_AS = {
     "knn": ("k-NN",),
     "finetune": ("Finetune", "Baseline", "Baseline (CloserLook)"),
@@ -28,6 +28,12 @@ PUBLISHED_AS = {
     "cosine": (),
     "matching": ("MatchingNet", "MatchingNet (CloserLook)", "MatchingNet cosine (re-impl.)"),
     "proto": ("ProtoNet", "ProtoNet (CloserLook)", "ProtoNet (re-impl.)"),
+    "proto-5way": (
+        "ProtoNet (trained 5-way 1-shot)",
+        "ProtoNet (trained 5-way 5-shot)",
+        "ProtoNet (CloserLook)",
+        "ProtoNet (re-impl.)",
+    ),
     "relation": _RELATION,
     "relation-transductive": _RELATION,
     "fomaml": _FIRST_ORDER,
@@ -99,7 +105,8 @@ def _belongs(result: Reported, line: Line, figure: Figure, table: Table) -> bool
 
 
 def _names(line: Line) -> tuple[str, ...]:
-    return PUBLISHED_AS.get(line.records[0].identity.method, ())
+    identity = line.records[0].identity
+    return PUBLISHED_AS.get(identity.row, PUBLISHED_AS.get(identity.method, ()))
 
 
 def _nearest(line: Line, results: list[Reported]) -> list[Reported]:

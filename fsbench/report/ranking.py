@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,8 @@ class Ranking:
         ranks: Ranking column to method to rank. A column is named after its test source, and where the
             file holds several ways or shots as in "omniglot 5-way 1-shot".
         left_out: Transductive methods, which are not ranked.
-        other_tracks: Where a column "track" has several values, the methods that are not of track A everywhere, which
-            are not ranked with the others.
+        other_tracks: The methods that are not ranked with the others, since a column "track" has them elsewhere: not
+            in A everywhere, or, where no method is, not where most are.
     """
 
     average: Mapping[str, float]
@@ -73,9 +74,7 @@ def rank_file(path: Path) -> Ranking:
     from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
     lines = _read(path)
-    others: list[str] = []
-    if len({line.track or "A" for line in lines}) > 1:
-        others = list(dict.fromkeys(line.method for line in lines if (line.track or "A") != "A"))
+    others = _other_tracks(lines)
     ranked = [line for line in lines if not line.transductive and line.method not in others]
     if not ranked:
         raise UsageError(f"{path} holds no line to rank; it needs one for every method and test source.")
@@ -129,6 +128,18 @@ def _problem(column: str, value: Any, error: str) -> str:
     if error == "greater_than_equal":
         return f"{column} is {value!r:.80}, and a half width cannot be negative."
     return f"{column} is {value!r:.80}, not a number below {_LARGEST:.0e}."
+
+
+def _other_tracks(lines: Sequence[_Line]) -> list[str]:
+    """The methods of other tracks than those that are ranked."""
+    tracks: dict[str, dict[tuple[str, str, str], str]] = {}
+    for line in lines:
+        tracks.setdefault(line.method, {})[line.test_source, line.way, line.shot] = line.track or "A"
+    ranked: dict[tuple[str, str, str], str] = {}
+    if all({*own.values()} != {"A"} for own in tracks.values()):
+        alike = Counter(frozenset(own.items()) for own in tracks.values())
+        ranked = dict(max(alike, key=alike.__getitem__, default=frozenset()))
+    return [name for name, own in tracks.items() if any(ranked.get(at, "A") != track for at, track in own.items())]
 
 
 def _refuse_second(path: Path, name: str, first: _Line, line: _Line) -> None:

@@ -38,7 +38,7 @@ class Column:
     split: str
     sampler: str
     episode_seed: int
-    episode_set: str  # SHA-256 of the episodes' indices
+    episode_set: str  # as in `CellIdentity`
     pack: str = field(compare=False)  # digest; like size and channels of the first record: rows may see other ones
     partial: str | None  # what is missing from an incomplete source
     image_size: int = field(compare=False)  # pixels, both ways
@@ -287,15 +287,15 @@ def _lines(
     """Measure and rank. The records come by the key of their row, then by column, sorted by training seed."""
     first = {row: next(iter(by_column.values()))[0] for row, by_column in records.items()}
     intervals = {row: {c: measure(seeds) for c, seeds in by_column.items()} for row, by_column in records.items()}
-    paired: dict[Column, dict[str, float]] = {}
+    best: dict[Column, set[str]] = {}
     ranks: dict[Column, dict[str, float]] = {}
     for column in columns:
-        paired[column], ranks[column] = {}, {}
+        best[column], ranks[column] = set(), {}
         for ranked in _by_track(records, column):
             tests = paired_ranks({row: records[row][column] for row in ranked})
             means = {row: intervals[row][column].mean for row in ranked}
             ci95 = {row: intervals[row][column].half_width for row in ranked}
-            paired[column] |= tests
+            best[column] |= {row for row in ranked if tests[row] == min(tests.values())}
             ranks[column] |= metadataset_ranks(means, ci95) if rule == "metadataset" else tests
     tracks = {
         row: {column: by_seed[0].track for column, by_seed in by_column.items()} for row, by_column in records.items()
@@ -310,7 +310,7 @@ def _lines(
             mean=intervals[row][column].mean,
             ci95=intervals[row][column].half_width,
             rank=ranks[column].get(row),
-            best=row in paired[column] and paired[column][row] == min(paired[column].values()),
+            best=row in best[column],
             spread=_spread(by_seed) if len(by_seed) > 1 else None,
             records=by_seed,
         )

@@ -1,4 +1,4 @@
-"""The files of a finished table: Markdown to read, CSV to work with."""
+"""The files of a finished table, in every format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsbench.errors import RecordError, UsageError
+from fsbench.errors import UsageError
 from fsbench.files.atomic import write_atomic
-from fsbench.provenance import read_suite_order
-from fsbench.records import Record, read_record, reading_many
+from fsbench.records import Record
 from fsbench.report.csv import to_csv
 from fsbench.report.markdown import to_markdown
+from fsbench.report.reading import records_of
 from fsbench.report.table import RankRule, Table, build_table
 from fsbench.text import path_part
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REPORT = "report"  # the folder of the report in a run's out folder
 _BESIDE = ("table.md", "table.tex", "table.csv", "table.json", "differences.csv")
 
-__all__ = ["RANK_COLUMNS", "REPORT", "TABLE_COLUMNS", "records_in", "write_everything", "write_page", "write_reports"]
+__all__ = ["RANK_COLUMNS", "REPORT", "TABLE_COLUMNS", "write_everything", "write_page", "write_reports"]
 
 TABLE_COLUMNS = (
     "suite",
@@ -46,37 +46,12 @@ TABLE_COLUMNS = (
 RANK_COLUMNS = ("method", "average_rank")
 
 
-def records_in(folder: Path) -> list[Record]:
-    """All records in a folder, rows and sources ordered as in the suite of the run that lies beside it.
-
-    What the suite does not name comes after these, by row and source; so does all where an earlier version of
-    fsbench left no suite.
-
-    Raises:
-        RecordError: There is no record, or one or the suite is damaged.
-    """
-    with reading_many():
-        records = [read_record(path) for path in sorted(folder.glob("*.json"))]
-    if not records:
-        out = folder.parent if folder.name == "records" else folder
-        raise RecordError(f"there are no records in {folder}; run a suite with --out {out} first.")
-    suite = read_suite_order(folder.parent)
-    rows = [] if suite is None else [row.row for row in suite.rows]
-    sources = () if suite is None else suite.sources
-
-    def order(record: Record) -> tuple[int, str, int, str]:
-        row, source = record.identity.row, record.identity.source
-        return _index(row, rows), row, _index(source, sources), source
-
-    return sorted(records, key=order)
-
-
 def write_reports(
     records: Sequence[Record],
     out: Path,
     *,
     rule: RankRule = "metadataset",
-    ranks: bool = False,
+    cell_ranks: bool = False,
 ) -> Table:
     """Write `table.md`, `table.csv` and `ranks.csv` into a folder.
 
@@ -89,7 +64,7 @@ def write_reports(
         records: What was measured, of one suite.
         out: The folder; it is created.
         rule: Of the ranks, as in `build_table`.
-        ranks: For `table.md`, as in `to_markdown`.
+        cell_ranks: For `table.md`, as in `to_markdown`.
 
     Returns:
         The table.
@@ -99,20 +74,16 @@ def write_reports(
         OutputError: The folder cannot be written.
     """
     table = build_table(records, ranks=rule)
-    _write_table(table, out, ranks=ranks)
+    _write_table(table, out, cell_ranks=cell_ranks)
     return table
 
 
-def _write_table(table: Table, out: Path, *, ranks: bool) -> None:
+def _write_table(table: Table, out: Path, *, cell_ranks: bool) -> None:
     averages = ([line.name, _number(line.average_rank)] for line in table.lines if line.average_rank is not None)
-    write_atomic(out / "table.md", to_markdown(table, ranks=ranks, published=True))
+    write_atomic(out / "table.md", to_markdown(table, cell_ranks=cell_ranks, published=True))
     heads = (*TABLE_COLUMNS, "track") if table.external else TABLE_COLUMNS
     write_atomic(out / "table.csv", to_csv(heads, _table_lines(table)))
     write_atomic(out / "ranks.csv", to_csv(RANK_COLUMNS, averages))
-
-
-def _index(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)
 
 
 def _table_lines(table: Table) -> Iterator[list[object]]:
@@ -158,20 +129,22 @@ def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "shor
     """
     from fsbench.report.plots import plots
 
-    runs = _titled({folder: records_in(folder / "records") for folder in folders})
+    runs = _titled({folder: records_of(folder) for folder in folders})
     tables = {title: build_table(records) for title, records in runs.items()}
     for folder, table in zip(write_page(tables, out, notes=notes), tables.values(), strict=True):
         for name, content in plots(table).items():
             write_atomic(folder / "plots" / name, content)
 
 
-def write_page(tables: Mapping[str, Table], out: Path, *, ranks: bool = False, notes: Notes = "short") -> list[Path]:
+def write_page(
+    tables: Mapping[str, Table], out: Path, *, cell_ranks: bool = False, notes: Notes = "short"
+) -> list[Path]:
     """Write the page of the tables of one run or of several, and their files beside it: a report without its plots.
 
     Args:
         tables: By the title of each run.
         out: Where to write; of several runs the files go into a folder each.
-        ranks: For `table.md`, as in `to_markdown`.
+        cell_ranks: For `table.md`, as in `to_markdown`.
         notes: Of the LaTeX table.
 
     Returns:
@@ -192,7 +165,7 @@ def write_page(tables: Mapping[str, Table], out: Path, *, ranks: bool = False, n
     folders = []
     for title, table in tables.items():
         folder = out / path_part(title).lower() if len(tables) > 1 else out
-        _write_table(table, folder, ranks=ranks)
+        _write_table(table, folder, cell_ranks=cell_ranks)
         sheets |= contact_sheets(table)
         classes |= episode_classes(table)
         write_atomic(folder / "table.tex", to_latex(table, notes=notes))

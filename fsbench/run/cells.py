@@ -9,7 +9,6 @@ from fsbench.backbones.specification import BackboneSpec
 from fsbench.data.pack import Pack
 from fsbench.engine.schedule import Schedule
 from fsbench.episodes.content import content_digest
-from fsbench.episodes.fixed import SAMPLER
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.records import CellIdentity
@@ -79,7 +78,7 @@ class EpisodeSet:
     protocol: AnyProtocol
     episodes: AnyEpisodes
     digest: str
-    sampler: str = SAMPLER
+    sampler: str
     tracks: Literal["apart", "shared", "unknown"] | None = None
     left_out: int = 0
 

@@ -63,7 +63,7 @@ def embed_source(
         The number of images and of features of each.
 
     Raises:
-        FsbenchError: Anything that its reader can mend; the parts that were finished are kept.
+        FsbenchError: Any error that the user can fix; the parts that were finished are kept.
     """
     check_name(out)
     pack = ensure_pack(source, size=backbone.prepared_size or size, data_root=data_root)

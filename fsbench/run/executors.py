@@ -49,7 +49,7 @@ class Executor(Protocol):
         """Train and evaluate what some cells need; yield each as its record is written.
 
         Raises:
-            FsbenchError: Anything that its reader can mend; what was finished is kept.
+            FsbenchError: Any error that the user can fix; what was finished is kept.
         """
 
 

@@ -98,7 +98,7 @@ def do(order: Order, folder: Path, job: Job) -> None:
     """Do a job of an order that was given in a folder.
 
     Raises:
-        FsbenchError: Anything that its reader can mend; what was finished is kept.
+        FsbenchError: Any error that the user can fix; what was finished is kept.
     """
     global _at_work
     if _at_work is None:

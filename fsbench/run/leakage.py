@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-from fsbench.data.card import list_cards, load_card
+from fsbench.data.card import Card, list_cards, load_card
 from fsbench.data.pack import Pack
 from fsbench.data.sources.listed import read_lists
 from fsbench.records import Track
@@ -55,26 +55,39 @@ def overlap_of(pack: Pack, split: str, corpora: Sequence[str]) -> Overlap:
 
 
 def overlap_of_training(pack: Pack, split: str, trained_on: Sequence[Pack]) -> Overlap | None:
-    """What classes of a split were trained on here, in another source; None: none, as far as WordNet ids tell."""
+    """What classes of a split were trained on here, in another source; None: none, as far as `_shared` tells."""
     for other in trained_on:
-        if other.source != pack.source and (both := _ids(pack, split) & _ids(other, "train")):
+        if both := _shared(pack, split, other, "train"):
             number = len(pack.splits[split])
             return Overlap("C", f"{len(both)} of {number} test classes are training classes of {other.source}")
     return None
 
 
 def validates_on_tested(pack: Pack, tested: Sequence[Pack]) -> str | None:
-    """Which other source has validation classes of this one among its test classes, as far as WordNet ids tell."""
+    """Which other source has validation classes of this one among its test classes, as far as `_shared` tells."""
     for other in tested:
-        if other.source != pack.source and (both := _ids(pack, "val") & _ids(other, "test")):
+        if both := _shared(pack, "val", other, "test"):
             return f"{len(both)} of its validation classes are test classes of {other.source}"
     return None
 
 
-def _ids(pack: Pack, split: str) -> set[str]:
-    """The WordNet ids among the classes of a split."""
-    names = {pack.classes[label] for label in pack.splits[split]}
-    return {name for name in names if re.fullmatch(r"n\d{8}", name)}
+def _shared(pack: Pack, split: str, other: Pack, its: str) -> set[str]:
+    """The classes of a split that a split of another source, or of another variant of the source, has too.
+
+    They have the same WordNet id, or the same name where both are made of the same files, as CIFAR-FS and FC100 are.
+    """
+    own, others = ({each.classes[label] for label in each.splits[of]} for each, of in ((pack, split), (other, its)))
+    ids = {name for name in own & others if re.fullmatch(r"n\d{8}", name)}
+    return ids or (own & others if own & others and _same_files(pack, other) else set())
+
+
+def _same_files(pack: Pack, other: Pack) -> bool:
+    first, second = _card(pack), _card(other)
+    return first is not None and second is not None and first.files == second.files != ()
+
+
+def _card(pack: Pack) -> Card | None:
+    return next((card for card in list_cards() if card.name == pack.source), None)
 
 
 @cache
@@ -89,6 +102,6 @@ def _with_one(pack: Pack, split: str, corpus: str) -> tuple[bool, str]:
     classes = {pack.classes[label] for label in pack.splits[split]}
     if corpus.startswith("imagenet-") and (labels := classes & _imagenet_labels()):
         return False, f"{len(labels)} of {len(classes)} test classes are labels in {corpus}"
-    card = next((card for card in list_cards() if card.name == pack.source), None)
+    card = _card(pack)
     kind = "unknown" if card is None else card.overlap.get(corpus, "unknown")
     return kind == "none", _SAID[kind].format(corpus=corpus)

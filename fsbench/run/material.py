@@ -191,7 +191,7 @@ class _Opener:
             raise DataNotFoundError(f"the episodes are of {file.source}, whose files are not there; add them.")
         kind = protocol.kind
         if options.protocol != kind:
-            raise UsageError(f"the episode file holds episodes of the protocol {kind}; say --protocol {kind}.")
+            raise UsageError(f"the episode file holds episodes of the protocol {kind}; use --protocol {kind}.")
         if not options.variable and options.shots and protocol.shot not in options.shots:
             raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
         file.check(packs[file.source])

@@ -71,7 +71,7 @@ class Run:
         store: The records.
 
     Raises:
-        FsbenchError: Anything that its reader can mend.
+        FsbenchError: Any error that the user can fix.
     """
 
     def __init__(self, order: Order) -> None:

@@ -28,7 +28,7 @@ def run_suite(
     executor: Executor,
     fresh: bool = False,
     rule: RankRule = "metadataset",
-    ranks: bool = False,
+    cell_ranks: bool = False,
 ) -> Table:
     """Carry out an order and write `suite.json`, `records/`, the tables and, in `report/`, the page.
 
@@ -39,10 +39,10 @@ def run_suite(
         executor: Where to do it.
         fresh: Start over: remove the records of this plan first, and the checkpoints of all trainings that it needs.
         rule: Of the ranks, as in `fsbench.report.table.build_table`.
-        ranks: Show the rank in every cell of a table of several sources.
+        cell_ranks: Show the rank in every cell of a table of several sources.
 
     Raises:
-        FsbenchError: Anything that its reader can mend; what was finished is kept.
+        FsbenchError: Any error that the user can fix; what was finished is kept.
     """
     make_folder(order.out)
     run = Run(order)
@@ -70,8 +70,8 @@ def run_suite(
             records[cell_id(cell.identity)] = record
             progress.advance()
     measured = [records[cell_id(cell.identity)] for cell in run.plan]
-    table = write_reports(measured, order.out, rule=rule, ranks=ranks)
-    write_page({order.suite.name: table}, order.out / REPORT, ranks=ranks)
+    table = write_reports(measured, order.out, rule=rule, cell_ranks=cell_ranks)
+    write_page({order.suite.name: table}, order.out / REPORT, cell_ranks=cell_ranks)
     return table
 
 
@@ -81,7 +81,7 @@ def _write_suite(order: Order) -> None:
     try:
         before = read_suite_order(order.out)
     except RecordError as error:
-        _LOG.warning(f"{error} It is written anew.")
+        _LOG.warning(f"{error} It is replaced.")
         before = None
     if before is not None and before != current:
         _LOG.warning(f"The suite in {order.out / SUITE_FILE} is another than {current.name} is now; it is replaced.")

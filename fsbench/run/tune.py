@@ -105,13 +105,13 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
         SuiteError: A row is trained with its hyper-parameters, or there is one validation episode only.
         EpisodeError: No source has validation classes for such episodes.
         TrainingError: A training that candidates share diverges.
-        FsbenchError: Anything else that its reader can mend.
+        FsbenchError: Any other error that the user can fix.
     """
     suite, options = order.suite, order.options
     if not options.rows:
         raise UsageError("no row is named whose hyper-parameters are to be tried; name it with --methods.")
     if (options.episodes or suite.validation.number) < 2:
-        raise SuiteError("validation.number is 1, and one episode has no interval; raise it, or say --episodes.")
+        raise SuiteError("validation.number is 1, and one episode has no interval; raise it, or use --episodes.")
     rows = selected_rows(suite, options)
     values = [dict(zip(tried, each, strict=True)) for each in itertools.product(*tried.values())]
     candidates = {_called(row, number): _with(suite, row, each) for row in rows for number, each in enumerate(values)}

@@ -64,7 +64,7 @@ class Worker:
         """Train a model, unless it is trained or never will be; a training that was stopped goes on.
 
         Raises:
-            FsbenchError: Anything that its reader can mend; the last saved state is kept.
+            FsbenchError: Any error that the user can fix; the last saved state is kept.
         """
         if isinstance(training, Untrained):
             return
@@ -86,7 +86,7 @@ class Worker:
                 again, but decide with the others which images are embedded side by side, and so how sums are rounded.
 
         Raises:
-            FsbenchError: Anything that its reader can mend; what was finished is kept.
+            FsbenchError: Any error that the user can fix; what was finished is kept.
         """
         training, source = cells[0].training, cells[0].identity.source
         target = self._run.checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
@@ -113,7 +113,7 @@ class Worker:
                         features[key] = self._embedded(cell, method, store)
                     embedded = features[key]
                 frozen_in = training.precision if isinstance(training, Untrained) else "fp32"
-                with backbones_in(frozen_in, method):  # of a method that embeds in every episode anew
+                with backbones_in(frozen_in, method):  # of a method that embeds in every episode again
                     correct = correct_counts(method, store, episodes, embedded)
                 record = self._record(
                     cell,

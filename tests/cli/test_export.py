@@ -45,5 +45,5 @@ def test_who_measured_it_is_said_or_stands_beside_the_records(run: Path, words: 
 
 def test_nobody_is_made_up(run: Path) -> None:
     said = refused("export", run, "--format", "every-eval-ever", "--out", run / "out")
-    assert said == f"{run} does not say who measured this; say it with --by NAME."
+    assert said == f"{run} does not say who measured this; use --by NAME."
     assert not (run / "out").exists()

@@ -89,7 +89,13 @@ def test_methods_of_other_tracks_are_left_out_and_it_is_said(tmp_path: Path) -> 
     text = "test_source,method,mean,ci95,track\nx,a,50,1,A\nx,b,60,1,B\nx,c,40,1,\ny,a,50,1,A\ny,b,60,1,C\ny,c,60,1,A\n"
     result = _run(_file(tmp_path, text), "--json")
     assert json.loads(result.stdout)["average"] == {"a": 1.5, "c": 1.5}
-    assert result.stderr == "left out, being of another track than A: b\n"
+    assert result.stderr == "left out, being of another track: b\n"
+    text = (
+        "test_source,method,mean,ci95,track\nx,a,50,1,C\nx,b,60,1,C\ny,a,50,1,B\ny,b,60,1,B\nx,c,40,1,B\ny,c,40,1,B\n"
+    )
+    result = _run(_file(tmp_path, text), "--json")
+    assert json.loads(result.stdout)["average"] == {"a": 2, "b": 1}
+    assert result.stderr == "left out, being of another track: c\n"
     of_one = _run(_file(tmp_path, "test_source,method,mean,ci95,track\nx,a,50,1,C\nx,b,60,1,C\n"), "--json")
     assert json.loads(of_one.stdout)["average"] == {"a": 2, "b": 1}
 

@@ -144,13 +144,13 @@ def _refused(error: type[FsbenchError], *words: object) -> str:
 def test_folders_without_records_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     run, empty = _run(tmp_path / "run"), tmp_path / "empty"
     said = _refused(RecordError, run, empty, "--out", tmp_path / "out")
-    assert said == f"there are no records in {empty / 'records'}; run a suite with --out {empty} first."
+    assert said == f"there are no records in {empty}; run a suite with --out {empty} first."
     assert not (tmp_path / "out").exists()
 
 
 def test_several_runs_need_a_place_and_names_of_their_own(tmp_path: Path) -> None:
     runs = [_run(tmp_path / "x" / "run"), _run(tmp_path / "y" / "run")]
-    assert _refused(UsageError, *runs) == "2 folders have one page together; say with --out where to write it."
+    assert _refused(UsageError, *runs) == "2 folders have one page together; use --out to say where to write it."
     said = _refused(UsageError, *runs, "--out", tmp_path / "out")
     assert said == "two of the folders would both be called 'tiny (run)' in the report; rename one of them."
 

@@ -97,7 +97,7 @@ def test_exported_variable_episodes_give_the_same_records(tmp_path: Path) -> Non
     assert fsbench("episodes", "export", suite, *words, "--out", tmp_path / "file.json").exit_code == 0
     run(suite, tmp_path / "read", "--protocol", "variable", "--episodes-file", tmp_path / "file.json")
     assert contents(tmp_path / "drawn") == contents(tmp_path / "read")
-    assert "say --protocol variable" in refused(
+    assert "use --protocol variable" in refused(
         "run", "--suite", suite, "--out", tmp_path / "fixed", "--episodes-file", tmp_path / "file.json"
     )
 
@@ -147,9 +147,12 @@ def test_backbone_and_image_size_can_be_chosen(tmp_path: Path, cache: Path) -> N
 def test_a_suite_builds_on_another(tmp_path: Path) -> None:
     above = tmp_path / "own.toml"
     above.write_text('base = "glyphs"\nname = "own"\n[episodes]\nway = 4\n')
-    result = fsbench("episodes", "export", above, "--way", 4, "--episodes", 2, "--out", tmp_path / "file.json")
+    result = fsbench("episodes", "export", above, "--episodes", 2, "--out", tmp_path / "file.json")
     assert result.exit_code == 0, result.output
     assert len(json.loads((tmp_path / "file.json").read_text())["classes"][0]) == 4
+    for words in (("--way", 5), ("--shot", 2)):
+        said = refused("episodes", "export", above, "--protocol", "variable", *words, "--out", tmp_path / "file.json")
+        assert f"{words[0]} is {words[1]}, but episodes of the protocol variable have no fixed" in said
     above.write_text('base = "glyphs"\nname = "own"\n[episodes]\nwy = 4\n')
     assert "line 4: episodes.wy" in refused("run", "--suite", above, "--out", tmp_path)
     above.write_text('base = "nothing"\nname = "own"\n')

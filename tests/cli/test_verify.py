@@ -75,7 +75,7 @@ def test_files_beside_folders_are_passed_over(tmp_path: Path, pack: Pack) -> Non
     for words in (("verify",), ("leaderboard", "--out", tmp_path / "page")):
         result = fsbench(*words, files[0], tmp_path / "run", files[1])
         assert result.exit_code == 0, result.output
-        assert result.stderr.splitlines()[0] == (f"Passed over, since they are no folders: {files[0]}, {files[1]}")
+        assert result.stderr.splitlines()[0] == (f"Skipped, because they are not folders: {files[0]}, {files[1]}")
         assert refused(*words, files[0]).endswith(f"{files[0]} is no folder; name the out folder of a run.")
 
 

@@ -82,9 +82,7 @@ def test_an_error_names_its_file_and_leaves_no_pack(items: list[FileImage], tmp_
     write(items[:1], tmp_path / "pack")  # is replaced
     damaged = items[100].tree / items[100].file
     damaged.write_bytes(b"no image")
-    with pytest.raises(
-        DataError, match=rf"^{damaged} cannot be decoded as an image \(.*\); replace it or take it away"
-    ):
+    with pytest.raises(DataError, match=rf"^{damaged} cannot be decoded as an image \(.*\); replace it or remove it"):
         write(items, tmp_path / "pack")
     left = {path.name for path in (tmp_path / "pack").iterdir()}
     assert "pack.json" not in left

@@ -141,7 +141,7 @@ def test_an_own_source_is_found_by_its_name(birds: Path) -> None:
     assert list(own_packs()) == ["birds"]
     prepare_own("birds", birds, OwnSource(size=16))
     assert ensure_pack("birds", size=16).images.shape[-1] == 16
-    with pytest.raises(UsageError, match="with 8 and 16 pixels; say --size"):
+    with pytest.raises(UsageError, match="with 8 and 16 pixels; use --size"):
         ensure_pack("birds")
     with pytest.raises(
         UsageError,
@@ -164,7 +164,7 @@ def test_another_size_of_an_own_source_has_the_same_split(birds: Path, tmp_path:
     splits = prepare_own("birds", birds, drawn).splits
     with pytest.raises(
         UsageError,
-        match=r"birds is prepared with 8 pixels and other classes in train.*; say --fractions 0\.5,0\.3,0\.2 --seed 3",
+        match=r"birds is prepared with 8 pixels and other classes in train.*; use --fractions 0\.5,0\.3,0\.2 --seed 3",
     ):
         prepare_own("birds", birds, OwnSource(size=16))
     with pytest.raises(UsageError, match="birds is prepared with 8 pixels and other classes in"):
@@ -257,9 +257,9 @@ def test_the_command_draws_by_the_given_fractions(birds: Path) -> None:
     [
         (["prepare", "omniglot", "--seed", "1"], "--seed is for sources of your own"),
         (["prepare", "omniglot", "--skip-unreadable"], "--skip-unreadable is for sources of your own"),
-        (["prepare", "birds"], "unknown source 'birds'; for images of your own say --from FOLDER; known: omniglot"),
-        (["prepare", "omniglt"], "for images of your own say --from FOLDER; did you mean 'omniglot'?"),
-        (["prepare", "birds", "--seed", "1"], "unknown source 'birds'; for images of your own say --from FOLDER"),
+        (["prepare", "birds"], "unknown source 'birds'; for images of your own use --from FOLDER; known: omniglot"),
+        (["prepare", "omniglt"], "for images of your own use --from FOLDER; did you mean 'omniglot'?"),
+        (["prepare", "birds", "--seed", "1"], "unknown source 'birds'; for images of your own use --from FOLDER"),
         (["prepare", "birds", "--from", "nowhere"], "nowhere does not exist"),
         (["prepare", "birds", "--from", "nowhere", "--download"], "--download fetches"),
         (["verify", "nothing"], "unknown source 'nothing'"),
@@ -284,7 +284,7 @@ def test_a_folder_that_does_not_exist_is_named_though_its_source_is_prepared(bir
         assert failed.exit_code == 2
         assert f"nope does not exist, though {words[0]} is already prepared in " in failed.stderr
     failed = run("prepare", "birds", "--seed", 1)
-    assert "--seed needs the images of 'birds'; say --from FOLDER." in failed.stderr
+    assert "--seed needs the images of 'birds'; use --from FOLDER." in failed.stderr
 
 
 def test_the_commands_load_nothing_heavy() -> None:

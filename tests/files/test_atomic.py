@@ -190,7 +190,7 @@ def test_a_folder_is_not_removed_but_set_aside(target: Path) -> None:
     remove(target)
     assert (target.with_name("file.txt.corrupt") / "kept").read_text() == "dear"
     (target.parent / "file").write_text("")
-    with pytest.raises(OutputError, match="Not a directory; see to it and run again"):
+    with pytest.raises(OutputError, match="Not a directory; check its permissions and run again"):
         remove(target.parent / "file" / "below")
 
 

@@ -59,7 +59,7 @@ def test_methods_lists_what_works_and_warns_of_what_does_not(install: Install) -
     listed = CliRunner().invoke(main, ["methods"])
     assert listed.exit_code == 0
     assert len(listed.stdout.splitlines()) == len(METHODS)
-    assert re.fullmatch(r"Warning: the method 'theirs' .* mend or uninstall it\.\n", listed.stderr)
+    assert re.fullmatch(r"Warning: the method 'theirs' .* fix or uninstall it\.\n", listed.stderr)
 
 
 def test_a_backbone_of_another_package_is_found_by_its_name(install: Install) -> None:

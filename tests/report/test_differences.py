@@ -1,4 +1,4 @@
-"""Paired differences of a table: every figure computed anew, who is compared, and the same in every format."""
+"""Paired differences of a table: every figure computed again, who is compared, and the same in every format."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_who_is_not_compared_over_the_sources_is_said() -> None:
     apart = [make_record(label, source=source) for label, source in (("k-NN", "a"), ("ProtoNet", "b"))]
     page = _page(build_table(apart))
     hints = [hint.text for hint in page.within("table-1-differences", "p")]
-    assert hints[1:] == ["5-way 1-shot: there are no two inductive methods without a gap."]
+    assert hints[1:] == ["5-way 1-shot: there are no two inductive methods of one track without a gap."]
     assert not page.within("table-1-differences", "table")
 
 

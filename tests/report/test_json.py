@@ -88,7 +88,7 @@ def _figures(pairs: Iterable[tuple[Any, Any]]) -> Counter[tuple[str, str]]:
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 def test_every_format_carries_the_same_figures(
-    tmp_path: Path, sources: list[str], shots: list[int | None], correct: list[list[int]], ranks: bool
+    tmp_path: Path, sources: list[str], shots: list[int | None], correct: list[list[int]], cell_ranks: bool
 ) -> None:
     records = [
         make_record(label, [right + 3 * place for right in found], source=source, shot=shot, transductive=how)
@@ -96,7 +96,7 @@ def test_every_format_carries_the_same_figures(
         for place, source in enumerate(sources)
         for shot in shots
     ]
-    table = write_reports(records, tmp_path, ranks=ranks)
+    table = write_reports(records, tmp_path, cell_ranks=cell_ranks)
     content = json.loads(to_json(table))
     expected = _figures((cell["mean"], cell["ci95"]) for row in content["rows"] for cell in row["cells"])
     assert expected.total() == len(records)

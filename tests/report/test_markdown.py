@@ -213,7 +213,7 @@ def test_a_gpu_is_named_with_what_its_arithmetic_depends_on() -> None:
 
 
 def test_the_whole_text_of_two_sources_and_one_left_out() -> None:
-    text = to_markdown(build_table(_two_sources()), ranks=True)
+    text = to_markdown(build_table(_two_sources()), cell_ranks=True)
     assert text == (FOLDER / "two_sources.md").read_text(encoding="utf-8")
 
 
@@ -232,11 +232,11 @@ def test_one_source_of_the_variable_protocol_has_one_column_beside_the_fixed_one
 
 def test_ranks_stand_in_the_cells_on_request_only() -> None:
     table = build_table(_two_sources())
-    with_ranks, without = (_figures(to_markdown(table, notes=False, ranks=ranks)) for ranks in (True, False))
+    with_ranks, without = (_figures(to_markdown(table, notes=False, cell_ranks=shown)) for shown in (True, False))
     assert [re.sub(r" \([\d.–]+\)$", "", cell) for cell in with_ranks] == without
     assert sum(cell.endswith("(–)") for cell in with_ranks) == 4  # the transductive method's figures
     alone = build_table(_suite())
-    assert to_markdown(alone, ranks=True) == to_markdown(alone)
+    assert to_markdown(alone, cell_ranks=True) == to_markdown(alone)
 
 
 def test_the_spread_between_training_seeds_stands_before_the_rank() -> None:
@@ -245,7 +245,7 @@ def test_the_spread_between_training_seeds_stands_before_the_rank() -> None:
         for source in ("omniglot", "birds")
         for seed, correct in ((3, (75, 45)), (1, (45, 60)))
     ]
-    text = to_markdown(build_table(seeds), ranks=True)
+    text = to_markdown(build_table(seeds), cell_ranks=True)
     assert "| **75.00 ± 63.53** (7.07; 1.0) |" in text
     assert "In brackets: the standard deviation between training seeds, where there are several; the rank" in text
 

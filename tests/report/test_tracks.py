@@ -12,6 +12,7 @@ from fsbench.report.figures import critical_differences
 from fsbench.report.findings import findings
 from fsbench.report.footnote import footnote
 from fsbench.report.frames import table_frame
+from fsbench.report.latex import to_latex
 from fsbench.report.table import Table, build_table
 from helpers.factories import make_record
 
@@ -60,6 +61,20 @@ def test_ranks_and_bold_are_those_within_a_track() -> None:
         assert all(figure is not None and figure.best for figure in lines[leader].figures)
         assert not any(figure is not None and figure.best for figure in lines[other].figures)
         assert (lines[leader].average_rank, lines[other].average_rank) == (1.0, 2.0)
+
+
+def test_leaders_that_are_tied_are_bold_beside_one_that_leads_its_track_alone() -> None:
+    records = [own("ProtoNet", WORSE), own("k-NN", (52, 50, 53, 51, 50)), external("Ridge", BETTER, "C")]
+    lines = build_table([*records, external("SimpleShot", WORST, "C")]).lines
+    figures = {line.name: figure for line in lines for figure in line.figures if figure is not None}
+    assert {name for name, figure in figures.items() if figure.best} == {"ProtoNet", "k-NN", "Ridge"}
+
+
+def test_latex_says_what_the_tracks_are_and_every_size() -> None:
+    text = to_latex(build_table([own("ProtoNet", WORSE), external("Ridge", BETTER, "C")]))
+    assert "leakage track C: weights with overlap, or it is not known; ranked apart" in text
+    assert "leakage track B" not in text
+    assert r"28$\times$28, 224$\times$224 pixels" in text
 
 
 def test_pairs_are_of_one_track() -> None:

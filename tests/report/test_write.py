@@ -17,7 +17,8 @@ from fsbench.provenance import SuiteOrder, SuiteRow, write_suite_order
 from fsbench.records import Record, RecordStore
 from fsbench.report.markdown import to_markdown
 from fsbench.report.ranking import rank_file
-from fsbench.report.write import records_in, write_reports
+from fsbench.report.reading import records_of
+from fsbench.report.write import write_reports
 from helpers.factories import make_record
 
 
@@ -104,9 +105,9 @@ def test_the_ranks_of_several_sources_are_those_that_rank_makes_of_table_csv(tmp
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 def test_every_figure_of_table_csv_stands_in_table_md(
-    tmp_path: Path, sources: list[str], shots: list[int | None], add: int, ranks: bool
+    tmp_path: Path, sources: list[str], shots: list[int | None], add: int, cell_ranks: bool
 ) -> None:
-    write_reports(_grid(sources, shots, add), tmp_path, ranks=ranks)
+    write_reports(_grid(sources, shots, add), tmp_path, cell_ranks=cell_ranks)
     cells = [cell.strip(" *") for cell in (tmp_path / "table.md").read_text(encoding="utf-8").split("|")]
     figures = Counter(re.match(r"[^(*]*", cell)[0].strip() for cell in cells)
     lines = _lines(tmp_path / "table.csv")
@@ -121,7 +122,7 @@ def _written(folder: Path) -> list[tuple[str, str]]:
     for source in ("birds", "a-third", "omniglot"):
         for row in ("proto", "another", "knn"):
             store.write(make_record(row, source=source))
-    return [(record.identity.row, record.identity.source) for record in records_in(folder / "records")]
+    return [(record.identity.row, record.identity.source) for record in records_of(folder)]
 
 
 def test_rows_and_sources_come_as_in_the_suite_of_the_run_and_others_by_name(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from fsbench.backbones.specification import InputSpec, PretrainedSpec
 from fsbench.cli.main import main
 from fsbench.engine.store import ImageStore
 from fsbench.errors import SuiteError
-from fsbench.report.write import records_in
+from fsbench.report.reading import records_of
 from fsbench.run import embed
 from fsbench.run.embed import embed_source
 from helpers.frozen import write_backbone
@@ -139,7 +139,7 @@ def test_rows_without_training_are_in_bf16_only_where_it_is_asked_for(
         words = ("--suite", str(suite), "--methods", "row", "--shots", "1", *words, "--out", str(tmp_path / name))
         result = CliRunner().invoke(main, ["run", *words])
         assert result.exit_code == 0, result.output
-        (found[name],) = records_in(tmp_path / name / "records")
+        (found[name],) = records_of(tmp_path / name)
     plain, half = found["plain"], found["half"]
     assert (plain.training.precision, half.training.precision) == (None, "bf16")
     assert plain.identity.training != half.identity.training

@@ -70,7 +70,7 @@ def test_of_a_module_beside_it(folder: Path) -> None:
 def test_of_a_backbone(folder: Path) -> None:
     (folder / "mine.py").write_text(METHOD.format(line="pass"))
     (folder / "net.py").write_text(BACKBONE.format(line="raise NotImplementedError"))
-    assert said(folder, "--backbone", "net.py:Net") == "net.py, line 5, raises NotImplementedError; mend it."
+    assert said(folder, "--backbone", "net.py:Net") == "net.py, line 5, raises NotImplementedError; fix it."
 
 
 def test_memory_is_nobodys_fault(folder: Path) -> None:

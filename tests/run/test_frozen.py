@@ -14,7 +14,7 @@ from fsbench.cli.main import main
 from fsbench.errors import FsbenchError, SuiteError, UsageError
 from fsbench.files.atomic import canonical_json, sha256_json
 from fsbench.records import Record, cell_id
-from fsbench.report.write import records_in
+from fsbench.report.reading import records_of
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
 from fsbench.stats.paired import paired_difference
@@ -78,13 +78,13 @@ def run(suite: Path, out: Path, *words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def records_of(out: Path) -> dict[tuple[str, int | None], Record]:
-    return {(record.identity.row, record.identity.shot): record for record in records_in(out / "records")}
+def by_cell(out: Path) -> dict[tuple[str, int | None], Record]:
+    return {(record.identity.row, record.identity.shot): record for record in records_of(out)}
 
 
 def test_frozen_rows_and_trained_ones_answer_the_same_episodes(tmp_path: Path) -> None:
     assert run(write(tmp_path), tmp_path / "out")[0] == 0
-    found = records_of(tmp_path / "out")
+    found = by_cell(tmp_path / "out")
     assert len(found) == 8
     assert len({record.identity.episode_set for record in found.values()}) == 2
     assert {row: found[row, 1].track for row, _ in found} == {
@@ -132,7 +132,7 @@ def test_a_run_of_frozen_rows_alone_opens_no_training_source(tmp_path: Path) -> 
     suite = write(tmp_path, (f'train = "{SOURCE}"', 'train = "omniglot"'))
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--episodes", "5", "--seeds", "3")
     assert code == 0, output
-    assert {key: record.identity.train_seed for key, record in records_of(tmp_path / "out").items()} == {
+    assert {key: record.identity.train_seed for key, record in by_cell(tmp_path / "out").items()} == {
         ("shot", 1): 0,
         ("shot", 5): 0,
     }
@@ -272,7 +272,7 @@ def test_features_in_a_file_answer_as_the_backbone_does(tmp_path: Path) -> None:
     words = ("--methods", "shot,ridge", "--shots", "1")
     assert run(suite, tmp_path / "live", *words)[0] == 0
     assert run(suite, tmp_path / "file", *words, "--features", str(file))[0] == 0
-    live, of_file = records_of(tmp_path / "live"), records_of(tmp_path / "file")
+    live, of_file = by_cell(tmp_path / "live"), by_cell(tmp_path / "file")
     for key, record in live.items():
         assert list(of_file[key].correct) == list(record.correct)
         assert of_file[key].identity.episode_set == record.identity.episode_set
@@ -321,7 +321,7 @@ def test_sources_without_features_are_left_out_where_the_suite_does_without(tmp_
     code, output = run(suite, tmp_path / "out", "--methods", "shot", "--shots", "1", "--features", str(file))
     assert code == 0
     assert "other is left out: there are no features of other, only of tiny" in " ".join(output.split())
-    (record,) = records_of(tmp_path / "out").values()
+    (record,) = by_cell(tmp_path / "out").values()
     assert (record.identity.source, record.absent) == (SOURCE, {"other": "no features of it were given"})
 
 
@@ -370,7 +370,7 @@ def test_a_backbone_from_elsewhere_is_tuned_in_every_episode(tmp_path: Path) -> 
     suite.write_text(suite.read_text() + TUNED)
     words = ("--methods", "ridge-large,tuned", "--shots", "1", "--episodes", "4")
     assert run(suite, tmp_path / "out", *words)[0] == 0
-    found = records_of(tmp_path / "out")
+    found = by_cell(tmp_path / "out")
     assert found["tuned", 1].identity.training == found["ridge-large", 1].identity.training
     assert found["tuned", 1].label == "Finetune (all layers)"
     result = CliRunner().invoke(main, ["plan", "--suite", str(suite), "--cost", *words])

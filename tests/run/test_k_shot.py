@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from fsbench.cli.main import main
 from fsbench.records import Record
-from fsbench.report.write import records_in
+from fsbench.report.reading import records_of
 from helpers.frozen import RIDGE, write_backbone
 from helpers.tiny import SOURCE, write_source, write_suite
 
@@ -35,7 +35,7 @@ def run(suite: Path, out: Path, *words: object) -> list[Record]:
         *("run", "--suite", suite, "--methods", "ridge", "--protocol", "k-shot", "--out", out), *words
     )
     assert code == 0, output
-    return sorted(records_in(out / "records"), key=lambda record: record.identity.shot or 0)
+    return sorted(records_of(out), key=lambda record: record.identity.shot or 0)
 
 
 def test_all_shots_are_measured_on_the_same_test_set(suite: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_exported_episodes_are_those_of_a_run(suite: Path, tmp_path: Path) -> No
     assert (read.cell, list(read.correct)) == (drawn.cell, list(drawn.correct))
     assert json.loads(file.read_text())["sampler"] == "k-shot-1"
     code, output = fsbench("run", "--suite", suite, "--methods", "ridge", "--episodes-file", file)
-    assert code == 2 and "holds episodes of the protocol k-shot; say --protocol k-shot" in output
+    assert code == 2 and "holds episodes of the protocol k-shot; use --protocol k-shot" in output
 
 
 def test_more_shots_than_there_are_is_one_sentence(suite: Path, tmp_path: Path) -> None:

@@ -61,7 +61,6 @@ def test_validation_classes_that_another_source_tests_on_are_seen(pack: Pack) ->
         "1 of its validation classes are test classes of miniimagenet"
     )
     assert validates_on_tested(tested, [tested, chosen_on]) is None
-    assert validates_on_tested(replace(chosen_on, source="miniimagenet"), [tested]) is None
 
 
 def test_classes_that_another_source_trains_on_are_seen(pack: Pack) -> None:
@@ -71,3 +70,14 @@ def test_classes_that_another_source_trains_on_are_seen(pack: Pack) -> None:
     assert found == ("C", "1 of 2 test classes are training classes of ilsvrc_2012")
     assert overlap_of_training(tested, "test", [tested, replace(pack, source="other")]) is None
     assert overlap_of_training(pack, "test", [replace(pack, source="other")]) is None
+
+
+def test_sources_of_the_same_files_share_classes_by_name(pack: Pack) -> None:
+    tested = named(pack, "fc100", "bee", "boy")
+    trained = replace(pack, source="cifar_fs", classes=("boy", *pack.classes[1:]))
+    assert overlap_of_training(tested, "test", [trained]) == (
+        "C",
+        "1 of 2 test classes are training classes of cifar_fs",
+    )
+    assert validates_on_tested(trained, [tested]) is None
+    assert overlap_of_training(tested, "test", [replace(trained, source="aircraft")]) is None

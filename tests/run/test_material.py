@@ -107,5 +107,5 @@ def test_a_file_of_episodes_must_be_of_the_protocol_of_the_run(tmp_path: Path, c
         assert (source, found.sampler, len(found.episodes)) == (SOURCE, "variable-1", 3)
         assert found.protocol == replace(protocol, episodes=3)
     else:
-        with pytest.raises(UsageError, match="holds episodes of the protocol variable; say --protocol variable"):
+        with pytest.raises(UsageError, match="holds episodes of the protocol variable; use --protocol variable"):
             opened(tmp_path, SOURCES, PLAIN, file)

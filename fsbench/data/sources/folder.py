@@ -191,7 +191,7 @@ def class_folders(tree: Tree) -> dict[str, list[str]]:
     parents = {PurePosixPath(folder).parent for folder in tree.folders}
     for folder in map(PurePosixPath, tree.folders):
         if folder not in found and folder not in parents:
-            raise DataError(f"{tree.path}: the folder {folder} has no images; take it away.")
+            raise DataError(f"{tree.path}: the folder {folder} has no images; remove it.")
     for folder in found:
         for parent in folder.parents:
             if parent in found:

@@ -86,10 +86,10 @@ def arrange(card: Card, variant: str, size: int, listing: Listing, splits: Split
     for name, items in listing.classes.items():
         if name not in set(known):
             near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "take it away."
+            hint = f"did you mean {near[0]!r}?" if near else "remove it."
             raise DataError(f"{card.name}: the class {name!r} is in no split; {hint}")
         if not items:
-            raise DataError(f"{card.name}: the class {name!r} has no image; take its folder away, or mend it.")
+            raise DataError(f"{card.name}: the class {name!r} has no image; remove its folder, or fix it.")
     kept = {name: _spaced(listing.classes[name], card.most) for name in sorted(listing.classes)}
     label = {name: index for index, name in enumerate(kept)}
     members = {split: [name for name in sorted(splits[split]) if name in label] for split in SPLITS}

@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, list[str]]:
             if not row:  # an empty line
                 continue
             if len(row) != 2 or not re.fullmatch(re.escape(row[1]) + r"\d{8}\.jpg", row[0]):
-                raise DataError(f"{path}, line {number}: {','.join(row)!r:.80} is no image with its class; mend it.")
+                raise DataError(f"{path}, line {number}: {','.join(row)!r:.80} is no image with its class; fix it.")
             found.setdefault(row[1], []).append(row[0])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); get a new copy.") from error

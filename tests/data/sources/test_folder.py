@@ -86,7 +86,7 @@ def test_an_unreadable_image_stops_with_its_name(birds: Path, cache: Path) -> No
     with pytest.raises(
         DataError,
         match=r"bird04/b\.BMP cannot be decoded as an image \(it is none of BMP, GIF, JPEG, PNG, PPM, WEBP, or "
-        r"damaged\); replace it or take it away, or leave such images out by --skip-unreadable\.$",
+        r"damaged\); replace it or remove it, or leave such images out by --skip-unreadable\.$",
     ):
         prepare_own("birds", birds, OwnSource(size=8))
     assert not list(cache.rglob("pack.json"))

@@ -183,7 +183,7 @@ def test_a_class_folder_that_no_split_has_suggests_the_nearest(birds: Path) -> N
     with pytest.raises(DataError, match=r"cu_birds: the class '004\.Any' is in no split; did you mean '004\.Ani'\?"):
         prepare("cu_birds", birds)
     (birds / "004.Any").rename(birds / "zebra")
-    with pytest.raises(DataError, match="the class 'zebra' is in no split; take it away"):
+    with pytest.raises(DataError, match="the class 'zebra' is in no split; remove it"):
         prepare("cu_birds", birds)
 
 

@@ -85,7 +85,7 @@ def test_a_broken_one_is_named_in_one_sentence_and_hides_no_other(
     names = {card.name for card in list_cards()}
     assert names >= {"butterflies", "omniglot", "glyphs"}
     assert "moths" not in names
-    with pytest.raises(DataError, match=f"^{problem}.*; mend or uninstall it"):
+    with pytest.raises(DataError, match=f"^{problem}.*; fix or uninstall it"):
         load_card("moths")
     listed = run("list")
     assert listed.exit_code == 0
@@ -118,9 +118,7 @@ def test_the_name_of_a_broken_package_is_taken(site: Path, tmp_path: Path, conte
         (tmp_path / "own" / species).mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(tmp_path / "own" / species / "a.png")
     reason = problem.format(card=card_file)
-    sentence = (
-        f"the source 'butterflies' of an installed package cannot be used from fsbench_butterflies {reason}; mend"
-    )
+    sentence = f"the source 'butterflies' of an installed package cannot be used from fsbench_butterflies {reason}; fix"
     for words in (
         ("prepare", "butterflies", "--from", tmp_path / "own"),
         ("prepare", "butterflies"),
