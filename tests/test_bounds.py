@@ -94,7 +94,7 @@ def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
         (MemoryError(), "there is too little memory"),
         (np._core._exceptions._ArrayMemoryError((10**12,), np.dtype("u1")), "there is too little memory"),  # type: ignore[attr-defined]
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "there is too little memory"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded", "a\x1b[2J"), "the system refuses that"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a\x1b[2J"), "the operating system reports an error"),
     ],
 )
 def test_what_the_machine_refuses_is_one_sentence(

@@ -1,6 +1,6 @@
-"""Networks of others by name: from timm, torchvision, open_clip, an installed package or a file, without weights.
+"""Networks of others by name: from timm, torchvision, open_clip, an installed package or a file.
 
-The libraries are imported when they are asked for, and nothing is downloaded.
+The libraries are imported when they are asked for. Weights are downloaded only where the suite says `download = true`.
 """
 
 from __future__ import annotations

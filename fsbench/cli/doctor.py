@@ -16,10 +16,7 @@ __all__ = ["doctor"]
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the sources' folders.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(data_root: Path | None, as_json: bool) -> None:
-    """Say what this machine has for a run.
-
-    And what `fsbench run` would use of it.
-    """
+    """Show what this machine has, and what `fsbench run` would use."""
     from fsbench.run.machine import describe_machine
 
     found = describe_machine(data_root)

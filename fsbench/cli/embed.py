@@ -13,7 +13,7 @@ __all__ = ["embed"]
 @click.command()
 @click.argument("source")
 @click.option("--backbone", required=True, help="A name in [backbones] of the suite, timm:NAME, or another builder.")
-@click.option("--weights", help="Of a backbone that the suite does not have: a file of safetensors or torch.save.")
+@click.option("--weights", help="Weights file of a backbone that is not in the suite (safetensors or torch.save).")
 @click.option("--download", is_flag=True, help="Have timm, torchvision or open_clip get the weights of that backbone.")
 @click.option(
     "--split",
@@ -45,10 +45,10 @@ def embed(
     data_root: Path | None,
     out: Path,
 ) -> None:
-    """Write the features of a source into a file.
+    """Write the features of the images of SOURCE to a file.
 
-    Of the test images of SOURCE, for `fsbench run --features FILE`, or of its validation images, for `fsbench tune`. An
-    embedding that was stopped goes on.
+    Those of its test images serve `fsbench run --features FILE`, those of its validation images `fsbench tune`. An
+    embedding that was stopped resumes.
     """
     from fsbench.backbones.specification import PretrainedSpec, given_backbone
     from fsbench.errors import UsageError

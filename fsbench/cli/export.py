@@ -22,9 +22,9 @@ __all__ = ["export"]
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where to write.")
 @click.option("--by", help="Who measured it, for Every Eval Ever; default as contribution.toml says.")
 def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: Path, by: str | None) -> None:
-    """Write results for open collections.
+    """Write the records in FOLDER for open collections.
 
-    Of the records in FOLDER, a file for every row. Every figure keeps what makes it comparable: way, shot, the hash of
+    One file per row. Every figure keeps what makes it comparable: way, shot, the hash of
     the episodes, the interval, the training seed, the track, whether it is transductive, and all in which it deviates.
     """
     from time import time

@@ -95,8 +95,8 @@ class _Group(click.Group):
                 raise click.UsageError(_refusal(MemoryError())) from error
             traceback.print_exc()
             click.echo(
-                f"\nThis is a fault of fsbench, and no verdict on anything (exit code {_FAULT}); please report it with "
-                "the lines above and the command.",
+                f"\nThis is a bug in fsbench (exit code {_FAULT}), and says nothing of your results; please report it "
+                "with the command and the lines above.",
                 err=True,
             )
             ctx.exit(_FAULT)
@@ -125,7 +125,7 @@ def _refusal(error: MemoryError | OSError) -> str:
     """A sentence about what the machine refused, and nobody has foreseen."""
     if isinstance(error, MemoryError):
         return "there is too little memory for that; ask for fewer or smaller images, episodes or tasks."
-    return printable(f"the system refuses that ({error}); check its permissions and run again.")
+    return printable(f"the operating system reports an error ({error}); fix it and run again.")
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:

@@ -19,7 +19,7 @@ _BOUNDS: Final = {"minimum": "at least", "exclusiveMinimum": "above", "maximum":
 def methods(method: str | None) -> None:
     """List the methods, or describe one.
 
-    Without METHOD one line each, those of installed packages too; else its hyper-parameters and what it says of itself.
+    Without METHOD, one line each, those of installed packages too; with it, its hyper-parameters and its description.
     """
     from fsbench.methods.registry import METHODS, hyper_parameters, load_method, value_types
     from fsbench.plugins import registered

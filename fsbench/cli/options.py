@@ -82,7 +82,9 @@ _OPTIONS = (
     click.option(
         "--features", multiple=True, help="Files of `fsbench embed`, instead of the backbone of rows without training."
     ),
-    click.option("--weights", help="Of that backbone, for rows without training: a file of safetensors or torch.save."),
+    click.option(
+        "--weights", help="File of weights of --backbone (safetensors, torch.save), for rows without training."
+    ),
     click.option(
         "--download", is_flag=True, help="Have timm, torchvision or open_clip get the weights of that backbone."
     ),

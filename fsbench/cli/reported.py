@@ -15,11 +15,9 @@ __all__ = ["reported"]
 @click.option("--method", help="Only this method, as published or as in `fsbench methods`.")
 @click.option("--shot", type=click.IntRange(min=1), help="Only this many support images per class.")
 def reported(suite: str | None, named: str | None, method: str | None, shot: int | None) -> None:
-    """Print published results, each with its source.
+    """Print the published results of SUITE, each with its source.
 
-    Those of SUITE; without one, the suites that there are results of.
-
-    They are what others report, and were not measured here.
+    Without SUITE, list the suites that have any. They are what others report, and were not measured here.
     """
     from fsbench.published.results import load_reported, reported_suites
     from fsbench.report.fiveway import FIVE_WAY, five_way_page

@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Train, evaluate and print the table of a suite.
 
-    What is finished in the out folder and still comparable is used again.
+    Finished work in the out folder that is still comparable is used again; a stopped training resumes.
     """
     from fsbench.episodes.files import read_episodes
 

@@ -31,9 +31,9 @@ CELL_RANKS = click.option("--cell-ranks", is_flag=True, help="Show ranks in ever
 @RANKS
 @CELL_RANKS
 def table(folder: Path, rule: RankRule, cell_ranks: bool) -> None:
-    """Make the table of records again.
+    """Make the table again from all records in FOLDER.
 
-    Of all records in FOLDER, e.g. after several runs of parts of a suite.
+    For example after several runs of parts of a suite.
     """
     from fsbench.report.reading import records_of
     from fsbench.report.write import write_reports

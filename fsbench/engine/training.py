@@ -80,6 +80,7 @@ def train(
     validation: tuple[ImageStore, AnyEpisodes],
     path: Path,
     watcher: TrainingView,
+    *,
     precision: Literal["fp32", "bf16"] = "fp32",
     look_first: bool = False,
     commit: str | None = None,

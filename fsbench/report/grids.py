@@ -11,9 +11,9 @@ import numpy.typing as npt
 from fsbench.records import Record
 from fsbench.report.differences import Family, Pair
 from fsbench.report.figures import file_name, trace
-from fsbench.report.footnote import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, track_mark, trained_on
 from fsbench.report.layout import AVERAGE_RANK, Accuracy, LeftOut, Mark, Name, Rank, lay_out, method_name
 from fsbench.report.layout import Entry as LayoutEntry
+from fsbench.report.marks import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, track_mark, trained_on
 from fsbench.report.published import beside
 from fsbench.report.table import Column, Figure, Table
 from fsbench.report.wording import listed, signed

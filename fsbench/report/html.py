@@ -11,8 +11,9 @@ from fsbench.report.differences import differences
 from fsbench.report.episodes import Sheet
 from fsbench.report.figures import accuracy_panels, critical_differences, distribution_panels, padded, training_panels
 from fsbench.report.findings import findings
-from fsbench.report.footnote import PARTIAL_MARK, REDUCED_MARK, footnote, partial, reduced
+from fsbench.report.footnote import footnote
 from fsbench.report.grids import Classes, Grid, Grids, matrix
+from fsbench.report.marks import PARTIAL_MARK, REDUCED_MARK, partial, reduced
 from fsbench.report.pages import render
 from fsbench.report.table import Column, Table
 from fsbench.report.wording import listed, span

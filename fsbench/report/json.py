@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from fsbench.compare import Comparison, Finding
 from fsbench.report.differences import Family, differences
-from fsbench.report.footnote import footnote, partial, reduced
+from fsbench.report.footnote import footnote
+from fsbench.report.marks import partial, reduced
 from fsbench.report.table import Figure, Line, Table
 from fsbench.report.wording import steady
 

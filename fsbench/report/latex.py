@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
-from fsbench.report.footnote import footnote, partial, reduced
+from fsbench.report.footnote import footnote
 from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
+from fsbench.report.marks import partial, reduced
 from fsbench.report.table import Figure, Table
 from fsbench.report.wording import listed, span
 from fsbench.text import printable

@@ -7,17 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fsbench.published.results import MARKS
 from fsbench.records import Record
-from fsbench.report.footnote import (
-    DEVIATES_MARK,
-    PARTIAL_MARK,
-    REDUCED_MARK,
-    footnote,
-    partial,
-    reduced,
-    track_mark,
-    trained_on,
-)
+from fsbench.report.footnote import footnote
 from fsbench.report.layout import Accuracy, Entry, Layout, Name, Rank, lay_out, method_name
+from fsbench.report.marks import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, partial, reduced, track_mark, trained_on
 from fsbench.report.published import Match, beside
 from fsbench.report.table import Figure, Table
 from fsbench.report.wording import listed, signed, span

@@ -105,7 +105,7 @@ class Processes(_Elsewhere):
             yield Pool(number, lambda job: executor.submit(_do_given, job))
         except BrokenProcessPool as error:
             raise ExecutorError(
-                "a process was killed, perhaps for want of memory; what was finished is kept: run the same command "
+                "a process was killed, perhaps because memory ran out; what was finished is kept: run the same command "
                 "again, perhaps with fewer --workers."
             ) from error
         finally:

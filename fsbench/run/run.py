@@ -84,7 +84,7 @@ def _write_suite(order: Order) -> None:
         _LOG.warning(f"{error} It is replaced.")
         before = None
     if before is not None and before != current:
-        _LOG.warning(f"The suite in {order.out / SUITE_FILE} is another than {current.name} is now; it is replaced.")
+        _LOG.warning(f"{order.out / SUITE_FILE} holds another version of the suite {current.name}; it is replaced.")
     if before != current:
         write_suite_order(order.out, current)
 

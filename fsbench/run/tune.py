@@ -94,7 +94,7 @@ def try_values(order: Order, tried: Mapping[str, Sequence[Any]]) -> list[Tried]:
 
     No image of a test class is looked at, and no record is kept. Test sources that are not there or have no validation
     classes are left out, and so are those whose validation classes are test classes of another. A candidate that
-    diverges is only said to.
+    diverges is reported and skipped.
 
     Args:
         order: The suite, and in its options the rows. A training that they share is done first, as by a run.
@@ -221,7 +221,7 @@ def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, s
 
 
 def _evaluate(run: Run, worker: Worker, cells: Sequence[Cell]) -> None:
-    """Measure the cells of one model on one source; a candidate that diverges there is only said to."""
+    """Measure the cells of one model on one source; a candidate that diverges there is reported and skipped."""
     left = list(cells)
     while left:
         try:

@@ -155,12 +155,21 @@ class Worker:
         view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
         path = self._run.checkpoint(training)
         precision = "fp32" if training.frozen else self._precision  # its features are those of the tests
-        rest = (path, view, precision, training.starts_from is not None, self._environment.commit)
 
         def teach(method: Method) -> None:
             images = [*stores, looked_at]
             with embedded_once(method, images) if training.frozen else nullcontext(images) as (*shown, asked):
-                train(method, training.schedule, shown, (asked, episodes), *rest)
+                train(
+                    method,
+                    training.schedule,
+                    shown,
+                    (asked, episodes),
+                    path,
+                    view,
+                    precision=precision,
+                    look_first=training.starts_from is not None,
+                    commit=self._environment.commit,
+                )
 
         try:
             teach(self._untrained(training))
@@ -326,4 +335,4 @@ def _redo(path: Path, damage: RecordError) -> None:
 
 
 def _wait(holder: str) -> None:
-    _LOG.info("Waiting for %s, which is at the same work in this folder.", holder)
+    _LOG.info("Waiting for %s, which does the same work in this folder.", holder)

@@ -139,7 +139,7 @@ def test_a_fault_of_fsbench_is_no_verdict(tmp_path: Path, monkeypatch: pytest.Mo
     result = CliRunner().invoke(main, ["compare", str(tmp_path), str(tmp_path)])
     assert (result.exit_code, result.stdout) == (70, "")
     assert "ZeroDivisionError: unforeseen" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("This is a fault of fsbench, and no verdict on anything")
+    assert result.stderr.splitlines()[-1].startswith("This is a bug in fsbench (exit code 70)")
 
 
 def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_killed_process_is_one_sentence_and_leaves_a_resumable_run(folder: Pat
     run = Run(folder, "broken", "--executor", "processes", "--workers", 1, pause=True)
     os.kill(run.paused(), signal.SIGKILL)
     assert run.wait() == 2
-    assert run.stderr.rpartition("Error: ")[2].startswith("a process was killed, perhaps for want of memory;")
+    assert run.stderr.rpartition("Error: ")[2].startswith("a process was killed, perhaps because memory ran out;")
     assert Run(folder, "broken").wait() == 0
     assert contents(folder / "broken") == contents(folder / "serial")
 

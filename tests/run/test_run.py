@@ -40,7 +40,7 @@ def test_a_suite_that_changed_is_replaced_and_that_is_said(tmp_path: Path) -> No
     out = tmp_path / "out"
     run(write_suite(tmp_path / "s.toml", rows=("knn",)), out, *QUICK)
     changed = write_suite(tmp_path / "s.toml", ("number = 20", "number = 30"), rows=("knn",))
-    assert f"The suite in {out / SUITE_FILE} is another than tiny is now; it is replaced." in (
+    assert f"{out / SUITE_FILE} holds another version of the suite tiny; it is replaced." in (
         run(changed, out, *QUICK).stderr
     )
     assert json.loads((out / SUITE_FILE).read_text())["suite"]["episodes"]["number"] == 30
