@@ -58,7 +58,7 @@ def main() -> None:
             continue
         try:
             result = STEPS[name](setting, before)
-        except (FsbenchError, RuntimeError, AssertionError) as error:  # the other steps need not suffer
+        except (FsbenchError, RuntimeError, AssertionError, ImportError) as error:  # the other steps need not suffer
             traceback.print_exc()
             result = {"finished": False, "why": f"{type(error).__name__}: {error}"}
         content["steps"][name] = result

@@ -16,6 +16,7 @@ __all__ = ["frozen_at_once", "halved", "in_chunks"]
 _LOG = logging.getLogger("fsbench")  # without a handler its warnings are printed to standard error
 
 _ON_CPU: Final = 1 << 26  # bytes of the largest maps of a batch: more of them do not stay in cache
+_AT_MOST: Final = 1 << 32  # bytes, 2**30 numbers: with 2**31 or more not every algorithm of a GPU works
 _OF_GPU: Final = 16  # the part of a GPU's memory that they may take; there are others beside them
 
 
@@ -30,7 +31,7 @@ def frozen_at_once(numbers: int, device: torch.device) -> int:
         device: Where it computes.
     """
     on_gpu = device.type == "cuda"
-    room = torch.cuda.get_device_properties(device).total_memory // _OF_GPU if on_gpu else _ON_CPU
+    room = min(torch.cuda.get_device_properties(device).total_memory // _OF_GPU, _AT_MOST) if on_gpu else _ON_CPU
     return max(1, int(room) // (4 * max(1, numbers)))
 
 

@@ -155,7 +155,7 @@ class Stepper:
             self._restore(before)
             replayed = [replay().item() for _ in range(2)]
         except RuntimeError as error:
-            _LOG.warning("%s: steps cannot be replayed (%s); all are eager.", self._method.label, error)
+            _LOG.warning("%s: steps cannot be replayed (%s); all are eager.", self._method.label, str(error))
             return None
         finally:
             self._restore(before)

@@ -107,7 +107,7 @@ class MeasuredSpeeds:
 
     def _step(self, training: Training, first: int, size: int | None) -> float:
         """Seconds of a step from the `first` on; of trainings that differ in seed or length alone, the same."""
-        schedule = training.schedule
+        schedule = replace(training.schedule, sizes=() if size is None else ((size, 0),))  # of this phase alone
         shape = [str(schedule.protocol), schedule.size, schedule.pool, schedule.augment, schedule.optimiser, size]
 
         def measure() -> float:

@@ -46,6 +46,8 @@ class DualHead(SolvedHead, MetricMethod):
         scale: Of the logits, at first.
     """
 
+    replayable = False  # which library solves a system, and whether it waits for the device, depends on the shapes
+
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: PositiveFloat) -> None:
         super().__init__(make_backbone, classes)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))

@@ -90,7 +90,6 @@ class MetaOptNetSVM(_MetaOptNet):
     """
 
     label = "MetaOptNet-SVM"
-    replayable = False  # which entries lie on their bounds is found by looking
 
     def __init__(
         self, make_backbone: MakeBackbone, classes: int, *, c: PositiveFloat, scale: PositiveFloat, smoothing: _Share
