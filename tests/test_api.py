@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 
 import fsbench
 from fsbench.backbones.registry import build_backbone
+from fsbench.cli.run import run as command
 from fsbench.data.pack import load_pack
 from fsbench.engine.training import load_trained
 from fsbench.episodes.fixed import FixedProtocol
@@ -175,3 +177,9 @@ def test_the_documentation_names_all_of_it_and_nothing_else() -> None:
     assert sorted(name for cell in cells for name in re.findall(r"`(\w+)`", cell)) == sorted(
         set(fsbench.__all__) - {"__version__"}
     )
+
+
+def test_a_run_has_the_options_of_the_command() -> None:
+    named = {"suite_name": "suite", "rule": "ranks"}
+    options = {named.get(str(option.name), option.name) for option in command.params}
+    assert options == {*inspect.signature(fsbench.run_suite).parameters}
