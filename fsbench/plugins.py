@@ -27,6 +27,7 @@ def blaming_files() -> Iterator[None]:
     What memory or a closed pipe refuses is nobody's fault, and stays what it is.
 
     Raises:
+        MemoryError: Memory ran out, also where torch calls that a RuntimeError.
         UsageError: Something came up in a file that `load_class` has loaded a class from.
     """
     try:
@@ -34,8 +35,9 @@ def blaming_files() -> Iterator[None]:
     except (FsbenchError, MemoryError, BrokenPipeError):
         raise
     except Exception as error:
-        fault = None if "can't allocate memory" in str(error) else fault_in_files(error)
-        if fault is None:
+        if "can't allocate memory" in str(error):  # torch has no exception of its own for that
+            raise MemoryError(str(error)) from error
+        if (fault := fault_in_files(error)) is None:
             raise
         said = next(iter(str(error).strip().splitlines()), "").rstrip(".")
         what = f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -90,9 +90,7 @@ class _Group(click.Group):
             ctx.exit(_NOBODY_READS)
         except (MemoryError, OSError) as error:
             raise click.UsageError(_refusal(error)) from error
-        except Exception as error:
-            if "can't allocate memory" in str(error):  # torch has no exception of its own for that
-                raise click.UsageError(_refusal(MemoryError())) from error
+        except Exception:
             traceback.print_exc()
             click.echo(
                 f"\nThis is a bug in fsbench (exit code {_FAULT}), and says nothing of your results; please report it "

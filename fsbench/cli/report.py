@@ -20,8 +20,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
-@click.option("--out", type=_FOLDER, help="Where to write; default DIR/report, if there is only one DIR.")
+@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=_FOLDER)
+@click.option("--out", type=_FOLDER, help="Where to write; default FOLDER/report, if there is only one FOLDER.")
 @click.option(
     "--notes",
     type=click.Choice(["short", "full"]),
@@ -32,9 +32,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def report(folders: tuple[Path, ...], out: Path | None, notes: Notes) -> None:
     """Write a report of the records of runs: a page, tables and plots.
 
-    Every DIR is the out folder of a run. The page index.html needs no other file and no network. Beside it lie
+    Every FOLDER is the out folder of a run. The page index.html needs no other file and no network. Beside it lie
     table.md, table.tex, table.json, table.csv, ranks.csv and differences.csv (paired, of all methods), and plots as PDF
-    and PNG; of several DIRs each has its own folder of these.
+    and PNG; of several FOLDERs each has its own folder of these.
     """
     if out is None and len(folders) > 1:
         raise UsageError(f"{len(folders)} folders have one page together; use --out to say where to write it.")

@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_it_is_a_command_that_asks_for_a_folder() -> None:
     assert isinstance(report, click.Command)
-    assert "Missing argument 'DIR...'" in _report().output
+    assert "Missing argument 'FOLDER...'" in _report().output
 
 
 def test_one_set_of_records_has_one_order_whichever_command_prints_it(tmp_path: Path) -> None:
