@@ -72,6 +72,13 @@ def _is_suite_name(name: str) -> str:
 _RowName: TypeAlias = Annotated[str, AfterValidator(_is_name)]
 
 
+def _each_once(given: list[Any]) -> list[Any]:
+    for value in given:
+        if given.count(value) > 1:
+            raise ValueError(f"{value!r} stands there twice")
+    return given
+
+
 def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
@@ -105,6 +112,8 @@ class Sources(StrictModel):
     test: Annotated[list[Text], Field(min_length=1)]
     absent: Literal["error", "leave out"] = "error"  # what happens to a source whose files are not there
 
+    _once = field_validator("train", "test")(_each_once)
+
 
 class EpisodeSpec(StrictModel):
     """The test episodes, and what holds for all episodes."""
@@ -116,6 +125,8 @@ class EpisodeSpec(StrictModel):
     seed: Seed
     small_classes: Literal["error", "leave out"] = "error"  # those with too few images for shot + queries
     tracks: Literal["apart", "shared"] = "apart"  # whether support and query may show the same object
+
+    _once = field_validator("shots")(_each_once)
 
     @property
     def rules(self) -> Rules:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
-from fsbench.errors import UsageError
+from fsbench.errors import UsageError, first_problem
 from fsbench.files.strict import LongText, StrictModel, Text
 
-__all__ = ["FEATURES", "BackboneSpec", "InputSpec", "PretrainedSpec", "given_backbone"]
+__all__ = ["FEATURES", "BackboneSpec", "InputSpec", "PretrainedSpec", "described", "given_backbone"]
 
 _LIBRARIES: Final = ("timm:", "torchvision:", "open_clip:")
 FEATURES: Final = "features"  # what builds a backbone that is known by its features alone
@@ -112,7 +112,21 @@ def given_backbone(
     if backbone is None and weights is not None:
         raise UsageError(f"the weights {weights} are given without a backbone; use --backbone timm:NAME.")
     if features:
-        return PretrainedSpec(build=FEATURES, files=list(features))
+        return described(build=FEATURES, files=list(features))
     if backbone is not None and (weights is not None or backbone.startswith(_LIBRARIES)):
-        return PretrainedSpec(build=backbone, weights=weights, download=download)
+        return described(build=backbone, weights=weights, download=download)
     return None
+
+
+def described(**facts: Any) -> PretrainedSpec:
+    """A backbone from elsewhere, as somebody has described it outside of a suite.
+
+    Raises:
+        UsageError: Something in it does not fit.
+    """
+    try:
+        return PretrainedSpec(**facts)
+    except ValidationError as error:
+        raise UsageError(
+            f"the backbone {facts['build']!r:.80} cannot be used ({first_problem(error)}); see docs/pretrained.md."
+        ) from error

@@ -112,6 +112,9 @@ def prepare(
         if not declared:
             raise UsageError(f"{option} needs the images of {source!r}; use --from FOLDER.")
         raise UsageError(f"{option} is for sources of your own, which are prepared with --from; {source!r} is not.")
+    elif origin is not None and (download or data_root is not None):
+        option = "--download" if download else "--data-root"
+        raise UsageError(f"--from says where the files of {source!r} are, and {option} says otherwise; leave one out.")
     else:
         if download:
             preparation.download(source, data_root=data_root)

@@ -50,7 +50,7 @@ def embed(
     Those of its test images serve `fsbench run --features FILE`, those of its validation images `fsbench tune`. An
     embedding that was stopped resumes.
     """
-    from fsbench.backbones.specification import PretrainedSpec, given_backbone
+    from fsbench.backbones.specification import described, given_backbone
     from fsbench.errors import UsageError
     from fsbench.suite import load_suite
 
@@ -66,7 +66,7 @@ def embed(
         raise UsageError(
             f"the suite {suite.name} says where the weights of {backbone} are; leave --weights and --download out."
         )
-    spec = named or given_backbone(backbone, weights, (), download=download) or PretrainedSpec(build=backbone)
+    spec = named or given_backbone(backbone, weights, (), download=download) or described(build=backbone)
     loaded = load_pretrained(backbone, spec, suite.folder)
     chosen = pick_device(device)
     number, features = embed_source(

@@ -78,7 +78,8 @@ class _Group(click.Group):
             click.echo("\nInterrupted; what is finished is kept: run the same command again to go on.", err=True)
             ctx.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
         except click.UsageError as error:
-            taken = [] if error.ctx is None else [option.name for option in error.ctx.command.params]
+            params = [] if error.ctx is None else error.ctx.command.params
+            taken = [option.name for option in params if isinstance(option, click.Option)]
             if "suite_name" in taken and "unexpected extra argument" in error.message:
                 raise click.UsageError(f"{error.message}; a suite is named by --suite.", error.ctx) from error
             raise

@@ -22,7 +22,10 @@ class _Names(click.ParamType[list[Any]]):
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        return [name.strip() for name in value.split(",") if name.strip()]
+        names = [name.strip() for name in value.split(",") if name.strip()]
+        if not names:
+            self.fail(f"{value!r} names nothing; leave the option out for all.", param, ctx)
+        return names
 
 
 class _Shots(_Names):

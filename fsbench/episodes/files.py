@@ -25,7 +25,7 @@ from fsbench.files.arrays import UNREADABLE
 from fsbench.files.atomic import atomic_path, write_atomic
 from fsbench.files.reading import open_regular, read_text
 
-__all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
+__all__ = ["EpisodeFile", "parts_tracks", "read_episodes", "write_episodes"]
 
 _LARGEST = 2**28  # bytes of an array: 400,000 episodes
 _FIXED = ("classes", "support", "query", "order")
@@ -104,6 +104,18 @@ def write_episodes(path: Path, content: EpisodeFile, pack: Pack) -> None:
         write_atomic(path, json.dumps(whole, ensure_ascii=False) + "\n")
     else:
         raise UsageError(f"episodes are written to .npz or .json, not to {path.name!r}; change the ending.")
+
+
+def parts_tracks(pack: Pack, episodes: AnyEpisodes) -> bool:
+    """Whether no episode shows one object both to learn from and to answer, so far as the pack knows objects."""
+    if pack.tracks is None:
+        return True
+    objects = pack.labels * (pack.tracks.max() + 1) + pack.tracks
+    return not any(
+        np.isin(objects[query], objects[support]).any()
+        for block in episodes.blocks
+        for support, query in zip(block.support_images, block.query_images, strict=True)
+    )
 
 
 def read_episodes(path: Path) -> EpisodeFile:

@@ -380,7 +380,8 @@ def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:
     name = next((part.name for part in differing if part.compare), "pack")
     return RecordError(
         f"{record.label} on {column} has {name} {getattr(measured, name)!r} where others have "
-        f"{getattr(column, name)!r}, so they cannot be compared; run with --fresh, or into another folder."
+        f"{getattr(column, name)!r}, so they cannot be compared; delete the record that is out of place, "
+        "or run into another folder."
     )
 
 
@@ -389,7 +390,9 @@ def _check_row(by_column: Mapping[Column, Sequence[Record]]) -> None:
     kinds = {(r.identity.method, r.identity.transductive) for by_seed in by_column.values() for r in by_seed}
     label = next(iter(by_column.values()))[0].label
     if len(kinds) > 1:
-        raise RecordError(f"the row {label} holds records of different methods; run with --fresh.")
+        raise RecordError(
+            f"the row {label} holds records of different methods; delete those of one, or run into another folder."
+        )
     for column, by_seed in by_column.items():
         seed, times = Counter(record.identity.train_seed for record in by_seed).most_common(1)[0]
         if times > 1:

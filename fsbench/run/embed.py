@@ -71,6 +71,7 @@ def embed_source(
         raise DataError(f"{source} has no classes in the split {split!r}; embed another one.")
     store = ImageStore(pack, split, device, backbone.mean, backbone.std)
     store = store if backbone.enlarged_from is None else store.showing(backbone.size)
+    classes, names = named_images(pack, store)  # now: the pack may be replaced meanwhile
     network = backbone.network.to(device).to(memory_format=torch.channels_last)
     at_once = frozen_at_once(backbone.largest, device)
     facts: dict[str, Any] = {
@@ -93,7 +94,6 @@ def embed_source(
             count(len(part.indices))
         features = torch.cat(done)
         pack.check_unchanged()
-        classes, names = named_images(pack, store)
         write_features(out, features, images=zip(classes, names.tolist(), strict=True), **facts)
         parts.clear()
     return len(features), features.shape[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from fsbench.data.pack import Pack, differing_split
 from fsbench.data.prepare import ensure_pack
 from fsbench.episodes.content import content_digest
-from fsbench.episodes.files import EpisodeFile
+from fsbench.episodes.files import EpisodeFile, parts_tracks
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError, unknown
@@ -195,12 +195,17 @@ class _Opener:
         if not options.variable and options.shots and protocol.shot not in options.shots:
             raise UsageError(f"the episode file holds {protocol.shot}-shot episodes; leave --shots out.")
         file.check(packs[file.source])
-        number = min(options.episodes or len(file.episodes), len(file.episodes))
+        number = options.episodes or len(file.episodes)
+        if number > len(file.episodes):
+            raise UsageError(f"--episodes is {number}, but the file holds {len(file.episodes)}; leave the option out.")
         sampler = Sampler(packs[file.source], protocol, suite.episodes.rules)
         episodes = file.episodes[:number]
         digest = content_digest(packs[file.source], episodes)
         asked = replace(protocol, episodes=number)
-        return EpisodeSet(asked, episodes, digest, file.sampler, sampler.tracks, sampler.pool.left_out)
+        tracks = sampler.tracks
+        if tracks == "apart" and not parts_tracks(packs[file.source], episodes):  # whoever drew them has not
+            tracks = "shared"
+        return EpisodeSet(asked, episodes, digest, file.sampler, tracks, sampler.pool.left_out)
 
     def _leave_out(self, source: str, reason: str, error: FsbenchError, *, trained_on: bool = False) -> None:
         if self._suite.sources.absent == "error" and (self._every_test or trained_on):

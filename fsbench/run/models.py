@@ -67,7 +67,8 @@ def check_models(run: Run, cells: Sequence[Cell]) -> None:
     """Build every model that some cells need once: those of their trainings, and those that are tested.
 
     Raises:
-        SuiteError: A row's method cannot use its backbone, or has none to start from; the text names the row.
+        SuiteError: A row's method cannot use its backbone, or has none to start from, or there are no features of a
+            source; the text names the row or the source.
     """
     trainings, built = trainings_of(cells), set[bytes]()
     linked = {each.id for last in trainings if last.starts_from is not None for each in (last.starts_from, last)}
@@ -87,7 +88,19 @@ def check_models(run: Run, cells: Sequence[Cell]) -> None:
     for training in trainings:
         build(training.row, training.method, training.params, training, training.id in linked)
     for cell in cells:
+        _check_features(cell)
         build(cell.identity.row, cell.identity.method, cell.identity.params, cell.training, False)
+
+
+def _check_features(cell: Cell) -> None:
+    if not isinstance(cell.training, Untrained):
+        return
+    backbone, source = cell.training.backbone, cell.identity.source
+    if backbone.files and source not in backbone.files:
+        raise SuiteError(
+            f"there are no features of {source} for the backbone {backbone.name}, only of {', '.join(backbone.files)}; "
+            "add a file, take the source out of the suite, or name in --methods the rows without training alone."
+        )
 
 
 def _built(run: Run, row: str, name: str, params: Mapping[str, Any], training: Training) -> Method:

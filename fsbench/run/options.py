@@ -86,6 +86,11 @@ def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
     way: int | None = wanted.way
     number, shots = options.episodes or drawn.number, list[int | None](options.shots or wanted.shots)
     if options.protocol == "variable":
+        if options.shots:
+            given = ", ".join(map(str, options.shots))
+            raise UsageError(
+                f"--shots is {given}, but episodes of the protocol variable have no fixed shot; leave it out."
+            )
         shots = [None]
     elif options.protocol == "k-shot":
         way, number, shots = None, options.episodes or SUPPORT_SETS, [*(options.shots or SHOTS)]

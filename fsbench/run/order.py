@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ from fsbench.run.ways import check_ways
 from fsbench.suite import Suite
 
 if TYPE_CHECKING:
+    import torch
+
     from fsbench.backbones.pretrained import Pretrained
 
 __all__ = ["Order", "Run"]
@@ -63,7 +66,6 @@ class Run:
 
     Attributes:
         order: What is asked.
-        device: Where it will be computed.
         methods: The class of every method by its name.
         backbones: The frozen ones, by the suite's names.
         material: Packs and test episodes.
@@ -76,7 +78,7 @@ class Run:
 
     def __init__(self, order: Order) -> None:
         suite, options = order.suite, order.options
-        self.order, self.device = order, pick_device(order.device)
+        self.order = order
         rows = selected_rows(suite, options)
         self.methods = load_methods(suite, rows)
         if options.variable:
@@ -97,6 +99,15 @@ class Run:
         check_trainings(self.plan, packs)
         check_ways(self.plan, self.methods, packs, suite.episodes.rules)
         self.store = RecordStore(order.out / "records")
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where it is computed; asked for only in a process that computes.
+
+        Raises:
+            DeviceError: It is not there.
+        """
+        return pick_device(self.order.device)
 
     def cells(self, training: str, source: str | None = None) -> list[Cell]:
         """The cells of the plan that belong to a training, by its id, and to a test source, or to any."""
@@ -131,7 +142,13 @@ class Run:
             NewerRecordError: A later version of fsbench wrote it.
         """
         record = self.store.find(cell.identity)
-        if record is None or not isinstance(cell.training, Untrained):
+        if record is None:
+            return None
+        words = {"label": cell.label, "deviates": self.order.suite.methods[cell.identity.row].deviates}
+        if any(getattr(record, name) != value for name, value in words.items()):
+            record = record.model_copy(update=words)  # the suite says otherwise now what was measured
+            self.store.write(record)
+        if not isinstance(cell.training, Untrained):
             return record
         from fsbench.backbones.pretrained import fingerprints_agree
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from fsbench.engine.devices import cost_of_determinism
-from fsbench.errors import ExecutorError, RecordError
+from fsbench.engine.devices import cost_of_determinism, pick_device
+from fsbench.errors import ExecutorError, RecordError, UsageError
 from fsbench.files.atomic import make_folder
 from fsbench.progress import open_progress
 from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_order, write_suite_order
@@ -45,9 +45,11 @@ def run_suite(
         FsbenchError: Any error that the user can fix; what was finished is kept.
     """
     make_folder(order.out)
+    if executor.here:
+        device = pick_device(order.device)
+        if order.options.deterministic:
+            _LOG.info(cost_of_determinism(device))
     run = Run(order)
-    if order.options.deterministic:
-        _LOG.info(cost_of_determinism(run.device))
     if fresh:
         run.forget()
     _write_suite(order)
@@ -83,6 +85,10 @@ def _write_suite(order: Order) -> None:
     except RecordError as error:
         _LOG.warning(f"{error} It is replaced.")
         before = None
+    if before is not None and before.name != current.name:
+        raise UsageError(
+            f"{order.out} holds a run of the suite {before.name}, not of {current.name}; give another --out."
+        )
     if before is not None and before != current:
         _LOG.warning(f"{order.out / SUITE_FILE} holds another version of the suite {current.name}; it is replaced.")
     if before != current:

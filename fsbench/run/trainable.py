@@ -38,6 +38,8 @@ def check_trainings(cells: Iterable[Cell], packs: Mapping[str, Pack]) -> None:
 
 def _check(training: Training, purpose: str, pack: Pack) -> None:
     schedule = training.schedule
+    if purpose == "train" and not pack.splits["train"]:
+        raise EpisodeError(f"methods.{training.row} cannot train on {pack.source}: it has no training classes.")
     protocol = schedule.protocol if purpose == "train" else training.validation
     if protocol is None:  # batches of images, which any source has
         return

@@ -22,6 +22,7 @@ from fsbench.records import Record, RecordStore
 from fsbench.run.cells import Cell
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
+from fsbench.run.models import check_models
 from fsbench.run.options import selected_rows
 from fsbench.run.order import Order, Run
 from fsbench.run.worker import Worker
@@ -189,6 +190,8 @@ def _clean(run: Run) -> list[Cell]:
     }
     for source, reason in reasons.items():
         _LOG.warning("%s is left out: %s.", source, reason)
+    if unknown := [source for source in tested if source not in packs]:
+        _LOG.warning("Not checked: whether validation classes are test classes of %s.", ", ".join(unknown))
     cells = [cell for cell in run.plan if cell.identity.source not in reasons]
     if not cells:
         raise EpisodeError(
@@ -204,6 +207,7 @@ def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, s
     Raises:
         TrainingError: A training diverges that candidates share: none of them is to blame, and none can be measured.
     """
+    check_models(run, cells)
     found: dict[tuple[str, AnyProtocol, str], list[Record | None]] = {}
     with tempfile.TemporaryDirectory() as folder, open_progress(len(cells), live=True) as progress:
         run.store = RecordStore(Path(folder))

@@ -201,7 +201,7 @@ class Worker:
         """The features of all images of a store: embedded, or from a file.
 
         Raises:
-            SuiteError: There is no file for the source, or the method embeds images in a way of its own.
+            SuiteError: The method embeds images in a way of its own.
         """
         training = cell.training
         if not isinstance(training, Untrained):
@@ -210,11 +210,6 @@ class Worker:
         if not files:
             with backbones_in(training.precision, method):
                 return embed_split(method, store, frozen_at_once(training.backbone.largest, store.device))
-        if source not in files:
-            raise SuiteError(
-                f"there are no features of {source} for the backbone {training.backbone.name}, only of "
-                f"{', '.join(files)}; add a file, or take the source out of the suite."
-            )
         if not isinstance(method, MetricMethod | ClassifierMethod) or type(method).embed not in _BY_BACKBONE:
             raise SuiteError(
                 f"methods.{cell.identity.row} embeds images in a way of its own, and files of features hold none; give "

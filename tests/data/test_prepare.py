@@ -262,6 +262,7 @@ def test_the_command_draws_by_the_given_fractions(birds: Path) -> None:
         (["prepare", "birds", "--seed", "1"], "unknown source 'birds'; for images of your own use --from FOLDER"),
         (["prepare", "birds", "--from", "nowhere"], "nowhere does not exist"),
         (["prepare", "birds", "--from", "nowhere", "--download"], "--download fetches"),
+        (["prepare", "omniglot", "--from", "nowhere", "--download"], "and --download says otherwise; leave one out"),
         (["verify", "nothing"], "unknown source 'nothing'"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fsbench.data.pack import Pack
-from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes
+from fsbench.episodes.files import EpisodeFile, parts_tracks, read_episodes, write_episodes
 from fsbench.episodes.fixed import SAMPLER, Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.pool import pool_of
@@ -253,3 +253,13 @@ def test_offsets_that_do_not_fit_are_refused(tmp_path: Path, pack: Pack, variabl
     path.write_text(json.dumps(whole))
     with pytest.raises(EpisodeError, match="its arrays do not fit each other"):
         read_episodes(path)
+
+
+@pytest.mark.parametrize("kind", ["content", "variable"])
+def test_episodes_that_show_an_object_on_both_sides_are_seen(
+    kind: str, pack: Pack, request: pytest.FixtureRequest
+) -> None:
+    drawn = request.getfixturevalue(kind).episodes
+    assert parts_tracks(pack, drawn)  # which knows of no objects
+    assert parts_tracks(replace(pack, tracks=np.arange(len(pack.labels))), drawn)
+    assert not parts_tracks(replace(pack, tracks=np.zeros(len(pack.labels), dtype=np.int64)), drawn)

@@ -124,3 +124,46 @@ def test_the_smallest_batch_trains_where_maps_are_one_pixel(tmp_path: Path) -> N
     )
     suite.write_text(suite.read_text().replace("batch = 1", "batch = 2"))
     run(suite, out, *QUICK)
+
+
+def test_a_label_or_deviation_that_changed_since_is_that_of_the_table_and_nothing_is_measured_again(
+    tmp_path: Path,
+) -> None:
+    suite = write_suite(tmp_path / "s.toml", rows=("proto",))
+    run(suite, tmp_path / "out", *QUICK)
+    before = contents(tmp_path / "out")
+    text = suite.read_text().replace('method = "proto"\n', 'method = "proto"\nlabel = "Mine"\ndeviates = "shorter"\n')
+    suite.write_text(text)
+    assert "training proto" not in run(suite, tmp_path / "out", *QUICK).stderr
+    (path,) = (tmp_path / "out" / "records").iterdir()
+    record = read_record(path)
+    assert (record.label, record.deviates) == ("Mine", "shorter")
+    assert contents(tmp_path / "out").keys() == before.keys()
+    assert "Mine ‖" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_of_another_suite_is_refused(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.toml", rows=("knn",))
+    run(suite, tmp_path / "out", *QUICK)
+    suite.write_text(suite.read_text().replace('name = "tiny"', 'name = "other"'))
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK)
+    assert said == f"{tmp_path / 'out'} holds a run of the suite tiny, not of other; give another --out."
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (("shots = [1, 5]", "shots = [1, 1]"), "episodes.shots: 1 stands there twice"),
+        ((f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "{SOURCE}"]'), f"sources.test: '{SOURCE}' stands there twice"),
+    ],
+)
+def test_what_stands_in_a_suite_twice_is_refused(tmp_path: Path, edit: tuple[str, str], sentence: str) -> None:
+    suite = write_suite(tmp_path / "s.toml", edit, rows=("knn",))
+    assert sentence in refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK)
+
+
+def test_more_episodes_than_a_file_holds_are_refused(tmp_path: Path) -> None:
+    suite, file = write_suite(tmp_path / "s.toml", rows=("knn",)), tmp_path / "episodes.json"
+    assert fsbench("episodes", "export", suite, "--episodes", 3, "--out", file).exit_code == 0
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", "--episodes-file", file, "--episodes", 4)
+    assert said == "--episodes is 4, but the file holds 3; leave the option out."
