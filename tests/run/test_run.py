@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fsbench.data.prepared import Prepared, write_pack
+from fsbench.errors import DeviceError
 from fsbench.provenance import SUITE_FILE, read_suite_order
 from fsbench.records import read_record
+from fsbench.run.options import Options
+from fsbench.run.order import Order, Run
+from fsbench.suite import load_suite
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SOURCE, contents, write_source, write_suite
 
@@ -167,3 +172,20 @@ def test_more_episodes_than_a_file_holds_are_refused(tmp_path: Path) -> None:
     assert fsbench("episodes", "export", suite, "--episodes", 3, "--out", file).exit_code == 0
     said = refused("run", "--suite", suite, "--out", tmp_path / "out", "--episodes-file", file, "--episodes", 4)
     assert said == "--episodes is 4, but the file holds 3; leave the option out."
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_is_asked_for_only_where_it_computes(tmp_path: Path) -> None:
+    suite = load_suite(str(write_suite(tmp_path / "s.toml", rows=("knn",))))
+    elsewhere = Run(Order(suite, Options(), tmp_path / "out", "cuda"))  # as on the login node of a cluster
+    assert len(elsewhere.plan) == 2
+    with pytest.raises(DeviceError, match="no CUDA device is available here"):
+        _ = elsewhere.device
+
+
+def test_a_source_to_train_on_without_training_classes_is_named(tmp_path: Path, tiny_cache: Path) -> None:
+    write_source(tiny_cache, name="untaught", classes=(0, 6, 8))
+    sources = f'train = "{SOURCE}"\ntest'
+    suite = write_suite(tmp_path / "s.toml", (sources, f'train = ["{SOURCE}", "untaught"]\ntest'), rows=("knn",))
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK)
+    assert said == "methods.knn cannot train on untaught: it has no training classes."
