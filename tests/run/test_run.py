@@ -18,7 +18,8 @@ from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
 from fsbench.suite import load_suite
 from helpers.commands import fsbench, refused, run
-from helpers.tiny import SOURCE, contents, write_source, write_suite
+from helpers.small import write_small_pack
+from helpers.tiny import SIZE, SOURCE, contents, write_source, write_suite
 
 pytestmark = pytest.mark.usefixtures("tiny_cache")
 
@@ -184,7 +185,8 @@ def test_a_device_is_asked_for_only_where_it_computes(tmp_path: Path) -> None:
 
 
 def test_a_source_to_train_on_without_training_classes_is_named(tmp_path: Path, tiny_cache: Path) -> None:
-    write_source(tiny_cache, name="untaught", classes=(0, 6, 8))
+    folder = tiny_cache / "packs" / f"untaught-{SIZE}px"
+    write_small_pack(folder, source="untaught", size=SIZE, classes=(0, 6, 8))
     sources = f'train = "{SOURCE}"\ntest'
     suite = write_suite(tmp_path / "s.toml", (sources, f'train = ["{SOURCE}", "untaught"]\ntest'), rows=("knn",))
     said = refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK)
