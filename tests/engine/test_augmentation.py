@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import numpy as np
@@ -81,3 +82,10 @@ def test_one_image_does_not_change_another() -> None:
     numbers = draw_numbers(6, seed=0, index=0)
     given = images(6)
     torch.testing.assert_close(augment(given, of(numbers), SIZE)[2:4], augment(given[2:4], of(numbers[2:4]), SIZE))
+
+
+def test_the_numbers_of_an_address_are_frozen() -> None:
+    numbers = draw_numbers(5, seed=1, index=2).astype("<f8")
+    assert hashlib.sha256(numbers.tobytes()).hexdigest() == (
+        "e8c58105acc7715144724833266031cc094b9eeae37cd7e148b52e2c7bc34828"
+    )

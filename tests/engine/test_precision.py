@@ -134,3 +134,11 @@ def test_an_error_within_a_backbone_ends_the_precision_too() -> None:
     with backbones_in("bf16", method), pytest.raises(RuntimeError):
         method.embed(torch.zeros(2, 7, 28, 28))
     assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(("capability", "said"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_gpus_before_ampere_compute_in_fp32(
+    capability: tuple[int, int], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    assert pick_precision("auto", torch.device("cuda"), deterministic=False) == said

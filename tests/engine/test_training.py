@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from fsbench.backbones.registry import build_backbone
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
+from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.steps import Stepper
 from fsbench.engine.store import ImageStore
 from fsbench.engine.training import load_trained, train
@@ -289,3 +291,30 @@ def test_the_time_of_a_training_that_was_stopped_is_that_of_all_its_parts(
     seconds = [found[1] for path in (whole, parts) if (found := load_trained(path, build("proto")))]
     assert seconds[1] >= 10  # a reading of this clock a step
     assert abs(seconds[0] - seconds[1]) < 6
+
+
+def test_kept_weights_have_statistics_of_plain_images(data: Data, tmp_path: Path) -> None:
+    method = build("knn")
+    data.fit(method, replace(BATCHES, recompute_statistics=40), tmp_path / "a.safetensors")
+    again = copy.deepcopy(method)
+    recompute_statistics(again, [data.train], 40, BATCHES.seed)
+    kept = method.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in again.state_dict().items())
+
+
+def test_a_stopped_training_that_starts_from_another_looks_at_the_start_once(data: Data, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    expected = data.fit(build("proto"), TASKS, whole, look_first=True)
+    with pytest.raises(KeyboardInterrupt):
+        data.fit(build("proto"), TASKS, parts, 4, look_first=True)
+    assert data.fit(build("proto"), TASKS, parts, look_first=True) == expected
+    (tensors, _), (others, _) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+
+
+def test_the_backbone_computes_in_the_precision_of_the_training(data: Data, tmp_path: Path) -> None:
+    method, seen = build("proto"), set[torch.dtype]()
+    method.backbone.blocks[0].register_forward_hook(lambda _, __, maps: seen.add(maps.dtype))
+    data.fit(method, TASKS, tmp_path / "a.safetensors", precision="bf16")
+    assert seen == {torch.bfloat16}

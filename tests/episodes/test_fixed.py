@@ -16,11 +16,14 @@ from scipy.stats import chisquare
 from fsbench.data.listing import Hierarchy
 from fsbench.data.pack import Pack
 from fsbench.data.prepared import Prepared, write_pack
+from fsbench.episodes.files import parts_tracks
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import ClassPool, pool_of
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.sources import draw_mixed_batches, draw_sources
 from fsbench.episodes.streams import Stream, choose, choose_unequal
 from fsbench.errors import EpisodeError
+from helpers.small import write_small_pack
 from helpers.tiny import write_source
 
 CANNOT_BE_CHANCE = 1e-4  # the draws below are fixed, so a test of them passes always or never
@@ -412,3 +415,13 @@ def test_a_pool_names_the_classes_that_are_too_small() -> None:
     text = str(caught.value)
     assert "an episode needs 6 images a class, but the test split of birds has classes with fewer: " in text
     assert "bird 1 (3), bird 3 (1), bird 4 (2), bird 5 (1), bird 6 (4) and 2 more" in text
+
+
+def test_a_pack_with_tracks_keeps_them_apart_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    plain = write_small_pack(tmp_path)
+    pack = replace(plain, tracks=np.arange(len(plain.labels)) // 2)
+    protocol = FixedProtocol("test", 5, 2, 4, 30, 0)
+    for apart, said in ((True, "apart"), (False, "shared")):
+        sampler = Sampler(pack, protocol, Rules(tracks_apart=apart))
+        assert (sampler.tracks, parts_tracks(pack, sampler.draw())) == (said, apart)
+    assert Sampler(plain, protocol, Rules(tracks_apart=True)).tracks is None

@@ -16,7 +16,7 @@ from fsbench.methods.registry import load_method
 from fsbench.methods.relation import RelationNet
 from fsbench.tasks import Batch, Tasks
 from helpers.plain import plain_finetune, plain_relation
-from helpers.small import NAMES, PARAMS, build
+from helpers.small import NAMES, PARAMS, build, random_tasks
 
 NINE = pytest.mark.parametrize("name", NAMES)
 LABELS = torch.arange(5).repeat_interleave(3).repeat(4, 1)
@@ -129,3 +129,26 @@ def test_a_method_learns_from_smaller_images_than_it_was_built_for(name: str) ->
     method.loss(tasks if method.learns_from == "episodes" else batch).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in method.parameters())
     assert method.eval().predict(tasks).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["proto", "matching", "r2d2", "relation"])
+def test_the_loss_is_a_mean_over_queries(name: str) -> None:
+    method, tasks = build(name).double().eval(), random_tasks(batch=3)
+    logits, truth = method.predict(tasks), F.one_hot(tasks.query_labels, tasks.way).double()
+    squares, entropies = (logits - truth).square().mean(), -(logits.log_softmax(-1) * truth).sum(-1).mean()
+    torch.testing.assert_close(method.loss(tasks), squares if name == "relation" else entropies)
+
+
+def test_the_loss_of_a_classifier_is_a_mean_over_images() -> None:
+    method, images = build("knn").double().eval(), random_tasks(batch=1).support[0]
+    labels = torch.arange(len(images)) % 12
+    logits = method.classifier(method.embed(images))
+    expected = -logits.log_softmax(-1)[torch.arange(len(images)), labels].mean()
+    torch.testing.assert_close(method.loss(Batch(images, labels)), expected)
+
+
+def test_the_transductive_relationnet_normalises_all_its_layers_by_the_task() -> None:
+    task = random_tasks(batch=1)
+    training = build("relation").double().train()
+    expected = training.answer(task)
+    torch.testing.assert_close(build("relation-transductive").double().eval().predict(task), expected)
