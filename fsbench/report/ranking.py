@@ -136,9 +136,8 @@ def _other_tracks(lines: Sequence[_Line]) -> list[str]:
     for line in lines:
         tracks.setdefault(line.method, {})[line.test_source, line.way, line.shot] = line.track or "A"
     ranked: dict[tuple[str, str, str], str] = {}
-    if all({*own.values()} != {"A"} for own in tracks.values()):
-        alike = Counter(frozenset(own.items()) for own in tracks.values())
-        ranked = dict(max(alike, key=alike.__getitem__, default=frozenset()))
+    if tracks and all({*own.values()} != {"A"} for own in tracks.values()):
+        ranked = dict(Counter(frozenset(own.items()) for own in tracks.values()).most_common(1)[0][0])
     return [name for name, own in tracks.items() if any(ranked.get(at, "A") != track for at, track in own.items())]
 
 
