@@ -130,7 +130,7 @@ def test_costs_are_products_and_sums(ahead: Outlook) -> None:
     assert seconds == {
         "knn": (4 * 2, 2 * look, features + 2 * cell),  # both shots, one training
         "finetune": (0, 0, 2 * cell),  # and its features
-        "proto": ((4 + 3) * 2, (2 + 2) * look, 2 * (features + cell)),
+        "proto": ((4 + 3) * 2, (1 + 2 + 1 + 2) * look, 2 * (features + cell)),  # it looks at its start, too
         "fomaml": ((4 + 3) * 2, (2 + 2) * 4 * 0.5, 2 * cell),  # no features
     }
     assert cost.total == sum(sum(parts) for parts in seconds.values())
@@ -143,7 +143,7 @@ def test_a_frozen_backbone_embeds_all_images_once_before_its_training(tmp_path: 
     row = cost_of(planned, FixedSpeeds()).rows["r2d2"]
     images = planned.images("tiny", "train") + planned.images("tiny", "val")
     assert row.training == 4 * 2.0 + images * 0.25
-    assert row.validation == 2 * 4 * 0.5
+    assert row.validation == (1 + 2) * 4 * 0.5
     (training,) = trainings_of(planned, "r2d2")
     assert MeasuredSpeeds(planned, torch.device("cpu"), "fp32").step(training) > 0
 
@@ -151,7 +151,7 @@ def test_a_frozen_backbone_embeds_all_images_once_before_its_training(tmp_path: 
 def test_what_must_wait_bounds_what_devices_can_gain(ahead: Outlook) -> None:
     cost = cost_of(ahead, FixedSpeeds())
     assert cost.chain == ("knn", "proto 1-shot", "its evaluation on tiny")
-    assert cost.longest == (8 + 40) + (8 + 40) + (24 + 10)
+    assert cost.longest == (8 + 40) + (8 + 60) + (24 + 10)
     assert cost.at_best(1) == cost.total
     assert cost.at_best(2) == cost.total / 2 > cost.longest
     assert cost.at_best(1000) == cost.longest

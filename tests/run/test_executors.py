@@ -246,7 +246,7 @@ def test_an_error_of_a_job_is_that_of_the_run(folder: Path, cluster: Cluster) ->
     options = ["--suite", "diverging.toml", "--executor", "ray", "--address", cluster.address]
     run = Run(folder, "diverging", *options)
     assert run.wait() == 2
-    assert run.stderr.rpartition("Error: ")[2].startswith("the loss is not finite")
+    assert run.stderr.rpartition("Error: ")[2].startswith("the loss of ProtoNet is not finite")
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(folder: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_value_that_diverges_is_said_to_and_the_others_are_measured(tmp_path: 
     assert "cosine diverges with every value at 5-way 1-shot" in refused(*words, "scale=1e39")
 
 
-@pytest.mark.parametrize(("every", "problem"), [(2, "k-NN gives logits that are not"), (4, "the loss is not")])
+@pytest.mark.parametrize(("every", "problem"), [(2, "k-NN gives logits that are not"), (4, "the loss of k-NN is not")])
 def test_a_shared_training_that_diverges_ends_it_with_its_own_sentence(
     tmp_path: Path, every: int, problem: str
 ) -> None:
