@@ -11,7 +11,7 @@ from scipy.special import polygamma
 
 from compare_power import NOISES, rates, rates_over_episodes
 from fsbench.errors import RecordError
-from fsbench.stats.seeds import SeedMeans, _inverse_trigamma, seed_differences
+from fsbench.stats.seeds import SeedMeans, _common, _inverse_trigamma, seed_differences
 
 EVEN = "0.5 in every cell"
 
@@ -100,3 +100,10 @@ def test_unequally_noisy_tables_do_so_in_hardly_more(noise: str) -> None:
 
 def test_with_one_seed_a_drop_of_2_points_is_seen_where_nothing_else_changed() -> None:
     assert rates_over_episodes(drop=2, tables=300).regressed >= 0.9
+
+
+def test_smyths_moments_find_the_prior_that_variances_were_drawn_from() -> None:
+    random = np.random.default_rng(0)
+    own = 2.0 * 10 / random.chisquare(10, 50_000)  # variances about 2 with 10 degrees of freedom
+    samples = own * random.chisquare(4, 50_000) / 4
+    assert _common(samples, np.full(50_000, 4)) == pytest.approx((2.0, 10.0), rel=0.1)
