@@ -18,10 +18,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -40,13 +40,14 @@ __all__ = ["FeatureFile", "FeatureHead", "check_name", "read_features", "write_f
 _KEY: Final = "fsbench"
 _LARGEST: Final = 2**34  # bytes
 _TYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_Compared: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]  # with the names of a pack; never printed
 
 
 class FeatureHead(StrictModel):
     """What a file of features says of itself."""
 
     source: Text
-    images: Annotated[list[tuple[LongText, LongText]], Field(min_length=1)]
+    images: Annotated[list[tuple[_Compared, _Compared]], Field(min_length=1)]
     sha256: Text
     label: Annotated[Text, Field(min_length=1)]
     corpora: list[Text] = Field(default_factory=list)

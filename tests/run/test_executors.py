@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -72,9 +73,9 @@ class Run:
 
     started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
-    def __init__(self, folder: Path, out: str, *words: object, pause: bool = False) -> None:
+    def __init__(self, folder: Path, out: str, *words: object, pause: bool = False, **settings: str) -> None:
         self.mark = folder / f"{out}.mark"
-        settings = {"FSBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        settings |= {"FSBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
         settings |= {"FSBENCH_TEST_MARK": str(self.mark)} if pause else {}
         options = ["--suite", "suite.toml", "--out", out, "--device", "cpu", *map(str, words)]
         self._said = folder / f"{out}.stdout", folder / f"{out}.stderr"
@@ -238,6 +239,15 @@ def test_an_interrupted_run_on_a_ray_cluster_goes_on_later(folder: Path, cluster
     until(lambda: not is_running(process))
     assert Run(folder, "stopped").wait() == 0
     assert contents(folder / "stopped") == contents(folder / "serial")
+
+
+@pytest.mark.cluster
+def test_a_cluster_that_ray_starts_for_a_run_asks_for_a_token(folder: Path, tmp_path: Path) -> None:
+    with TemporaryDirectory(prefix="ray-") as short:  # as names of sockets must be
+        run = Run(folder, "own", "--executor", "ray", HOME=str(tmp_path), RAY_TMPDIR=short)
+        assert run.wait() == 0, run.stderr
+    assert (tmp_path / ".ray" / "auth_token").is_file()
+    assert contents(folder / "own") == contents(folder / "serial")
 
 
 @pytest.mark.cluster
