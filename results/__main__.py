@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,30 +26,61 @@ _FOLDER = Path(__file__).parent
 
 
 class _Work(NamedTuple):
-    """One run towards a table, which lies in the folder of its suite's name."""
+    """One run towards a table, whose folder is that of its suite, or lies in it."""
 
     table: str
-    seeds: int
+    options: Options
+
+    def __str__(self) -> str:
+        drawn = "" if self.options.protocol == "fixed" else f", protocol {self.options.protocol}"
+        return f"{self.table}{drawn}, seeds {self.options.seeds}"
+
+    @property
+    def suite(self) -> str:
+        return self.table.partition("/")[0]
 
     def cells(self) -> tuple[int, int]:
         """How many cells are not recorded yet, and how many there are."""
-        planned = look_ahead(load_suite(self.table), Options(seeds=self.seeds)).cells
+        planned = look_ahead(load_suite(self.suite), self.options).cells
         wanted = {_key(cell.identity) for cell in planned}
         records = _FOLDER / self.table / "records"
         found = {_key(record.identity) for record in records_of(records)} if records.is_dir() else set()
         return len(wanted - found), len(wanted)
 
     def run(self, data_root: str | None) -> None:
-        """Carry it out, as `fsbench run` does, and end as that does if it fails; it has said why."""
-        words = ["run", "--suite", self.table, "--seeds", str(self.seeds), "--out", str(_FOLDER / self.table)]
+        """Carry it out, as `fsbench run` does, and make the table of all that the folder holds."""
+        folder, options = str(_FOLDER / self.table), self.options
+        words = ["run", "--suite", self.suite, "--protocol", options.protocol, "--seeds", str(options.seeds)]
+        words += ["--methods", ",".join(options.rows)] if options.rows else []
         words += ["--data-root", data_root] if data_root else []
-        click.echo(f"fsbench {' '.join(words)}")
-        if code := subprocess.run([sys.executable, "-m", "fsbench", *words], check=False).returncode:
-            raise click.exceptions.Exit(code)
+        _call(*words, "--out", folder)
+        _call("table", folder)
 
 
-_TABLES = ("miniimagenet", "omniglot", "frozen", "glyphs", "metadataset-ilsvrc", "metadataset-all", "omniglot-20way")
-_WORK = [_Work(table, seeds) for seeds in (1, 3) for table in _TABLES if seeds == 1 or table != "glyphs"]
+_TABLES = {
+    "miniimagenet": [Options()],
+    "omniglot": [Options()],
+    "frozen": [Options()],
+    "frozen/k-shot": [Options(rows=("simpleshot-frozen", "ridge-frozen"), protocol="k-shot")],
+    "glyphs": [Options()],
+    "metadataset-ilsvrc": [Options(), Options(protocol="variable")],
+    "metadataset-all": [Options()],
+    "omniglot-20way": [Options()],
+}
+_WORK = [
+    _Work(table, replace(options, seeds=seeds))
+    for seeds in (1, 3)
+    for table, runs in _TABLES.items()
+    for options in runs
+    if seeds == 1 or table != "glyphs"
+]
+
+
+def _call(*words: str) -> None:
+    """Call fsbench, and end as it does if it fails; it has said why."""
+    click.echo(f"fsbench {' '.join(words)}")
+    if code := subprocess.run([sys.executable, "-m", "fsbench", *words], check=False).returncode:
+        raise click.exceptions.Exit(code)
 
 
 def _key(identity: CellIdentity) -> str:
@@ -76,9 +108,9 @@ def main(tables: tuple[str, ...], left: bool, data_root: str | None) -> None:
             missing, cells = work.cells()
         except FsbenchError as error:
             refused = True
-            click.echo(f"{work.table}, seeds {work.seeds}: cannot be made here: {error}", err=True)
+            click.echo(f"{work}: cannot be made here: {error}", err=True)
             continue
-        click.echo(f"{work.table}, seeds {work.seeds}: {missing} of {cells} cells are left")
+        click.echo(f"{work}: {missing} of {cells} cells are left")
         if not left:  # even if no cell seems to be missing: a run knows the images and the recipes, too
             work.run(data_root)
     if refused:

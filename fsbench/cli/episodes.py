@@ -53,8 +53,6 @@ def export(
         raise unknown(f"test source of the suite {suite.name}", chosen, suite.sources.test)
     if way is not None and protocol != "fixed":
         raise UsageError(f"--way is {way}, but episodes of the protocol {protocol} have no fixed way; leave it out.")
-    if shot is not None and protocol == "variable":
-        raise UsageError(f"--shot is {shot}, but episodes of the protocol variable have no fixed shot; leave it out.")
     options = Options(protocol=protocol, shots=() if shot is None else (shot,), episodes=number)
     drawn_as = protocols_of(suite, options)[0]
     if way is not None:

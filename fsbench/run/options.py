@@ -89,7 +89,7 @@ def protocols_of(suite: Suite, options: Options) -> list[AnyProtocol]:
         if options.shots:
             given = ", ".join(map(str, options.shots))
             raise UsageError(
-                f"--shots is {given}, but episodes of the protocol variable have no fixed shot; leave it out."
+                f"shots is {given}, but episodes of the protocol variable have no fixed shot; leave it out."
             )
         shots = [None]
     elif options.protocol == "k-shot":

@@ -276,7 +276,7 @@ def test_the_line_of_a_wrong_value_of_a_training(tmp_path: Path) -> None:
         (("--suite", "glyps"), "unknown suite 'glyps'; did you mean 'glyphs'?"),
         (("--methods", "prot"), "did you mean 'proto'?"),
         (("--methods", ","), "',' names nothing; leave the option out for all."),
-        (("--protocol", "variable", "--shots", "5"), "--shots is 5, but episodes of the protocol variable have no"),
+        (("--protocol", "variable", "--shots", "5"), "shots is 5, but episodes of the protocol variable have no"),
         (("--shots", "one"), "'one' is not a positive number of shots."),
         (("--device", "gpu"), "unknown device 'gpu'"),
         (("--episodes-file", "absent.npz"), "the episode file absent.npz cannot be read"),

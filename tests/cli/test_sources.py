@@ -150,9 +150,9 @@ def test_a_suite_builds_on_another(tmp_path: Path) -> None:
     result = fsbench("episodes", "export", above, "--episodes", 2, "--out", tmp_path / "file.json")
     assert result.exit_code == 0, result.output
     assert len(json.loads((tmp_path / "file.json").read_text())["classes"][0]) == 4
-    for words in (("--way", 5), ("--shot", 2)):
+    for words, sentence in ((("--way", 5), "--way is 5"), (("--shot", 2), "shots is 2")):
         said = refused("episodes", "export", above, "--protocol", "variable", *words, "--out", tmp_path / "file.json")
-        assert f"{words[0]} is {words[1]}, but episodes of the protocol variable have no fixed" in said
+        assert f"{sentence}, but episodes of the protocol variable have no fixed" in said
     above.write_text('base = "glyphs"\nname = "own"\n[episodes]\nwy = 4\n')
     assert "line 4: episodes.wy" in refused("run", "--suite", above, "--out", tmp_path)
     above.write_text('base = "nothing"\nname = "own"\n')
