@@ -6,6 +6,8 @@ images are found
 - under these names, anywhere in the folder (flat or in class folders) or in the zips that lie in it; or
 - in ILSVRC 2012's train folder, `<id>/<id>_<number>.JPEG`. The eight digits count the images of a class there in the
   order of their numbers, from 1: so mini-imagenet-tools and the tools derived from it choose them.
+
+However they lie, an image is called `images/` and its name in the CSV file, so that episodes have one hash everywhere.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import io
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fsbench.data.card import Card
@@ -65,6 +68,21 @@ def prepare(card: Card, variant: str, size: int, origin: Path) -> Prepared:
     return arrange(card, variant, size, Listing(classes), splits, layout=layout)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Listed(FileImage):
+    """An image as a CSV file lists it.
+
+    Attributes:
+        listed: Its name there.
+    """
+
+    listed: str
+
+    @property
+    def name(self) -> str:
+        return f"images/{self.listed}"
+
+
 def _read(path: Path) -> dict[str, list[str]]:
     """The images of every class, by name, as a CSV file lists them."""
     try:
@@ -110,7 +128,8 @@ def _from_images(card: Card, origin: Path, lines: _Lines) -> dict[str, list[File
         for path in [origin, *zips]:
             for file in reader.tree(path).files:
                 if file.endswith(".jpg"):
-                    places.setdefault(PurePosixPath(file).name, FileImage(path, file))
+                    listed = PurePosixPath(file).name
+                    places.setdefault(listed, _Listed(path, file, listed=listed))
     if not places:
         raise card.not_found("images", (origin,))
     wanted = [file for files in lines.values() for file in files]
@@ -127,12 +146,13 @@ def _from_ilsvrc(origin: Path, images: Mapping[str, Sequence[FileImage]], lines:
     classes: dict[str, list[FileImage]] = {}
     for name, listed in lines.items():
         ordered = sorted(images.get(name, ()), key=lambda image: int(PurePosixPath(image.file).stem.rpartition("_")[2]))
-        numbers = [int(PurePosixPath(file).stem.removeprefix(name)) for file in listed]
-        for number in (min(numbers), max(numbers)):
+        numbers = {file: int(PurePosixPath(file).stem.removeprefix(name)) for file in listed}
+        for number in (min(numbers.values()), max(numbers.values())):
             if not 1 <= number <= len(ordered):
                 raise DataError(
                     f"{origin} has {len(ordered)} images of {name}, but number {number} of them is listed; "
                     "it must have the whole class of ILSVRC 2012."
                 )
-        classes[name] = [ordered[number - 1] for number in numbers]
+        found = {file: ordered[number - 1] for file, number in numbers.items()}
+        classes[name] = [_Listed(image.tree, image.file, listed=file) for file, image in found.items()]
     return classes

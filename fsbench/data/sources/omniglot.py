@@ -1,8 +1,8 @@
 """Omniglot (Lake et al., Science 2015), from its two archives as the authors publish them.
 
 A file is `images_background/<Alphabet>/<characterNN>/<IIII>_<DD>.png`: character number IIII, drawn by person DD,
-105x105 pixels of one bit, black ink on white paper. Here ink is 255 and paper 0, but in the variant "metadataset",
-which is as Meta-Dataset has it and may also come from Meta-Dataset's records.
+105x105 pixels of one bit, black ink on white paper. Here ink is 255 and paper 0, as in Meta-Dataset's records, whose
+conversion inverts the drawings (`invert_img`) and from which the variant "metadataset" may also come.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOG = logging.getLogger("fsbench")
 _PARTS = {"images_background": ("train", "val"), "images_evaluation": ("test",)}  # archive: its original splits
 _PLACES = ("", "python", "omniglot-py")  # beside each other, as in the authors' repository, as torchvision lays them
 _TURNS = {"vinyals": (0, 90, 180, 270)}  # degrees, counter-clockwise; of the other variants: none
-_METADATASET = "metadataset"  # the original split, not inverted, with the alphabets as superclasses
+_METADATASET = "metadataset"  # the original split, with the alphabets as superclasses
 _Numbers = Annotated[str, StringConstraints(pattern=r"^\d{1,4}(-\d{1,4})?( \d{1,4}(-\d{1,4})?)*$")]
 
 Characters = Mapping[str, Mapping[int, list[str]]]  # alphabet, number of the character, names of its files
@@ -140,12 +140,10 @@ class _Drawing(FileImage):
     Attributes:
         class_name: The class.
         turn: Counter-clockwise, degrees.
-        ink: The pixels' value where there is ink, 0 or 255.
     """
 
     class_name: str
     turn: int
-    ink: int
 
     @property
     def name(self) -> str:
@@ -153,7 +151,7 @@ class _Drawing(FileImage):
 
     def decode(self, reader: Reader, *, size: int, channels: int) -> npt.NDArray[np.uint8]:
         upright = _decode(reader, FileImage(self.tree, self.file), size, channels)
-        return np.rot90(upright if self.ink == 0 else 255 - upright, self.turn // 90, axes=(1, 2))
+        return np.rot90(255 - upright, self.turn // 90, axes=(1, 2))
 
 
 @lru_cache(DRAWINGS)  # the turns of a character follow each other
@@ -164,13 +162,13 @@ def _decode(reader: Reader, image: FileImage, size: int, channels: int) -> npt.N
 def _arrange(
     files: Mapping[str, list[FileImage]], splits: Mapping[str, Mapping[str, list[int]]], variant: str, size: int
 ) -> Prepared:
-    turns, ink = _TURNS.get(variant, (0,)), 0 if variant == _METADATASET else 255
+    turns = _TURNS.get(variant, (0,))
     suffix = {turn: f"/rot{turn:03}" if len(turns) > 1 else "" for turn in turns}
     made = sorted((character + suffix[turn], character, turn) for character in files for turn in turns)
     label = {name: index for index, (name, _, _) in enumerate(made)}
     prepared = Prepared.of_items(
         {
-            name: [_Drawing(file.tree, file.file, class_name=name, turn=turn, ink=ink) for file in files[character]]
+            name: [_Drawing(file.tree, file.file, class_name=name, turn=turn) for file in files[character]]
             for name, character, turn in made
         },
         {
@@ -186,7 +184,7 @@ def _arrange(
             "variant": variant,
             "size": size,
             "resampling": RESAMPLING,
-            "ink": ink,
+            "ink": 255,
             "rotations": list(turns),
             "decoders": decoder_versions(),
         },
