@@ -1,9 +1,9 @@
 """The regression verdict: the records of a new run beside those that are trusted, cell by cell.
 
 A cell is a row of a suite on one source, way and shot, with all its training seeds. What stands on both sides is
-compared only like for like: the same split, episodes, pack and length of training, and both inductive or both
-transductive. Then, with the paired difference NEW minus BASE, its 95 % interval, and a margin in percentage points,
-the first of these that holds is the verdict:
+compared only like for like: the same split, episodes, pack, length of training and leakage track, and both inductive
+or both transductive. Then, with the paired difference NEW minus BASE, its 95 % interval, and a margin in percentage
+points, the first of these that holds is the verdict:
 
 identical       every episode has the same count of correct answers
 pass            the lower end of the interval lies above −margin; called improved if the difference is positive and
@@ -292,9 +292,13 @@ def _twice(name: str, records: Sequence[Record]) -> str:
 
 def _unlike(base: Sequence[Record], new: Sequence[Record]) -> str:
     """What must be equal and is not; nothing if all is."""
-    for name in _LIKE_FOR_LIKE:
-        sides = [dict.fromkeys(str(getattr(record.identity, name))[:12] for record in side) for side in (base, new)]
-        if len({getattr(record.identity, name) for record in (*base, *new)}) > 1:
+    for name in (*_LIKE_FOR_LIKE, "track"):
+        values = [
+            [record.track if name == "track" else getattr(record.identity, name) for record in side]
+            for side in (base, new)
+        ]
+        if len({*values[0], *values[1]}) > 1:
+            sides = [dict.fromkeys(str(value)[:12] for value in side) for side in values]
             return f"{name} differs: {', '.join(sides[0])} in BASE, {', '.join(sides[1])} in NEW."
     return ""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from fsbench.errors import FsbenchError, UsageError, unknown
-from fsbench.files.code import Fault, fault_in_files, hash_of_file, hash_of_package, load_file
+from fsbench.files.code import Fault, fault_in_files, hash_of_class, hash_of_package, load_file
 
 __all__ = ["Kind", "blaming_files", "load_class", "load_point", "registered", "revision_of_class"]
 
@@ -105,21 +105,18 @@ def load_point(kind: Kind, point: EntryPoint) -> object:
         ) from error
 
 
-def revision_of_class(
-    name: str, found: type, revision: int, own: Mapping[str, str], beside: Path | None = None
-) -> int | str:
+def revision_of_class(name: str, found: type, revision: int, own: Mapping[str, str]) -> int | str:
     """What tells a class from its earlier versions: its revision, and outside fsbench the hash of its code too.
 
     Args:
-        name: As it was given to `load_class`, like `own` and `beside`.
+        name: As it was given to `load_class`, like `own`.
         found: The class.
         revision: What it says itself.
         own: The classes of fsbench.
-        beside: The folder in which a relative path is looked for first.
     """
     if name in own:
         return revision
-    code = hash_of_file(_file_of(name, beside)) if ".py:" in name else hash_of_package(found.__module__)
+    code = hash_of_class(found) if ".py:" in name else hash_of_package(found.__module__)
     return f"{revision}-{code[:12]}"
 
 

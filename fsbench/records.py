@@ -12,13 +12,23 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import from_json  # three times as fast as json.loads
 
 from fsbench.errors import NewerRecordError, RecordError, first_problem
 from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
 from fsbench.files.reading import read_bytes
 from fsbench.files.strict import Accuracy, Count, LongText, Number, Seed, StrictModel, Text
+from fsbench.provenance import SUITE_FILE
 from fsbench.stats.intervals import mean_ci
 
 __all__ = [
@@ -51,7 +61,12 @@ def _packed(counts: Iterable[int]) -> array[int]:
 
 
 # Packed, counts are cheap to check and to compute with, and the garbage collector need not visit every one of them.
-_Counts: TypeAlias = Annotated[Sequence[int], PlainValidator(_packed), PlainSerializer(list)]
+_Counts: TypeAlias = Annotated[
+    Sequence[int],
+    PlainValidator(_packed),
+    PlainSerializer(list),
+    WithJsonSchema({"type": "array", "items": {"type": "integer"}}),
+]
 
 # A: trained here, on the suite's own classes. B: trained elsewhere, without known overlap with the test classes.
 # C: with overlap, or it is not known.
@@ -308,9 +323,12 @@ def cell_id(identity: CellIdentity) -> str:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The files of the records of an out folder, or of a folder of records."""
+    """The files of the records of an out folder, or of a folder of records.
+
+    A run writes its suite before its first record; until then its out folder has none.
+    """
     inner = folder / "records"
-    return sorted((inner if inner.is_dir() else folder).glob("*.json"))
+    return sorted((inner if inner.is_dir() or (folder / SUITE_FILE).exists() else folder).glob("*.json"))
 
 
 @contextmanager

@@ -78,7 +78,16 @@ class PooledTasks:
 
     def gathered(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Of features of `images`, those of the support `[B, S, ...]` and of the queries `[B, Q, ...]`."""
-        return features[self.support], features[self.query]
+        return _of(features, self.support), _of(features, self.query)
+
+
+def _of(features: Tensor, images: Tensor) -> Tensor:
+    """Features of some images `[*images, ...]`, laid out in memory as they were.
+
+    They are those of `features[images]`, whose gradient several threads of a CPU would add up in any order.
+    """
+    last = features.movedim(1, -1)
+    return last.index_select(0, images.flatten()).view(*images.shape, *last.shape[1:]).movedim(-1, images.ndim)
 
 
 @dataclass(frozen=True)

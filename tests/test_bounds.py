@@ -71,6 +71,8 @@ def test_a_pack_that_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path, monke
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
     prepared = Prepared(images, np.arange(4), list("abcd"), list("abcd"), {"test": [0, 1, 2, 3]}, {})
+    (tmp_path / "mine-16px").mkdir()
+    (tmp_path / "mine-16px" / ".images.npy.0123456789abcdef.tmp").write_bytes(b"of a try that was killed")
     with pytest.raises(OutputError, match=r"the images of mine take 3,072 bytes, and .* has 1,000 left; choose"):
         write_pack(tmp_path / "mine-16px", "mine", prepared)
     assert list((tmp_path / "mine-16px").iterdir()) == []

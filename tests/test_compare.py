@@ -103,6 +103,21 @@ def test_only_like_is_compared_with_like(tmp_path: Path, facts: dict[str, Any], 
     assert (finding.verdict, finding.reason, finding.difference) == ("not comparable", reason, None)
 
 
+def test_another_leakage_track_is_not_like(tmp_path: Path) -> None:
+    base, new = (
+        record("ProtoNet", backbone={"name": "timm", "weights": track}).model_copy(update={"track": track})
+        for track in ("B", "C")
+    )
+    comparison = compare(write(tmp_path / "base", base), write(tmp_path / "new", new))
+    (finding,) = comparison.findings
+    assert (finding.verdict, finding.reason, finding.difference) == (
+        "not comparable",
+        "track differs: B in BASE, C in NEW.",
+        None,
+    )
+    assert comparison.exit_code == 3
+
+
 def test_what_may_change_is_named(tmp_path: Path) -> None:
     finding = _one(tmp_path, [record("ProtoNet")], [record("ProtoNet", params={"scale": 2}, training="other")])
     assert (finding.verdict, finding.reason) == ("identical", "other params, training")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fsbench.errors import RecordError
 from fsbench.files.atomic import sha256_json
-from fsbench.records import CellIdentity, RecordStore, cell_id, read_record
+from fsbench.provenance import SUITE_FILE
+from fsbench.records import CellIdentity, RecordStore, cell_id, read_record, record_files
 from fsbench.text import printable
 from helpers.factories import make_record
 
@@ -184,3 +185,14 @@ def test_a_newer_schema_is_refused(written: Path) -> None:
     written.write_text(json.dumps(content | {"schema_version": 3, "novelty": True}))
     with pytest.raises(RecordError, match=r"has schema 3, newer than 2; update fsbench\."):
         read_record(written)
+
+
+def test_the_files_of_an_out_folder_or_of_its_records_are_those_of_records(store: RecordStore, written: Path) -> None:
+    (store.folder.parent / SUITE_FILE).write_text("{}")
+    assert record_files(store.folder.parent) == record_files(store.folder) == [written]
+
+
+def test_before_the_first_record_an_out_folder_has_none(tmp_path: Path) -> None:
+    """A run writes its suite first."""
+    (tmp_path / SUITE_FILE).write_text("{}")
+    assert record_files(tmp_path) == []

@@ -159,5 +159,5 @@ def _of_class(spec: PretrainedSpec, beside: Path | None) -> Built:
         mean=IMAGENET[0],
         std=IMAGENET[1],
         has_weights=spec.build not in BACKBONES,
-        revision=revision_of_class(spec.build, found, getattr(found, "revision", 1), BACKBONES, beside),
+        revision=revision_of_class(spec.build, found, getattr(found, "revision", 1), BACKBONES),
     )

@@ -100,4 +100,4 @@ def backbone_revision(name: str, beside: Path | None = None) -> int | str:
         UsageError: There is no such backbone, or it cannot be loaded.
     """
     found = load_backbone(name, beside)
-    return revision_of_class(name, found, found.revision, BACKBONES, beside)
+    return revision_of_class(name, found, found.revision, BACKBONES)

@@ -26,6 +26,8 @@ def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: P
 
     One file per row. Every figure keeps what makes it comparable: way, shot, the hash of
     the episodes, the interval, the training seed, the track, whether it is transductive, and all in which it deviates.
+
+    A model card replaces one with fewer figures of the same records, and no other file.
     """
     from time import time
 
@@ -33,17 +35,24 @@ def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: P
     from fsbench.files.atomic import write_atomic
     from fsbench.report.contribution import read_contribution
     from fsbench.report.every_eval_ever import to_every_eval_ever
-    from fsbench.report.model_index import to_model_cards
+    from fsbench.report.model_index import replaces, to_model_cards
     from fsbench.report.reading import records_of
 
     records = records_of(folder)
     if kind == "model-index":
         files = to_model_cards(records)
+        for name, card in files.items():
+            path = out / name
+            if path.is_file() and not replaces(card, path.read_text(encoding="utf-8", errors="replace")):
+                raise UsageError(
+                    f"{path} is no earlier card of these records; name another folder with --out, or move it away."
+                )
     else:
         contribution = read_contribution(folder)
-        if by is None and contribution is None:
+        who = (by or "").strip() or (contribution and contribution.by)
+        if not who:
             raise UsageError(f"{folder} does not say who measured this; use --by NAME.")
-        files = to_every_eval_ever(records, by=by or (contribution.by if contribution else ""), time=int(time()))
+        files = to_every_eval_ever(records, by=who, time=int(time()))
     for name, text in files.items():
         write_atomic(out / name, text)
     click.echo(f"{len(files)} files below {out}", err=True)

@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fsbench.cli.options import FOLDERS
+from fsbench.cli.table import CELL_RANKS, RANKS
 from fsbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fsbench.report.latex import Notes
+    from fsbench.report.table import RankRule
 
 __all__ = [
     "report",
 ]
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=_FOLDER)
-@click.option("--out", type=_FOLDER, help="Where to write; default FOLDER/report, if there is only one FOLDER.")
+@FOLDERS
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write; default FOLDER/report, if there is only one FOLDER.",
+)
+@RANKS
+@CELL_RANKS
 @click.option(
     "--notes",
     type=click.Choice(["short", "full"]),
@@ -29,7 +36,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Below the LaTeX table: what a caption needs, or all that there is to know of its figures.",
 )
-def report(folders: tuple[Path, ...], out: Path | None, notes: Notes) -> None:
+def report(folders: tuple[Path, ...], out: Path | None, rule: RankRule, cell_ranks: bool, notes: Notes) -> None:
     """Write a report of the records of runs: a page, tables and plots.
 
     Every FOLDER is the out folder of a run. The page index.html needs no other file and no network. Beside it lie
@@ -41,5 +48,5 @@ def report(folders: tuple[Path, ...], out: Path | None, notes: Notes) -> None:
     from fsbench.report.write import REPORT, write_everything
 
     target = out or folders[0] / REPORT
-    write_everything(folders, target, notes=notes)
+    write_everything(folders, target, rule=rule, cell_ranks=cell_ranks, notes=notes)
     click.echo(f"The page, and the tables and plots beside it: {target / 'index.html'}", err=True)

@@ -23,7 +23,7 @@ def verify(ctx: click.Context, folders: tuple[Path, ...], as_json: bool) -> None
     interval follow from the counts of its episodes, and where the images are prepared on this machine, its episodes
     are those that this version of fsbench draws. Whether a model gave these answers, only another run can tell.
 
-    The exit code is 2 if a record fails, with a sentence for each.
+    The exit code is 2 if a record fails or a folder has none, with a sentence for each.
     """
     from fsbench.report.verification import verification_to_json, verify_folder
 

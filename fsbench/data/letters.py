@@ -70,7 +70,7 @@ def load_faces() -> tuple[Face, ...]:
         path = folder / f"{name}.ttf"
         if not path.is_file():
             raise DataNotFoundError(f"glyphs: matplotlib's font {path} is missing; install matplotlib again with pip.")
-        letters = frozenset(map(chr, FT2Font(path).get_charmap()))
+        letters = frozenset(map(chr, FT2Font(str(path)).get_charmap()))
         # Raqm, where it is installed, would shape and place letters in its own way.
         font = ImageFont.truetype(path, EM, layout_engine=ImageFont.Layout.BASIC)
         faces.append(Face(name, letters, sha256_file(path), font))

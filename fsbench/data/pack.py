@@ -140,7 +140,7 @@ class Pack:
         """The names of some images, as their authors have them; no others are read.
 
         Raises:
-            DataError: They are damaged.
+            DataError: They are damaged, or no longer those of this pack.
         """
         try:
             names = open_array(self.folder / "names.npy")
@@ -152,6 +152,10 @@ class Pack:
             raise DataError(
                 f"the names in {self.folder} cannot be read ({error}); delete it and prepare the source again."
             ) from error
+        if self.opened and _stamp(self.folder / "names.npy") != self.opened["names.npy"]:
+            raise DataError(
+                f"the pack in {self.folder} was prepared again while it was in use; run the same command again."
+            )
         return names
 
 

@@ -101,7 +101,7 @@ class Prepared:
 
 
 def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
-    """Write a pack; `pack.json` goes first and comes last, so that a folder without it is no pack.
+    """Write a pack; `pack.json` goes before an array is replaced and comes last: a folder without it is no pack.
 
     Raises:
         DataError: The arrays do not fit each other, or an image cannot be decoded.
@@ -115,18 +115,18 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
     if (np.diff(labels) < 0).any():
         raise DataError(f"{source}: the images must be sorted by class.")
     make_folder(folder)
-    needed, free = math.prod(images.shape), shutil.disk_usage(folder).free
-    if needed > free:
-        raise OutputError(
-            f"the images of {source} take {needed:,} bytes, and {folder} has {free:,} left; choose a smaller size, "
-            "fewer images, or another cache with FSBENCH_CACHE."
-        )
-    (folder / "pack.json").unlink(missing_ok=True)
-    with atomic_path(folder / "images.npy") as temporary:
+    with atomic_path(folder / "images.npy") as temporary:  # which first removes what a try that was killed has left
+        needed, free = math.prod(images.shape), shutil.disk_usage(folder).free
+        if needed > free:
+            raise OutputError(
+                f"the images of {source} take {needed:,} bytes, and {folder} has {free:,} left; choose a smaller size, "
+                "fewer images, or another cache with FSBENCH_CACHE."
+            )
         if isinstance(prepared.images, Undecoded):
             prepared = prepared.without(_write_images(temporary, prepared.images))
         else:
             _write_array(temporary, prepared.images)
+        (folder / "pack.json").unlink(missing_ok=True)
     labels = prepared.labels.astype(np.int64)
     arrays = {"labels.npy": labels, "names.npy": np.asarray(prepared.names, dtype=np.str_)}
     if prepared.tracks is not None:

@@ -14,7 +14,7 @@ from types import ModuleType
 from fsbench.errors import UsageError
 from fsbench.files.reading import read_bytes
 
-__all__ = ["Fault", "fault_in_files", "hash_of_file", "hash_of_package", "load_file"]
+__all__ = ["Fault", "fault_in_files", "hash_of_class", "hash_of_package", "load_file"]
 
 _NAME = "fsbench_file_"  # how the names of the modules begin that `load_file` makes
 _HASH = "__fsbench_hash__"  # on a module that `load_file` made
@@ -90,10 +90,14 @@ def fault_in_files(error: BaseException) -> Fault | None:
     return None
 
 
-def hash_of_file(path: Path) -> str:
-    """The hash of a file that `load_file` has loaded: of its own bytes and of the modules beside it that it imports."""
-    found: str = getattr(load_file(path), _HASH)
-    return found
+def hash_of_class(found: type) -> str:
+    """The hash of the file of a class, as `load_file` has executed it, with the modules beside it that it imports.
+
+    What the file holds by now has no part in it.
+    """
+    loaded = [module for name, module in list(sys.modules.items()) if name.startswith(_NAME)]
+    (hashed,) = {getattr(module, _HASH) for module in loaded if any(value is found for value in vars(module).values())}
+    return str(hashed)
 
 
 def hash_of_package(module: str) -> str:

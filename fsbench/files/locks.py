@@ -38,7 +38,8 @@ def locked(target: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     make_folder(target.parent)
     path = target.with_name(f"{target.name}.lock")
     try:
-        lock = FileLock(path, mode=(target.parent.stat().st_mode & 0o066) | 0o600)
+        mode = (target.parent.stat().st_mode & 0o066) | 0o600
+        lock = FileLock(path, mode=mode, fallback_to_soft=False)  # which would not keep others waiting: see `_sign`
         _acquire(lock, path, waiting)
         _sign(path)
     except (OSError, NotImplementedError) as error:

@@ -119,9 +119,9 @@ def load_method(name: str, beside: Path | None = None) -> type[Method]:
     return found
 
 
-def revision_of(name: str, method: type[Method], beside: Path | None = None) -> int | str:
+def revision_of(name: str, method: type[Method]) -> int | str:
     """What tells a method from its earlier versions: its revision, and outside fsbench the hash of its code too."""
-    return revision_of_class(name, method, method.revision, _OWN, beside)
+    return revision_of_class(name, method, method.revision, _OWN)
 
 
 def hyper_parameters(method: type[Method]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fsbench.backbones.specification import FEATURES
 from fsbench.records import Record
 from fsbench.report.comparable import comparable, deviations, task_name
 from fsbench.setting import row_label
@@ -92,7 +93,8 @@ def _model(record: Record) -> dict[str, str]:
                 "backbone": json.dumps(identity.backbone, sort_keys=True, ensure_ascii=False),
                 "transductive": identity.transductive,
                 "trained_parameters": record.training.parameters,
-                "frozen_parameters": record.training.frozen,
+                # Features in files come without the network that made them.
+                "frozen_parameters": None if identity.backbone.get("name") == FEATURES else record.training.frozen,
                 "pretrained_on": None if seen is None else ", ".join(seen.corpora) or "unknown",
             }
         ),

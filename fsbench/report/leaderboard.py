@@ -69,11 +69,7 @@ class Ranking:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read and check the out folder of a run; a file that fails is said in its verdict.
-
-    Raises:
-        RecordError: There are no records.
-    """
+    """Read and check the out folder of a run; a verdict says what fails, or that there are no records."""
     verdicts = verify_folder(path)
     try:
         contribution = read_contribution(path)
@@ -87,10 +83,16 @@ def rankings(folders: Sequence[Folder]) -> list[Ranking]:
 
     Of records that repeat a cell of an earlier folder, and of images whose pixels differ from those of the first
     record of that size, the first folder counts.
+
+    Raises:
+        RecordError: No folder has a record that can be read.
     """
+    if not any(folder.records for folder in folders):
+        named = ", ".join(str(folder.path) for folder in folders)
+        raise RecordError(f"there are no records to rank in {named}; `fsbench verify` says why.")
     groups: dict[tuple[Column, str, Track], list[Entrant]] = {}
     for folder in folders:
-        for records in _rows(folder.records):
+        for records in _rows(folder):
             first = records[0]
             # Records of schema 1 name their episodes by indices, which say the same of one pack only.
             pack = "" if first.identity.by_content else first.identity.pack
@@ -107,12 +109,18 @@ def _order(ranking: Ranking) -> tuple[Any, ...]:
     return column.source, *setting, -column.episodes, column.episode_set, ranking.track
 
 
-def _rows(records: Sequence[Record]) -> list[tuple[Record, ...]]:
-    """Records that differ in their training seed alone, together; of one seed twice, each on its own."""
+def _rows(folder: Folder) -> list[tuple[Record, ...]]:
+    """Records that differ in their training seed alone, together; of one seed twice, each on its own.
+
+    Files that fail beside others that verify with the same cells are no part of these rows.
+    """
+    whole = {verdict.record.cell for verdict in folder.verdicts if verdict.record and not verdict.problem}
     rows: dict[str, list[Record]] = {}
-    for record in records:
-        of_row = record.identity.model_dump(mode="json", exclude={"training", "train_seed"})
-        rows.setdefault(sha256_json([of_row, record.track]), []).append(record)
+    for verdict in folder.verdicts:
+        if record := verdict.record:
+            of_row = record.identity.model_dump(mode="json", exclude={"training", "train_seed"})
+            copied = verdict.problem is not None and record.cell in whole
+            rows.setdefault(sha256_json([of_row, record.track, copied]), []).append(record)
     found: list[tuple[Record, ...]] = []
     for several in rows.values():
         several.sort(key=lambda record: record.identity.train_seed)
@@ -122,8 +130,8 @@ def _rows(records: Sequence[Record]) -> list[tuple[Record, ...]]:
 
 
 def _verified(folder: Folder, records: Sequence[Record]) -> Verified:
-    cells = {record.cell for record in records}
-    verdicts = [verdict for verdict in folder.verdicts if verdict.record is not None and verdict.record.cell in cells]
+    files = set(map(id, records))  # not their cells: a copy of a file has the same, and may fail alone
+    verdicts = [verdict for verdict in folder.verdicts if id(verdict.record) in files]
     if any(verdict.problem for verdict in verdicts):
         return "no"
     return "counts" if any(verdict.unchecked for verdict in verdicts) else "yes"

@@ -44,7 +44,7 @@ def write_leaderboard(paths: Sequence[Path], out: Path) -> Path:
         The page.
 
     Raises:
-        RecordError: A folder has no records.
+        RecordError: No folder has a record that can be read.
         OutputError: The page cannot be written.
     """
     folders = [read_folder(path) for path in paths]

@@ -17,7 +17,7 @@ from fsbench.report.markdown import escape, pipe_table
 from fsbench.setting import row_label, setting_of
 from fsbench.text import path_part
 
-__all__ = ["to_model_cards"]
+__all__ = ["replaces", "to_model_cards"]
 
 _OF_DATA = ("way", "shot", "queries", "episodes", "episode_set", "episode_seed", "sampler", "image_size", "pack")
 _EXPLAINED: Final = (
@@ -39,6 +39,12 @@ def to_model_cards(records: Iterable[Record]) -> dict[str, str]:
             record
         )
     return {path: _card(found) for path, found in rows.items()}
+
+
+def replaces(card: str, earlier: str) -> bool:
+    """Whether a card has every figure of an earlier one, and that is one: nothing is lost where it takes its place."""
+    now, before = (set(re.findall(r'^ +cell: "(\w+)"', text, re.MULTILINE)) for text in (card, earlier))
+    return bool(before) and before <= now
 
 
 def _card(records: Sequence[Record]) -> str:
@@ -91,7 +97,7 @@ def _result(record: Record) -> dict[str, Any]:
             "name": f"Few-shot image classification, {setting_of(identity.way, identity.shot)}",
         },
         "dataset": {
-            "type": identity.source,
+            "type": identity.source.replace(":", "-"),  # which the Hub takes in no type
             "name": identity.source,
             "split": identity.split,
             "args": {name: facts[name] for name in _OF_DATA if name in facts},

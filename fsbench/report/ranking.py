@@ -35,8 +35,8 @@ class Ranking:
         ranks: Ranking column to method to rank. A column is named after its test source, and where the
             file holds several ways or shots as in "omniglot 5-way 1-shot".
         left_out: Transductive methods, which are not ranked.
-        other_tracks: The methods that are not ranked with the others, since a column "track" has them elsewhere: not
-            in A everywhere, or, where no method is, not where most are.
+        other_tracks: The inductive methods that are not ranked with the others, since a column "track" has them
+            elsewhere: not in A everywhere, or, where no inductive method is, not where most are.
     """
 
     average: Mapping[str, float]
@@ -74,8 +74,9 @@ def rank_file(path: Path) -> Ranking:
     from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
     lines = _read(path)
-    others = _other_tracks(lines)
-    ranked = [line for line in lines if not line.transductive and line.method not in others]
+    inductive = [line for line in lines if not line.transductive]
+    others = _other_tracks(inductive)
+    ranked = [line for line in inductive if line.method not in others]
     if not ranked:
         raise UsageError(f"{path} holds no line to rank; it needs one for every method and test source.")
     several = len({(line.way, line.shot) for line in ranked}) > 1

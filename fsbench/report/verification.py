@@ -34,12 +34,14 @@ class Verdict:
         path: The file.
         record: What it holds; None: it cannot be read, or is no record.
         problem: Why it does not verify, in one sentence; None: it does.
+        episodes: Whether its episodes are those drawn again; None: they were not drawn, or it is no record.
         unchecked: Why its episodes were not drawn again, in one sentence; None: they were, or it is no record.
     """
 
     path: Path
     record: Record | None = None
     problem: str | None = None
+    episodes: bool | None = None
     unchecked: str | None = None
 
 
@@ -59,20 +61,18 @@ def verify_folder(folder: Path) -> list[Verdict]:
     """Check every record of the out folder of a run, and what lies beside them.
 
     Returns:
-        A verdict for every record by name; before them, for what beside them cannot be read.
-
-    Raises:
-        RecordError: There are no records.
+        A verdict for every record by name, or one for `records` if there are none; before them, for what beside them
+        cannot be read.
     """
-    paths = sorted((folder / "records").glob("*.json"))
-    if not paths:
-        raise RecordError(f"there are no records in {folder / 'records'}; name the out folder of a run.")
     verdicts = []
     for name, read in ((SUITE_FILE, read_suite_order), (CONTRIBUTION_FILE, read_contribution)):
         try:
             read(folder)
         except RecordError as error:
             verdicts.append(Verdict(folder / name, problem=str(error)))
+    inner = folder / "records"
+    if not (paths := sorted(inner.glob("*.json"))):
+        verdicts.append(Verdict(inner, problem=f"there are no records in {inner}; name the out folder of a run."))
     packs = packs_at_hand()
     drawn: dict[tuple[Column, str], _Episodes] = {}
     with reading_many():
@@ -85,9 +85,17 @@ def verify_folder(folder: Path) -> list[Verdict]:
             key = column_of(record), record.identity.pack
             if key not in drawn:
                 drawn[key] = _episodes(key[0], packs, by_content=record.identity.by_content)
-            problem = _problem(path, record, drawn[key])
+            fault, unchecked = _fault(record, drawn[key]), drawn[key].unchecked
+            name = RecordStore(path.parent).path(record.identity).name
+            problem = fault if name == path.name else f"has another name than its identity, {name}; give it that name"
             verdicts.append(
-                Verdict(path, record, problem and f"the record {path} {problem}.", drawn[key].unchecked),
+                Verdict(
+                    path,
+                    record,
+                    problem and f"the record {path} {problem}.",
+                    episodes=None if unchecked else fault is None,
+                    unchecked=unchecked,
+                )
             )
     return verdicts
 
@@ -100,7 +108,7 @@ def verification_to_json(verdicts: Iterable[Verdict]) -> dict[str, Any]:
             "cell": verdict.record and verdict.record.cell,
             "verifies": verdict.problem is None,
             "problem": verdict.problem,
-            "episodes": None if verdict.record is None or verdict.unchecked else verdict.problem is None,
+            "episodes": verdict.episodes,
             "unchecked": verdict.unchecked,
         }
         for verdict in verdicts
@@ -108,11 +116,9 @@ def verification_to_json(verdicts: Iterable[Verdict]) -> dict[str, Any]:
     return {"schema": VERIFICATION_SCHEMA, "verifies": all(file["verifies"] for file in files), "files": files}
 
 
-def _problem(path: Path, record: Record, episodes: _Episodes) -> str | None:
-    """What is wrong with a record that could be read, to continue a sentence."""
+def _fault(record: Record, episodes: _Episodes) -> str | None:
+    """What is wrong with the episodes of a record, to continue a sentence about it."""
     identity = record.identity
-    if (name := RecordStore(path.parent).path(identity).name) != path.name:
-        return f"has another name than its identity, {name}; give it that name"
     if identity.way is not None and identity.queries is not None:
         asked = identity.way * identity.queries
         if other := [total for total in record.total if total != asked]:

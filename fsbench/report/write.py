@@ -114,12 +114,21 @@ def _number(value: float) -> str:
     return repr(round(value, 6))
 
 
-def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "short") -> None:
+def write_everything(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    rule: RankRule = "metadataset",
+    cell_ranks: bool = False,
+    notes: Notes = "short",
+) -> None:
     """Write the report of one run or of several, with plots; it depends on their records and the packs in the cache.
 
     Args:
         folders: The out folders of runs.
         out: Where to write; of several runs the tables and plots go into a folder each.
+        rule: Of the ranks, as in `build_table`.
+        cell_ranks: For `table.md`, as in `to_markdown`.
         notes: Of the LaTeX table.
 
     Raises:
@@ -130,8 +139,9 @@ def write_everything(folders: Sequence[Path], out: Path, *, notes: Notes = "shor
     from fsbench.report.plots import plots
 
     runs = _titled({folder: records_of(folder) for folder in folders})
-    tables = {title: build_table(records) for title, records in runs.items()}
-    for folder, table in zip(write_page(tables, out, notes=notes), tables.values(), strict=True):
+    tables = {title: build_table(records, ranks=rule) for title, records in runs.items()}
+    written = write_page(tables, out, cell_ranks=cell_ranks, notes=notes)
+    for folder, table in zip(written, tables.values(), strict=True):
         for name, content in plots(table).items():
             write_atomic(folder / "plots" / name, content)
 

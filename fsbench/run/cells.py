@@ -26,6 +26,7 @@ class Training:
         row: The suite's row that defines it.
         method: The method's name.
         backbone: Of its model.
+        backbone_revision: Of that backbone's code.
         params: Its hyper-parameters at this shot.
         sources: The training sources.
         validation_source: The source of the validation episodes.
@@ -40,6 +41,7 @@ class Training:
     row: str
     method: str
     backbone: BackboneSpec
+    backbone_revision: int | str
     params: dict[str, Any]
     sources: tuple[str, ...]
     validation_source: str

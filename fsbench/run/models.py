@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from fsbench.backbones.base import Backbone
-from fsbench.errors import FsbenchError, SuiteError
+from fsbench.backbones.registry import backbone_revision
+from fsbench.errors import FsbenchError, SuiteError, UsageError
 from fsbench.files.atomic import canonical_json
 from fsbench.methods.base import Method
 from fsbench.methods.registry import build_frozen, build_model
@@ -35,17 +36,23 @@ def initial_model(
         device: Where the model is used.
 
     Raises:
-        FsbenchError: The method cannot use the backbone.
+        FsbenchError: The method cannot use the backbone, or the backbone's code is another than it was for the plan.
     """
-    return build_model(
-        run.order.suite,
-        training.backbone,
+    suite, backbone = run.order.suite, training.backbone
+    model = build_model(
+        suite,
+        backbone,
         run.methods[name],
         params,
         classes=sum(len(run.material.packs[source].splits["train"]) for source in training.sources),
         seed=training.schedule.seed,
         device=device,
     )
+    if backbone_revision(backbone.name, suite.folder) != training.backbone_revision:
+        raise UsageError(
+            f"the code of the backbone {backbone.name} has changed since the run began; run the same command again."
+        )
+    return model
 
 
 def backbone_of(method: Method, training: Training) -> Backbone:

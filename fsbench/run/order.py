@@ -144,7 +144,11 @@ class Run:
         record = self.store.find(cell.identity)
         if record is None:
             return None
-        words = {"label": cell.label, "deviates": self.order.suite.methods[cell.identity.row].deviates}
+        words = {
+            "label": cell.label,
+            "deviates": self.order.suite.methods[cell.identity.row].deviates,
+            "absent": dict(self.material.left_out),
+        }
         if any(getattr(record, name) != value for name, value in words.items()):
             record = record.model_copy(update=words)  # the suite says otherwise now what was measured
             self.store.write(record)

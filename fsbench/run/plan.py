@@ -119,13 +119,14 @@ class _Planner:
         upon = shot if episodic else test_shot  # one model for all tests starts from one model
         starts_from = None if owner.start is None else self.training(owner.start, upon, seed)
         params, backbone = _params(row, owner, shot), suite.backbone_of(row)
+        of_backbone = backbone_revision(backbone.name, suite.folder)
         content: dict[str, Any] = {
             "engine": ENGINE,
             "method": owner.method,
-            "revision": revision_of(owner.method, self._methods[owner.method], suite.folder),
+            "revision": revision_of(owner.method, self._methods[owner.method]),
             "params": params,
             "backbone": backbone.identity(),
-            "backbone_revision": backbone_revision(backbone.name, suite.folder),
+            "backbone_revision": of_backbone,
             "images": suite.images.identity(),
             "packs": [self._packs[source].digest for source in self._sources],
             "validation_pack": self._packs[validation_source].digest,
@@ -145,6 +146,7 @@ class _Planner:
             row=row,
             method=owner.method,
             backbone=backbone,
+            backbone_revision=of_backbone,
             params=params,
             sources=self._sources,
             validation_source=validation_source,
@@ -171,12 +173,12 @@ class _Planner:
         else:
             training, pack = self.training(suite.trained_as(row), shot, seed), self._packs[source]
             images = suite.images.identity()
-            revision = backbone_revision(training.backbone.name, suite.folder)
+            revision = training.backbone_revision
         identity = CellIdentity(
             suite=suite.name,
             row=row,
             method=entry.method,
-            method_revision=revision_of(entry.method, method, suite.folder),
+            method_revision=revision_of(entry.method, method),
             params=_params(row, entry, shot),
             transductive=method.transductive,
             backbone=training.backbone.identity(),

@@ -57,7 +57,7 @@ def paired_difference(ours: Record | Sequence[Record], other: Record | Sequence[
 
     With several training seeds the accuracy of an episode is first averaged over them, so the interval
     covers other episodes of the same classes, and not other trainings. Where all episodes differ by the same,
-    the half width is 0, and p is 0, or 1 if they do not differ.
+    the half width is 0, and p that of the sign test, 2^(1 - episodes), or 1 if they do not differ.
 
     Args:
         ours: One record, or one a training seed.
@@ -123,7 +123,8 @@ def _students(columns: Sequence[_Accuracies]) -> list[Difference]:
     with np.errstate(invalid="ignore", divide="ignore"):  # where nothing varies
         freedom = variance**2 / np.sum([part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True)], axis=0)
         varying = zip(mean, stdtrit(freedom, 0.975) * error, 2 * stdtr(freedom, -abs(mean) / error), strict=True)
-    steady = [Difference(one, 0.0, 0.0) if abs(one) > _NOISE else Difference(0.0, 0.0, 1.0) for one in mean.tolist()]
+    by_sign = 2.0 ** (1 - min(sizes))
+    steady = [Difference(one, 0, by_sign) if abs(one) > _NOISE else Difference(0, 0, 1) for one in mean.tolist()]
     return [
         Difference(*map(float, found)) if spread else fixed
         for found, fixed, spread in zip(varying, steady, variance > 0, strict=True)

@@ -100,6 +100,13 @@ def test_methods_of_other_tracks_are_left_out_and_it_is_said(tmp_path: Path) -> 
     assert json.loads(of_one.stdout)["average"] == {"a": 2, "b": 1}
 
 
+def test_transductive_lines_do_not_choose_the_track(tmp_path: Path) -> None:
+    lines = "x,a,50,1,false,B\nx,b,60,1,false,B\nx,c,70,1,true,A\n"
+    result = _run(_file(tmp_path, f"test_source,method,mean,ci95,transductive,track\n{lines}"), "--json")
+    assert json.loads(result.stdout)["average"] == {"a": 2, "b": 1}
+    assert result.stderr == "left out, being transductive: c\n"
+
+
 correct = st.lists(st.integers(0, 75), min_size=3, max_size=3)
 
 

@@ -74,6 +74,30 @@ def test_several_runs_have_one_page_and_a_folder_each(tmp_path: Path) -> None:
     assert titles == ["tiny (a)", "tiny (b)", "other/../suite"]
 
 
+@pytest.mark.parametrize("words", [("--ranks", "paired"), ("--cell-ranks",)])
+def test_ranks_are_written_as_table_writes_them(tmp_path: Path, words: tuple[str, ...]) -> None:
+    folder, store = _run(tmp_path / "run"), RecordStore(tmp_path / "run" / "records")
+    for label, right in (("k-NN", 40), ("Proto & <b>Net", 55)):
+        store.write(make_record(label, [right, right + 9], source="birds", row=label[:5]))
+    names = ("table.md", "table.csv", "ranks.csv")
+    assert CliRunner().invoke(table, [str(folder)]).exit_code == 0
+    plain = [(folder / name).read_bytes() for name in names]
+    assert CliRunner().invoke(table, [str(folder), *words]).exit_code == 0
+    asked = [(folder / name).read_bytes() for name in names]
+    assert asked != plain
+    assert _report(folder, *words).exit_code == 0
+    assert [(folder / "report" / name).read_bytes() for name in names] == asked
+
+
+def test_files_among_the_folders_are_skipped_and_it_is_said(tmp_path: Path) -> None:
+    folder, file = _run(tmp_path / "run"), tmp_path / "README.md"
+    file.write_text("", encoding="utf-8")
+    result = _report(file, folder)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == f"Skipped, because they are not folders: {file}"
+    assert _files(folder / "report") == sorted(["index.html", *TABLES, *PLOTS])
+
+
 def test_every_figure_of_table_csv_stands_on_the_page(tmp_path: Path) -> None:
     write_everything([_run(tmp_path / "run")], tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
@@ -143,6 +167,7 @@ def _refused(error: type[FsbenchError], *words: object) -> str:
 
 def test_folders_without_records_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     run, empty = _run(tmp_path / "run"), tmp_path / "empty"
+    empty.mkdir()
     said = _refused(RecordError, run, empty, "--out", tmp_path / "out")
     assert said == f"there are no records in {empty}; run a suite with --out {empty} first."
     assert not (tmp_path / "out").exists()

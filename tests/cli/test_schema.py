@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fsbench.cli.main import main
+from helpers.factories import make_record
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +43,12 @@ def test_committed_records_fit_theirs() -> None:
     assert paths
     for path in paths:
         jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema("record"))
+
+
+@pytest.mark.parametrize("key", ["correct", "total"])
+@pytest.mark.parametrize("value", ["x", ["x"], [0.5], 3])
+def test_counts_that_are_no_whole_numbers_do_not(key: str, value: object) -> None:
+    record = make_record().model_dump(mode="json") | {"checksum": ""}
+    jsonschema.validate(record, schema("record"))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(record | {key: value}, schema("record"))

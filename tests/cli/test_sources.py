@@ -45,6 +45,11 @@ def test_a_run_on_two_sources_names_what_is_left_out(tmp_path: Path) -> None:
     assert all(record.features == 8 for record in records)
     again = run(suite, tmp_path / "again", "--cell-ranks")
     assert again.stdout == result.stdout
+    asked = write_suite(suite, (TWO[0], TWO[1].replace('"dtd"]', '"dtd", "fungi"]')), rows=("knn", "proto"))
+    assert "fungi" in run(asked, tmp_path / "again").stdout
+    records = [read_record(path) for path in (tmp_path / "again" / "records").iterdir()]
+    assert all(set(record.absent) == {"dtd", "fungi"} for record in records)
+    run(write_suite(suite, TWO, rows=("knn", "proto")), tmp_path / "again", "--cell-ranks")
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
 
 

@@ -16,6 +16,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.files.atomic import canonical_json
+from fsbench.provenance import SuiteOrder, write_suite_order
 from fsbench.records import RecordStore
 from fsbench.stats.intervals import mean_ci
 from helpers.commands import fsbench, refused
@@ -195,7 +196,35 @@ def test_a_statement_that_is_none_fails(tmp_path: Path, text: str) -> None:
     assert "it needs by and date" in sentence
 
 
-def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
-    assert (
-        refused("verify", tmp_path) == f"there are no records in {tmp_path / 'records'}; name the out folder of a run."
-    )
+@pytest.mark.parametrize("beside", [None, "suite.json"])
+def test_a_folder_without_records_fails_and_the_others_are_reported(tmp_path: Path, beside: str | None) -> None:
+    run, empty = tmp_path / "run", tmp_path / "empty"
+    good = _write(run)
+    empty.mkdir()
+    if beside is not None:
+        write_suite_order(empty, SuiteOrder(name="tiny", title="Tiny", rows=(), sources=(), shots=(), suite={}))
+    said = f"there are no records in {empty / 'records'}; name the out folder of a run."
+    result = fsbench("verify", run, empty)
+    assert (result.exit_code, result.stderr) == (2, said + "\n")
+    assert result.stdout.splitlines()[:2] == [
+        f"{run}: 1 of 1 records verify, 0 with their episodes drawn again",
+        f"{empty}: 0 of 0 records verify, 0 with their episodes drawn again",
+    ]
+    report = json.loads(fsbench("verify", run, empty, "--json").stdout)
+    assert not report["verifies"]
+    assert [(file["file"], file["problem"]) for file in report["files"]] == [
+        (str(good), None),
+        (str(empty / "records"), said),
+    ]
+
+
+def test_a_name_says_nothing_of_the_episodes(tmp_path: Path, pack: Pack) -> None:
+    good = _write(tmp_path / "run", **_of(pack))
+    wrong = _write(tmp_path / "run", **(_of(pack) | {"episode_set": "0" * 64}))
+    for path in (good, wrong):
+        path.rename(path.with_name(f"copy of {path.name}"))
+    files = json.loads(fsbench("verify", tmp_path / "run", "--json").stdout)["files"]
+    assert {Path(file["file"]).name: (file["verifies"], file["episodes"]) for file in files} == {
+        f"copy of {good.name}": (False, True),
+        f"copy of {wrong.name}": (False, False),
+    }

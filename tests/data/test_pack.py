@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -150,9 +152,28 @@ def test_images_are_decoded_into_the_pack(tmp_path: Path) -> None:
         write_pack(tmp_path / "fewer", "letters", replace(prepared(), images=Undecoded(items[:4], 4, 3)))
 
 
+def test_a_try_that_fails_while_decoding_leaves_the_pack_that_was_there(pack: Pack) -> None:
+    undecodable = Undecoded([FileImage(pack.folder, "absent.png")] * len(pack.labels), 4, 3)
+    with pytest.raises(DataError, match=r"absent\.png"):
+        write_pack(pack.folder, "letters", replace(prepared(), images=undecodable))
+    assert load_pack(pack.folder, verify=True).digest == pack.digest
+
+
+def test_names_of_a_pack_that_was_prepared_again_are_not_taken(pack: Pack) -> None:
+    renamed = [f"new {name}" for name in prepared().names]
+    again = write_pack(pack.folder, "letters", replace(prepared(), names=renamed))
+    assert again.names.tolist() == renamed
+    with pytest.raises(DataError, match="was prepared again while it was in use; run the same command again"):
+        pack.names_of(slice(None))
+
+
 def test_a_pack_that_was_being_replaced_is_no_pack(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
+    save = np.save
+
+    def fail(file: BinaryIO, array: npt.NDArray[Any], **options: Any) -> None:
+        if array.dtype != np.uint8:
+            raise KeyboardInterrupt
+        save(file, array, **options)  # the images
 
     monkeypatch.setattr("numpy.save", fail)
     with pytest.raises(KeyboardInterrupt):

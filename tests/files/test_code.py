@@ -50,6 +50,13 @@ def test_a_change_of_a_file_is_seen_within_one_process(tmp_path: Path) -> None:
     assert revision(name) != before
 
 
+def test_the_revision_is_of_what_was_executed_and_not_of_what_the_file_holds_now(tmp_path: Path) -> None:
+    method = load_method(name := write(tmp_path / "a"))
+    before = revision_of(name, method)
+    write(tmp_path / "a", label="Another")
+    assert revision_of(name, method) == before
+
+
 def test_the_modules_beside_a_method_file_are_part_of_it(tmp_path: Path) -> None:
     name = write(tmp_path / "a", own_helper_of_a_test="import own_deeper_helper\nVALUE = 1\n")
     (tmp_path / "a" / "own_deeper_helper.py").write_text("DEPTH = 1\n")

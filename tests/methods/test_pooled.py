@@ -46,6 +46,21 @@ def test_the_loss_of_pooled_tasks_is_that_of_the_same_tasks_apart(name: str) -> 
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.parametrize("shape", [(1600,), (64, 5, 5)], ids=str)
+def test_gradients_of_pooled_tasks_are_the_same_again_with_several_threads(shape: tuple[int, ...]) -> None:
+    pool, threads = pooled(way=20, shot=1, queries=6, splits=6), torch.get_num_threads()
+    features = torch.randn(len(pool.images), *shape, requires_grad=True)
+    weights = torch.randn(*pool.query.shape, *shape)
+    torch.set_num_threads(4)
+    try:
+        query = [pool.gathered(features)[1] for _ in range(6)]
+        assert torch.equal(query[0], features[pool.query])
+        first, *others = [torch.autograd.grad((each * weights).sum(), features)[0] for each in query]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(first, other) for other in others)
+
+
 def test_the_methods_that_compare_features_pool() -> None:
     embedding_once = [info.name for info in METHODS if issubclass(load_method(info.name), MetricMethod)]
     assert embedding_once == POOLING

@@ -170,3 +170,13 @@ def test_the_time_is_all_that_differs_between_two_exports() -> None:
     assert [text.replace('/1"', '/2"').replace('"1"', '"2"') for text in once.values()] == [
         text.replace('"1"', '"2"') for text in again.values()
     ]
+
+
+def test_weights_that_are_not_known_are_not_counted() -> None:
+    """Features in files come without the network that made them."""
+    trained = make_record("k-NN")
+    summary = trained.training.model_copy(update={"frozen": 7})
+    frozen = make_record("Frozen").model_copy(update={"training": summary})
+    logs = _logs([trained, frozen, make_record("Read", backbone={"name": "features", "features": "pooled"})])
+    said = [log["model_info"]["additional_details"].get("frozen_parameters") for log in logs.values()]
+    assert said == ["0", "7", None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -169,12 +170,35 @@ def test_the_page_says_and_links_everything(tmp_path: Path) -> None:
     assert not re.search(r"<(img|link|script)[^>]+(src|href)=", text)
 
 
-def test_it_is_a_command_that_refuses_folders_without_records(tmp_path: Path) -> None:
+def test_a_copy_with_another_name_leaves_its_row_where_it_is(tmp_path: Path) -> None:
+    records = [_of("A", train_seed=0), make_record("A", RIGHT["B"], engine=1, train_seed=1)]
+    run = _run(tmp_path / "run", *records)
+    alone = _shown(_rankings(run)[0])
+    path = RecordStore(run / "records").path(records[0].identity)
+    shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    (ranking,) = _rankings(run)
+    assert _shown(ranking) == [*alone, ("A", None, "does not verify")]
+    assert [(len(entrant.records), entrant.verified) for entrant in ranking.entrants] == [(2, "counts"), (1, "no")]
+
+
+def test_it_is_a_command_that_ranks_what_there_is_and_says_where_nothing_is(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", _of("A"))
-    result = fsbench("leaderboard", run, "--out", tmp_path / "page")
-    assert (result.exit_code, result.stderr) == (0, f"The page: {tmp_path / 'page' / 'index.html'}\n")
     (tmp_path / "empty").mkdir()
-    assert "there are no records in" in refused("leaderboard", run, tmp_path / "empty", "--out", tmp_path / "page")
+    page = tmp_path / "page" / "index.html"
+    result = fsbench("leaderboard", run, tmp_path / "empty", "--out", tmp_path / "page")
+    assert (result.exit_code, result.stderr) == (0, f"The page: {page}\n")
+    text = page.read_text(encoding="utf-8")
+    assert f"there are no records in {tmp_path / 'empty' / 'records'}; name the out folder of a run." in text
+    assert text.count("5-way 1-shot") > 0
+
+
+def test_nothing_to_rank_is_refused(tmp_path: Path) -> None:
+    folders = tmp_path / "one", tmp_path / "other"
+    for folder in folders:
+        folder.mkdir()
+    said = refused("leaderboard", *folders, "--out", tmp_path / "page")
+    assert said == f"there are no records to rank in {folders[0]}, {folders[1]}; `fsbench verify` says why."
+    assert not (tmp_path / "page").exists()
 
 
 def test_a_statement_that_is_none_names_nobody(tmp_path: Path) -> None:

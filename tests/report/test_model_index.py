@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -60,3 +61,12 @@ def test_no_name_breaks_the_metadata(label: str) -> None:
     (model,) = _metadata(card)["model-index"]
     assert model["name"] == f"{label}, Conv4-64"
     assert model["results"][0]["metrics"][0]["args"]["deviates"] == label
+
+
+def test_the_type_of_a_source_is_one_that_the_hub_takes() -> None:
+    """It takes letters, digits, `_`, `-` and `.`, with one `/` at most."""
+    (card,) = to_model_cards([make_record(source="omniglot:metadataset")]).values()
+    (result,) = _metadata(card)["model-index"][0]["results"]
+    assert re.fullmatch(r"(?:[\w-]+/)?[\w.-]+", result["dataset"]["type"])
+    assert result["dataset"]["type"] == "omniglot-metadataset"
+    assert result["dataset"]["name"] == "omniglot:metadataset"

@@ -50,3 +50,15 @@ def test_a_backbone_that_a_row_cannot_have_is_refused_before_anything_is_trained
     said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
     assert "methods.relation" in said and sentence in said
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_a_backbone_that_is_edited_during_a_run_ends_it(tmp_path: Path) -> None:
+    net = tmp_path / "net.py"
+    edits = "file = __import__('pathlib').Path(__file__)\n        file.write_text(file.read_text() + '#')"
+    net.write_text(
+        SMALL.format(error="ValueError()").replace("super().__init__()", f"super().__init__()\n        {edits}")
+    )
+    suite = write_suite(tmp_path / "s.toml", rows=("proto",))
+    words = ("--backbone", f"{net}:Small", "--shots", 1, "--episodes", 4, "--device", "cpu")
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
+    assert "has changed since the run began; run the same command again" in said
