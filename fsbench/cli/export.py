@@ -43,7 +43,7 @@ def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: P
         files = to_model_cards(records)
         for name, card in files.items():
             path = out / name
-            if path.is_file() and not replaces(card, path.read_text(encoding="utf-8", errors="replace")):
+            if (before := _read(path)) is not None and not replaces(card, before):
                 raise UsageError(
                     f"{path} is no earlier card of these records; name another folder with --out, or move it away."
                 )
@@ -56,3 +56,15 @@ def export(folder: Path, kind: Literal["every-eval-ever", "model-index"], out: P
     for name, text in files.items():
         write_atomic(out / name, text)
     click.echo(f"{len(files)} files below {out}", err=True)
+
+
+def _read(path: Path) -> str | None:
+    """The text that lies at a path, if anything does."""
+    from fsbench.files.reading import read_text
+
+    try:
+        return read_text(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        return ""
