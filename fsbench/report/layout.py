@@ -149,7 +149,8 @@ def method_name(line: Line, backbone: str = "") -> Name:
         "deviates": bool(line.deviates),
         "transductive": line.transductive,
     }
-    return Name(line.name, tuple(mark for mark, holds in marks.items() if holds), backbone)
+    unsaid = "" if line.name.endswith(f"({backbone})") else backbone
+    return Name(line.name, tuple(mark for mark, holds in marks.items() if holds), unsaid)
 
 
 def _method(line: Line, with_backbone: bool) -> Iterator[Name]:

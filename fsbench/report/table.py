@@ -368,10 +368,17 @@ def _spread(records: Sequence[Record]) -> float:
 
 
 def _names(first: Mapping[str, Record]) -> dict[str, str]:
-    """What every row is called, by its key; rows that would share a name add their key to it."""
-    names = {row: row_label(record.label, transductive=record.identity.transductive) for row, record in first.items()}
-    shared = Counter(names.values())
-    return {row: f"{name} [{row}]" if shared[name] > 1 else name for row, name in names.items()}
+    """What every row is called, by its key; rows of one name add their backbone, or if that is one too, their key."""
+    plain = {row: row_label(record.label, transductive=record.identity.transductive) for row, record in first.items()}
+    on_backbone = {row: f"{name} ({first[row].backbone_label})" for row, name in plain.items()}
+    plainly, with_backbone = Counter(plain.values()), Counter(on_backbone.values())
+
+    def called(row: str) -> str:
+        if plainly[plain[row]] == 1:
+            return plain[row]
+        return on_backbone[row] if with_backbone[on_backbone[row]] == 1 else f"{plain[row]} [{row}]"
+
+    return {row: called(row) for row in first}
 
 
 def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:

@@ -124,7 +124,9 @@ def _students(columns: Sequence[_Accuracies]) -> list[Difference]:
         freedom = variance**2 / np.sum([part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True)], axis=0)
         varying = zip(mean, stdtrit(freedom, 0.975) * error, 2 * stdtr(freedom, -abs(mean) / error), strict=True)
     by_sign = 2.0 ** (1 - min(sizes))
-    steady = [Difference(one, 0, by_sign) if abs(one) > _NOISE else Difference(0, 0, 1) for one in mean.tolist()]
+    steady = [
+        Difference(one, 0.0, by_sign) if abs(one) > _NOISE else Difference(0.0, 0.0, 1.0) for one in mean.tolist()
+    ]
     return [
         Difference(*map(float, found)) if spread else fixed
         for found, fixed, spread in zip(varying, steady, variance > 0, strict=True)

@@ -18,11 +18,11 @@ from helpers.factories import make_record
 def test_rows_come_by_average_rank_and_those_without_one_last() -> None:
     rows = [("k-NN", 40, False), ("fo-MAML", 65, True), ("ProtoNet", 60, False)]
     records = [
-        make_record(label, [right + shot + i for i in (0, 1)], shot=shot, transductive=how)
+        make_record(label, [right + shot + i for i in range(6)], shot=shot, transductive=how)
         for label, right, how in rows
         for shot in (1, 5)
     ]
-    table = build_table([*records, make_record("gap", [75, 74], shot=5)])
+    table = build_table([*records, make_record("gap", [75, 74, 75, 74, 75, 74], shot=5)])
     assert [panel.title for panel in accuracy_panels(table)] == ["5-way 1-shot", "5-way 5-shot"]
     for panels in (accuracy_panels(table), distribution_panels(table)):
         assert [[mark.name for mark in panel.marks] for panel in panels] == [

@@ -172,8 +172,14 @@ def test_stamps_stand_below_the_title_and_at_the_names() -> None:
 
 
 def test_the_best_are_marked_and_transductive_rows_are_not_ranked() -> None:
-    page = _page(build_table(one_source()))
-    assert [cell.text for cell in page.all("td", "best")] == ["82.67 ± 3.87 (1.89)", "88.00 ± 3.87 (1.89)"]
+    rows = [("k-NN", 40, False), ("ProtoNet", 60, False), ("fo-MAML", 66, True)]
+    records = [
+        make_record(label, [right + shot + i for i in (0, 3, 1, 4, 0, 2)], shot=shot, transductive=how)
+        for label, right, how in rows
+        for shot in (1, 5)
+    ]
+    page = _page(build_table(records))
+    assert [cell.text for cell in page.all("td", "best")] == ["83.56 ± 2.28", "88.89 ± 2.28"]
     kinds = [mark.attributes["class"] for mark in page.all("g", " dot ")]
     assert kinds == ["dot best", "dot ranked", "dot apart"] * 2
 

@@ -256,6 +256,9 @@ def test_backbones_that_differ_stand_in_the_heads() -> None:
     titles = " ".join(_line(text, "| Test source").split())
     assert titles == "| Test source | k-NN, ResNet-18 | ProtoNet, Conv4-64 |"
     assert "Backbone: " not in text
+    alike = [record.model_copy(update={"label": "Own"}) for record in (*wide, *_two_sources()[4:8])]
+    titles = " ".join(_line(to_markdown(build_table(alike)), "| Test source").split())
+    assert titles == "| Test source | Own (ResNet-18) | Own (Conv4-64) |"
 
 
 def test_partial_sources_are_stamped_under_the_title_and_on_their_rows() -> None:

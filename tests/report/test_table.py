@@ -116,6 +116,12 @@ def test_rows_that_share_a_label_are_told_apart_by_their_keys() -> None:
     assert [line.name for line in table.lines] == ["ProtoNet [proto-a]", "ProtoNet [proto-b]"]
 
 
+def test_rows_that_share_a_label_are_told_apart_by_their_backbones_if_these_differ() -> None:
+    other = make_record("ProtoNet", HIGH, row="proto-b").model_copy(update={"backbone_label": "ResNet-12"})
+    table = build_table([make_record("ProtoNet", LOW, row="proto-a"), other, make_record("k-NN")])
+    assert [line.name for line in table.lines] == ["ProtoNet (Conv4-64)", "ProtoNet (ResNet-12)", "k-NN"]
+
+
 def test_training_seeds_are_averaged_episode_by_episode() -> None:
     records = [make_record("ProtoNet", correct, train_seed=seed) for seed, correct in ((0, (75, 45)), (1, (45, 60)))]
     figure = _figure(build_table(records), "ProtoNet")
