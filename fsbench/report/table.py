@@ -14,7 +14,8 @@ import numpy as np
 
 from fsbench.errors import RecordError
 from fsbench.records import Record, Track
-from fsbench.setting import row_label, setting_of
+from fsbench.report.names import row_names
+from fsbench.setting import setting_of
 from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
 from fsbench.stats.ranks import average_ranks, metadataset_ranks
@@ -315,7 +316,7 @@ def _lines(
             records=by_seed,
         )
 
-    names = _names(first)
+    names = row_names(first)
     kept = {column: {row: rank for row, rank in by_row.items() if row in steady} for column, by_row in ranks.items()}
     averages = average_ranks({str(column): by_row for column, by_row in kept.items()})
     by_setting = {
@@ -365,20 +366,6 @@ def _left_out(records: Sequence[Record], measured: Sequence[str]) -> dict[str, s
 def _spread(records: Sequence[Record]) -> float:
     """Sample standard deviation between the means of several training seeds, percent."""
     return round(float(np.std([record.mean for record in records], ddof=1)), _DECIMALS)
-
-
-def _names(first: Mapping[str, Record]) -> dict[str, str]:
-    """What every row is called, by its key; rows of one name add their backbone, or if that is one too, their key."""
-    plain = {row: row_label(record.label, transductive=record.identity.transductive) for row, record in first.items()}
-    on_backbone = {row: f"{name} ({first[row].backbone_label})" for row, name in plain.items()}
-    plainly, with_backbone = Counter(plain.values()), Counter(on_backbone.values())
-
-    def called(row: str) -> str:
-        if plainly[plain[row]] == 1:
-            return plain[row]
-        return on_backbone[row] if with_backbone[on_backbone[row]] == 1 else f"{plain[row]} [{row}]"
-
-    return {row: called(row) for row in first}
 
 
 def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:

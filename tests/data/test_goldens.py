@@ -14,7 +14,7 @@ from fsbench.data.sources.folder import OwnSource
 OMNIGLOT = {
     "vinyals": "58e1508a803d7600e0f7ae2094a0cd31118c2798af1056ee99d8625bcb8dae0e",
     "original": "4008f527774b1be8cb735482fdfdab345810540703e2e8ffd1e82b2993fef8fb",
-    "metadataset": "ecd4bb4e89f5b16fbbf032c5667d7f4ed0068b164650cd476ed5e5e1c7b54344",
+    "metadataset": "e958faffad31a0be5c1089f12d8a4bb7be4497d96194d5c1daca3852288971e5",
 }
 
 
