@@ -93,7 +93,7 @@ def test_pooled_tasks_split_the_images_of_one_source_with_their_own_labels(store
         values = (255 * tasks.images[:, 0, 0, 0]).round()
         found.add(bool(values.max() >= 100))
         assert len({bool(value >= 100) for value in values}) == 1
-        support, query = tasks.gathered(values)
+        support, query = (each.squeeze(-1) for each in tasks.gathered(values[:, None]))
         assert support.shape == (4, 3)
         assert torch.equal(query, support.gather(1, tasks.query_labels))
     assert found == {False, True}
