@@ -42,9 +42,8 @@ def locked(target: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         lock = FileLock(path, mode=mode, fallback_to_soft=False)  # which would not keep others waiting: see `_sign`
         _acquire(lock, path, waiting)
         _sign(path)
-    except (OSError, NotImplementedError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise OutputError(f"cannot lock {path}: {why}; choose another folder.") from error
+    except OSError as error:
+        raise OutputError(f"cannot lock {path}: {error.strerror or error}; choose another folder.") from error
     try:
         yield
     finally:
