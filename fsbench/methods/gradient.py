@@ -131,10 +131,7 @@ class GradientMethod(Method):
 
     def _stepped(self, weights: Weights, tasks: Tasks, *, differentiable: bool, head_only: bool = False) -> Weights:
         """The weights after one inner step, whose gradient may be differentiated again; or only the head's."""
-        used, support = weights, tasks.support
-        if differentiable:  # with channels last, differentiating twice takes longer
-            used, support = weights.like([weight.contiguous() for weight in weights.tensors()]), support.contiguous()
-        logits = self._logits(used, support, support.shape[1])
+        logits = self._logits(weights, tasks.support, tasks.support.shape[1])
         # the mean of every task, added up: no task has a part in another's gradient
         loss = len(tasks) * F.cross_entropy(logits.flatten(0, 1), tasks.support_labels.flatten())
         *still, head, bias = weights.tensors()

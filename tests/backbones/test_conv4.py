@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.norm import BatchNorm2d
+from fsbench.backbones.norm import BatchNorm2d, conv_norm_pool
 from fsbench.backbones.registry import build_backbone
 from fsbench.errors import SuiteError, UsageError
 from helpers.plain import PlainConv4
@@ -30,6 +30,15 @@ def test_the_shape_of_its_features(size: int, maps: bool, shape: tuple[int, int,
     assert backbone.shape == shape
     features = backbone(torch.rand(2, 1, size, size))
     assert features.shape == ((2, *shape) if maps else (2, backbone.features))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_maps_of_one_channel_are_channels_last_after_a_step_too(bf16: bool) -> None:
+    conv = nn.Conv2d(1, 8, 3, padding=1).to(memory_format=torch.channels_last)
+    conv.weight = nn.Parameter(conv.weight - 0.1 * torch.rand(8, 1, 3, 3))  # whose layout is that of the gradient
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        maps = conv_norm_pool(conv, BatchNorm2d(8), torch.rand(2, 1, 8, 8), pooled=False)
+    assert maps.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.fixture(params=[False, True], ids=["vectors", "maps"])
