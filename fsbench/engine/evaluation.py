@@ -114,22 +114,23 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
     """Right answers of every episode `[E]`; a single episode, which may be large, in parts of its queries."""
     rows = [store.rows(images) for images in (episodes.support_images, episodes.query_images)]
     support, query, shown, asked = send([*rows, episodes.support_labels, episodes.query_labels], store.device)
-    way, numbers, most = episodes.way, episodes.way * features[0].numel(), _at_once(store).numbers
+    way, length, most = episodes.way, features[0].numel(), _at_once(store).numbers
 
     if len(episodes) == 1:
+        of_query = max(way, length, support.shape[1]) if method.fits_head else way * length
 
         def answer_queries(which: slice) -> Tensor:
             logits = method.compare(features[support], shown, features[query[:, which]], way)
             return _right(logits, asked[:, which])[0]
 
-        right = _chunked(answer_queries, query.shape[1], max(1, most // numbers), store, "queries")
+        right = _chunked(answer_queries, query.shape[1], max(1, most // of_query), store, "queries")
         return right.sum(dim=0, keepdim=True)
 
     def answer_episodes(which: slice) -> Tensor:
         logits = method.compare(features[support[which]], shown[which], features[query[which]], way)
         return _right(logits, asked[which]).sum(-1)
 
-    size = max(1, most // (numbers * query.shape[1]))
+    size = max(1, most // (way * length * query.shape[1]))
     return _chunked(answer_episodes, len(episodes), size, store, "episodes")
 
 

@@ -30,6 +30,7 @@ class CosineClassifier(ClassifierMethod):
     """
 
     label = "Cosine"
+    fits_head = True
 
     def __init__(
         self,

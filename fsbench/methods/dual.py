@@ -46,6 +46,7 @@ class DualHead(SolvedHead, MetricMethod):
         scale: Of the logits, at first.
     """
 
+    fits_head = True
     replayable = False  # which library solves a system, and whether it waits for the device, depends on the shapes
 
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, scale: PositiveFloat) -> None:

@@ -34,6 +34,7 @@ class Finetune(ClassifierMethod):
     """
 
     label = "Finetune"
+    fits_head = True
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class LEO(MetricMethod):
     """
 
     label = "LEO"
+    fits_head = True
     noisy = True
 
     def __init__(

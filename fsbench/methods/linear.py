@@ -24,6 +24,8 @@ _Strength: TypeAlias = Annotated[float, Field(gt=0, le=1e6)]  # of the strongest
 class _UnitLengthHead(SolvedHead, ClassifierMethod):
     """Features are brought to unit length, there is no bias, and all is computed in float64."""
 
+    fits_head = True
+
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`."""
         shown, asked = (F.normalize(features.double(), dim=-1) for features in (support, query))
@@ -90,6 +92,7 @@ class LogisticEnsemble(ClassifierMethod):
     """
 
     label = "Logistic (ensemble)"
+    fits_head = True
 
     def __init__(
         self, make_backbone: MakeBackbone, classes: int, *, strengths: Annotated[list[_Strength], Field(min_length=2)]

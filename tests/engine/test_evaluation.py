@@ -98,6 +98,21 @@ def test_a_gpu_gives_the_same_answers_in_slices_of_one_shape(
     assert seen == -(-17 // at_once) * [at_once]
 
 
+@pytest.mark.parametrize(("name", "parts"), [("proto", [30, 30, 15]), ("ridge", [75])])
+def test_a_head_is_fitted_once_to_a_large_episode(
+    name: str, parts: list[int], store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, episodes = build(name), episodes_of(store, 1)
+    expected = correct_counts(method, store, episodes).tolist()
+    seen: list[int] = []
+    compare = method.compare  # type: ignore[operator]
+    monkeypatch.setattr(method, "compare", lambda *data: seen.append(data[2].shape[1]) or compare(*data))
+    room = _AtOnce(pixels=1 << 16, numbers=30 * 5 * 8, tasks=1)  # 5 ways and 8 features
+    monkeypatch.setattr("fsbench.engine.evaluation._ON_CPU", room)
+    assert correct_counts(method, store, episodes).tolist() == expected
+    assert seen == parts
+
+
 def test_a_narrowed_store_holds_the_same_images(store: ImageStore) -> None:
     chosen = store.indices[[7, 3, 11, 3]]
     narrowed = store.narrowed(chosen)
