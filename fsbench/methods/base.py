@@ -91,9 +91,9 @@ class FeatureMethod(Method):
     """A method whose answer needs only features of single images, so that every image is embedded once.
 
     Attributes:
-        fits_head: Whether `compare` fits a head to the support set and then takes products of features alone, so that
-            the queries of an episode are best compared at once. Else those of a large episode are compared in parts,
-            since an array of queries, classes and features may have no room.
+        fits_head: Whether `compare` makes a linear head of the support set (class means, say), so that the queries of
+            an episode are best compared at once. Else those of a large episode are compared in parts, since an array
+            of queries, classes and features may have no room.
     """
 
     fits_head: ClassVar[bool] = False

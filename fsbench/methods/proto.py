@@ -28,6 +28,7 @@ class ProtoNet(MetricMethod):
     """
 
     label = "ProtoNet"
+    fits_head = True
 
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, temperature: PositiveFloat) -> None:
         super().__init__(make_backbone, classes)

@@ -23,6 +23,7 @@ class SimpleShot(ClassifierMethod):
     """
 
     label = "SimpleShot"
+    fits_head = True
 
     def __init__(self, make_backbone: MakeBackbone, classes: int, *, centred: bool) -> None:
         super().__init__(make_backbone, classes)

@@ -98,7 +98,7 @@ def test_a_gpu_gives_the_same_answers_in_slices_of_one_shape(
     assert seen == -(-17 // at_once) * [at_once]
 
 
-@pytest.mark.parametrize(("name", "parts"), [("proto", [30, 30, 15]), ("ridge", [75])])
+@pytest.mark.parametrize(("name", "parts"), [("matching", [30, 30, 15]), ("proto", [75]), ("ridge", [75])])
 def test_a_head_is_fitted_once_to_a_large_episode(
     name: str, parts: list[int], store: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
