@@ -63,6 +63,7 @@ _TABLES = {
     "frozen": [Options()],
     "frozen/k-shot": [Options(rows=("simpleshot-frozen", "ridge-frozen"), protocol="k-shot")],
     "glyphs": [Options()],
+    "glyphs-all": [Options()],
     "metadataset-ilsvrc": [Options(), Options(protocol="variable")],
     "metadataset-all": [Options()],
     "omniglot-20way": [Options()],

@@ -24,6 +24,7 @@ def test_the_shipped_suites() -> None:
             "cifar-fs",
             "fc100",
             "glyphs",
+            "glyphs-all",
             "metadataset-all",
             "metadataset-ilsvrc",
             "miniimagenet",
