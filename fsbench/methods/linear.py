@@ -29,8 +29,11 @@ class _UnitLengthHead(SolvedHead, ClassifierMethod):
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`."""
         shown, asked = (F.normalize(features.double(), dim=-1) for features in (support, query))
-        solved = self.coefficients(shown @ shown.mT, one_hot(labels, way, shown))
-        return (asked @ shown.mT @ solved).to(query.dtype)
+        return (asked @ self.weights(shown, one_hot(labels, way, shown))).to(query.dtype)
+
+    def weights(self, shown: Tensor, members: Tensor) -> Tensor:
+        """The heads' weights `[B, D, way]`, of support features `[B, S, D]` and labels as indicators `[B, S, way]`."""
+        return shown.mT @ self.coefficients(shown @ shown.mT, members)
 
 
 class RidgeHead(_UnitLengthHead):
@@ -51,6 +54,12 @@ class RidgeHead(_UnitLengthHead):
     def coefficients(self, products: Tensor, members: Tensor) -> Tensor:
         """The regression's, float64 `[B, S, way]`."""
         return ridge(products, members, self.penalty)
+
+    def weights(self, shown: Tensor, members: Tensor) -> Tensor:
+        """The same, of more images than features by the smaller system of these."""
+        if shown.shape[1] > shown.shape[2]:
+            return ridge(shown.mT @ shown, shown.mT @ members, self.penalty)
+        return super().weights(shown, members)
 
 
 class LogisticHead(_UnitLengthHead):
