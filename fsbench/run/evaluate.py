@@ -67,6 +67,7 @@ class _NearestMean(FeatureMethod):
     """The class whose mean support feature is nearest to the query's, by Euclidean distance."""
 
     label = "nearest mean"
+    fits_head = True
 
     def __init__(self, embed: Embed) -> None:
         super().__init__()
