@@ -165,7 +165,7 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
     Args:
         folder: Where it lies.
         verify: Also read the arrays and compare their hashes (seconds for a large pack). This is also done if one
-            is younger than `pack.json`, as it is when something has written into it.
+            is younger than `pack.json`, as it is when something has written into it or put another in its place.
 
     Raises:
         DataError: There is no pack, or it is damaged.
@@ -179,7 +179,8 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         if content["schema"] != PACK_SCHEMA:
             raise DataError(f"the pack in {folder} has schema {content['schema']}, not {PACK_SCHEMA}; {remedy}")
         stored = _Stored.model_validate(content)
-        vouched = _stamp(folder / "pack.json")[2]  # written after the arrays, and touched when they are verified
+        vouched = _touched(folder / "pack.json")  # written after the arrays, and touched when they are verified
+        younger = any(_touched(folder / name) > vouched for name in stored.arrays)
         opened: dict[str, _Stamp] = {name: _stamp(folder / name) for name in stored.arrays}
         images = open_array(folder / "images.npy")
         labels = np.array(open_array(folder / "labels.npy"))
@@ -191,7 +192,7 @@ def load_pack(folder: Path, *, verify: bool = False) -> Pack:
         raise DataError(f"the pack in {folder} cannot be read ({error}); {remedy}") from error
     if not _fit(stored, images, labels, tracks):
         raise DataError(f"the pack in {folder} is damaged (its arrays do not fit pack.json); {remedy}")
-    if verify or any(time > vouched for _, _, time in opened.values()):
+    if verify or younger:
         for name, expected in stored.arrays.items():
             if sha256_file(folder / name) != expected:
                 raise DataError(f"the pack in {folder} is damaged ({name} does not match its hash); {remedy}")
@@ -273,3 +274,9 @@ def _fit(stored: _Stored, images: npt.NDArray[Any], labels: npt.NDArray[Any], tr
 def _stamp(path: Path) -> _Stamp:
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _touched(path: Path) -> int:
+    """When a file was last written or put where it is, in ns: one that is copied may keep its older time of change."""
+    found = path.stat()
+    return max(found.st_mtime_ns, found.st_ctime_ns)

@@ -73,6 +73,17 @@ def test_a_pack_changed_between_two_runs_is_refused(run: Run, pack: Pack, tmp_pa
     assert not contents(tmp_path / "out")
 
 
+def test_older_pixels_put_in_the_place_of_a_packs_are_refused(run: Run, pack: Pack, tmp_path: Path) -> None:
+    images = pack.folder / "images.npy"
+    shutil.copy(images, tmp_path / "older.npy")
+    flip(tmp_path / "older.npy", -100, 0)
+    os.utime(tmp_path / "older.npy", ns=(0, 0))
+    os.replace(shutil.copy2(tmp_path / "older.npy", tmp_path / "copy.npy"), images)
+    assert images.stat().st_mtime_ns == 0
+    assert "images.npy does not match its hash" in run(tmp_path / "out").refusal
+    assert not contents(tmp_path / "out")
+
+
 def test_a_pack_touched_between_two_runs_is_read_once_more(run: Run, pack: Pack, tmp_path: Path) -> None:
     os.utime(pack.folder / "images.npy")
     assert run(tmp_path / "out").code == 0
