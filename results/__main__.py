@@ -19,6 +19,8 @@ from fsbench.files.atomic import canonical_json
 from fsbench.forecast.outlook import look_ahead
 from fsbench.records import CellIdentity
 from fsbench.report.reading import records_of
+from fsbench.run.cells import Training
+from fsbench.run.frozen import Untrained
 from fsbench.run.options import Options
 from fsbench.suite import load_suite
 
@@ -42,9 +44,10 @@ class _Work(NamedTuple):
     def cells(self) -> tuple[int, int]:
         """How many cells are not recorded yet, and how many there are."""
         planned = look_ahead(load_suite(self.suite), self.options).cells
-        wanted = {_key(cell.identity) for cell in planned}
+        wanted = {_key(cell.identity, _steps(cell.training)) for cell in planned}
         records = _FOLDER / self.table / "records"
-        found = {_key(record.identity) for record in records_of(records)} if records.is_dir() else set()
+        kept = records_of(records) if records.is_dir() else []
+        found = {_key(record.identity, record.training.planned_steps) for record in kept}
         return len(wanted - found), len(wanted)
 
     def run(self, data_root: str | None) -> None:
@@ -84,12 +87,17 @@ def _call(*words: str) -> None:
         raise click.exceptions.Exit(code)
 
 
-def _key(identity: CellIdentity) -> str:
-    """What a cell is, whether or not its images are there."""
+def _steps(training: Training | Untrained) -> int:
+    return training.schedule.steps if isinstance(training, Training) else 0
+
+
+def _key(identity: CellIdentity, steps: int) -> str:
+    """What a cell is, and how its model came about, whether or not its images are there."""
     of_model = ("row", "method_revision", "params", "backbone", "backbone_revision", "engine")
-    of_run = ("images", "training_fraction", "train_seed", "deterministic")
+    of_run = ("images", "training_fraction", "train_seed", "deterministic", "initialised_from")
     of_episodes = ("source", "split", "way", "shot", "queries", "episode_seed", "sampler")
-    return canonical_json({part: getattr(identity, part) for part in (*of_model, *of_run, *of_episodes)}).decode()
+    parts = {part: getattr(identity, part) for part in (*of_model, *of_run, *of_episodes)}
+    return canonical_json({**parts, "steps": steps}).decode()
 
 
 @click.command()
