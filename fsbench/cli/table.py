@@ -44,13 +44,19 @@ def table(folder: Path, rule: RankRule, cell_ranks: bool) -> None:
 
 
 def show(table: Table, *, cell_ranks: bool) -> None:
-    """Print a table: as it looks on a terminal, as Markdown elsewhere."""
+    """Print a table: as Markdown looks on a terminal that has room for its figures, and elsewhere as it is."""
     from fsbench.report.markdown import to_markdown
 
-    if sys.stdout.isatty():
+    on_terminal = sys.stdout.isatty()
+    text = to_markdown(table, notes=not on_terminal, cell_ranks=cell_ranks, published=True)
+    if on_terminal:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(to_markdown(table, notes=False, cell_ranks=cell_ranks, published=True)))
-    else:
-        click.echo(to_markdown(table, cell_ranks=cell_ranks, published=True))
+        console, page = Console(), Markdown(text)
+        with console.capture() as drawn:
+            console.print(page)
+        if drawn.get().count("…") == text.count("…"):  # else it has cut something
+            console.print(page)
+            return
+    click.echo(text)

@@ -19,6 +19,7 @@ import numpy as np
 from fsbench.backbones.specification import FEATURES
 from fsbench.records import Record
 from fsbench.report.comparable import comparable, deviations, task_name
+from fsbench.report.wording import listed
 from fsbench.setting import row_label
 from fsbench.text import path_part
 
@@ -53,7 +54,7 @@ def to_every_eval_ever(records: Iterable[Record], *, by: str, time: int) -> dict
 
 def _log(records: Sequence[Record], *, by: str, model: str, time: int) -> dict[str, Any]:
     first = records[0]
-    identity, environment = first.identity, first.environment
+    identity = first.identity
     return {
         "schema_version": EEE_SCHEMA,
         "evaluation_id": f"{path_part(identity.suite)}/{model}/{time}",
@@ -67,15 +68,15 @@ def _log(records: Sequence[Record], *, by: str, model: str, time: int) -> dict[s
         },
         "eval_library": {
             "name": "fsbench",
-            "version": environment.fsbench,
-            "additional_details": _strings({"commit": environment.commit, "engine": identity.engine}),
+            "version": listed(record.environment.fsbench for record in records),
+            "additional_details": _strings({"engine": identity.engine}),
         },
         "model_info": {
             "name": f"{row_label(first.label, transductive=identity.transductive)}, {first.backbone_label}",
             "id": model,
             "developer": by if first.pretraining is None else "unknown",
-            "inference_engine": {"name": "torch", "version": environment.torch},
-            "additional_details": _model(first),
+            "inference_engine": {"name": "torch", "version": listed(record.environment.torch for record in records)},
+            "additional_details": _shared(list(map(_model, records))),
         },
         "evaluation_results": [_result(record) for record in records],
     }
@@ -99,6 +100,15 @@ def _model(record: Record) -> dict[str, str]:
             }
         ),
     }
+
+
+def _shared(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What is the same in all of them."""
+    return {name: value for name, value in each[0].items() if all(other.get(name) == value for other in each)}
+
+
+def _machine(record: Record) -> dict[str, str | None]:
+    return {"device": record.environment.device, "commit": record.environment.commit}
 
 
 def _result(record: Record) -> dict[str, Any]:
@@ -129,7 +139,7 @@ def _result(record: Record) -> dict[str, Any]:
         },
         "score_details": {
             "score": record.mean,
-            "details": _strings({**comparable(record), "overlap": overlap, "device": record.environment.device}),
+            "details": _model(record) | _strings({**comparable(record), "overlap": overlap, **_machine(record)}),
             "uncertainty": {
                 "standard_error": {"value": deviation / math.sqrt(identity.episodes), "method": "analytic"},
                 "confidence_interval": {

@@ -12,7 +12,7 @@ import numpy as np
 
 from fsbench.records import Record, RecordStore
 from fsbench.report.table import Figure, Line, Table
-from fsbench.stats.friedman import MIN_SOURCES, Friedman, friedman
+from fsbench.stats.friedman import MIN_METHODS, MIN_SOURCES, Friedman, friedman
 from fsbench.stats.paired import episode_accuracies
 
 __all__ = [
@@ -139,7 +139,7 @@ def training_panels(table: Table) -> list[Panel[Curve]]:
 
 
 def critical_differences(table: Table) -> dict[str, Friedman]:
-    """Friedman's and Nemenyi's tests over the sources of every way and shot that has enough of them.
+    """Friedman's and Nemenyi's tests over the sources of every way and shot that has enough of them and of methods.
 
     They are of the inductive rows that have no gap there; of several tracks, of the largest group of one track.
     """
@@ -147,7 +147,8 @@ def critical_differences(table: Table) -> dict[str, Friedman]:
     for setting in table.settings:
         group = max(table.comparable(setting), key=len, default={})
         means = {name: [figure.mean for figure in figures] for name, figures in group.items()}
-        if len(means) > 1 and sum(column.setting == setting for column in table.columns) >= MIN_SOURCES:
+        sources = sum(column.setting == setting for column in table.columns)
+        if len(means) >= MIN_METHODS and sources >= MIN_SOURCES:
             found[setting] = friedman(means)
     return found
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from fsbench.backbones.specification import FEATURES
 from fsbench.records import Cuda, Record
 from fsbench.report.marks import DEVIATES_MARK
@@ -90,7 +92,11 @@ def _line(table: Table) -> str:
 
 def _ranks(table: Table) -> Note:
     one, place = _line(table), "row" if table.by_source else "column"
-    ranked = listed(line.name for line in table.lines if not line.transductive)
+    by_tracks: dict[tuple[str, ...], list[str]] = {}
+    for line in table.lines:
+        if not line.transductive:
+            by_tracks.setdefault(line.tracks, []).append(line.name)
+    ranked = "; and apart from them ".join(map(listed, by_tracks.values()))
     several = table.by_source and len(table.settings) > 1
     scope = " of a table, and in the last table over those of all" if several else ""
     rules = {
@@ -283,6 +289,18 @@ def _k_shot(table: Table) -> Iterator[Note]:
             "least 16 images, are kept for that; all others are asked, the same for every K and every episode. The "
             "interval covers other support sets, not other test sets.",
         )
+    shown = [
+        str(column)
+        for index, column in enumerate(table.columns)
+        if column.way is None and column.shot is not None
+        if not any(np.ptp(r.accuracies) for line in table.lines if (f := line.figures[index]) for r in f.records)
+    ]
+    if shown:
+        yield Note(
+            "All-way",
+            f"on {listed(shown)} all images that may be shown are shown: the episodes are one, which is answered again "
+            "and again. Its interval is 0, and what differs there by any amount is called significant.",
+        )
 
 
 def _variable(table: Table) -> Iterator[Note]:
@@ -340,7 +358,8 @@ def _precision(table: Table) -> Iterator[Note]:
         others = [line.name for line in table.lines if line.name not in trained]
         but = f" but {listed(others)}" if others else ""
         who = f"all {one}s{but}" if len(others) < len(trained) else listed(trained)
-        yield Note("Precision", f"the backbones of {who} were trained in bf16, and compute in fp32 in the tests.")
+        text = f"in their own training the backbones of {who} computed in bf16, and in the tests they compute in fp32."
+        yield Note("Precision", text)
     if tested:
         yield Note("Precision", f"the pretrained backbones of {listed(tested)} compute in bf16.")
 

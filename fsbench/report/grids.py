@@ -90,8 +90,7 @@ class Grids:
         for layout in lay_out(self._table, cell_ranks=True, page=True):
             heads = tuple(_name(head) for head in layout.heads)
             lines, foot = (tuple(map(self._entries, part)) for part in (layout.lines, layout.foot))
-            methods = len(lines) == len(self._table.lines)
-            apart = sum(line.transductive for line in self._table.lines) if methods else 0
+            apart = 0 if foot else sum(line.transductive for line in self._table.lines)  # a foot: lines are sources
             yield Grid(self._title(layout.title), heads, lines, foot, apart)
 
     def published(self) -> Grid | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isinf
 from typing import Any, TypeAlias
 
 from fsbench.published.citations import cited
@@ -83,8 +84,8 @@ def _part(ident: str, title: str, table: Table, sheets: Sheets, classes: Classes
     }
 
 
-def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], list[Grid]]]:
-    """Of every way and shot: its first matrix, the rows that this leaves out, and the other matrices."""
+def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], list[str], list[Grid]]]:
+    """Of every way and shot: its first matrix, what this leaves out for a gap or for its tracks, the other matrices."""
     families = differences(table)
     for setting in table.settings:
         number = sum(column.setting == setting for column in table.columns)
@@ -92,10 +93,12 @@ def _differences(table: Table) -> Iterator[tuple[str, Grid | None, list[str], li
         first = next((family for family in found if len(family.columns) == number), None)
         compared = {name for family in found for name in family.methods}
         whole = {name for family in found if len(family.columns) == number for name in family.methods}
-        gaps = [line.name for line in table.lines if first and line.name in compared - whole]
+        complete = table.complete(setting)
+        out = [line.name for line in table.lines if first and line.name in compared - whole]
+        gaps, apart = ([name for name in out if (name in complete) == kept] for kept in (False, True))
         by_width = sorted(found, key=lambda family: -len(family.columns))  # those over all sources first
         others = [matrix(family) for family in by_width if family is not first]
-        yield setting, None if first is None else matrix(first), gaps, others
+        yield setting, None if first is None else matrix(first), gaps, apart, others
 
 
 def _citation(table: Table) -> str:
@@ -116,11 +119,11 @@ def _facts(table: Table) -> list[str]:
 
 
 def _words(test: Friedman) -> str:
-    methods = len(test.average_ranks)
+    methods, f = len(test.average_ranks), "∞" if isinf(test.f) else f"{test.f:.2f}"
     return (
         f"Friedman's test over {test.sources} test sources: χ²({methods - 1}) = {test.chi_square:.2f}, "
         f"p {_p(test.chi_square_p)}; Iman and Davenport's F({methods - 1}, {(methods - 1) * (test.sources - 1)}) = "
-        f"{test.f:.2f}, p {_p(test.f_p)}. Nemenyi's critical difference at 5 %: {test.critical_difference:.2f}."
+        f"{f}, p {_p(test.f_p)}. Nemenyi's critical difference at 5 %: {test.critical_difference:.2f}."
     )
 
 

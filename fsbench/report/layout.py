@@ -99,10 +99,12 @@ def lay_out(table: Table, *, cell_ranks: bool = False, page: bool = False) -> tu
         return (_compact(table, with_backbone, name_way=page),)
     layouts = [_by_source(table, setting, cell_ranks, several_backbones) for setting in table.settings]
     if len(table.settings) > 1:
+        track = (Name("track"),) if table.external else ()
         lines: list[tuple[Entry, ...]] = [
-            (*_method(line, with_backbone), Rank(line.average_rank, 2)) for line in table.lines
+            (*_method(line, with_backbone), *(Name(", ".join(line.tracks)) for _ in track), Rank(line.average_rank, 2))
+            for line in table.lines
         ]
-        layouts.append(Layout(AVERAGE_RANK, (*_method_heads(with_backbone), Name(AVERAGE_RANK)), tuple(lines)))
+        layouts.append(Layout(AVERAGE_RANK, (*_method_heads(with_backbone), *track, Name(AVERAGE_RANK)), tuple(lines)))
     return tuple(layouts)
 
 

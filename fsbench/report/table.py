@@ -124,6 +124,11 @@ class Line:
         return tuple(record for figure in self.figures if figure is not None for record in figure.records)
 
     @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What its weights may have seen of the test classes, over all columns."""
+        return tuple(sorted({record.track for record in self.records}))
+
+    @property
     def deviates(self) -> str | None:
         """In what the training deviates from that of the method's paper, where its suite says so."""
         return "; ".join(dict.fromkeys(record.deviates for record in self.records if record.deviates)) or None
@@ -177,9 +182,8 @@ class Table:
     def by_rank(self) -> Table:
         """The same, one track after the other, the best average rank first, and the transductive rows last."""
 
-        def order(line: Line) -> tuple[bool, list[Track], bool, float]:
-            tracks = sorted({record.track for record in line.records})
-            return line.transductive, tracks, line.average_rank is None, line.average_rank or 0.0
+        def order(line: Line) -> tuple[bool, tuple[Track, ...], bool, float]:
+            return line.transductive, line.tracks, line.average_rank is None, line.average_rank or 0.0
 
         return replace(self, lines=tuple(sorted(self.lines, key=order)))
 
@@ -224,7 +228,7 @@ def build_table(records: Sequence[Record], *, ranks: RankRule = "metadataset") -
 
     Raises:
         RecordError: There is no record, or they do not belong side by side: other suites, other episodes or
-            another pack within a column, a cell twice, or a row that is more than one method.
+            another pack within a column, a cell twice, or a row that is more than one method or backbone.
     """
     suites = sorted({record.identity.suite for record in records})
     if len(suites) != 1:
@@ -380,12 +384,14 @@ def _not_alike(record: Record, measured: Column, column: Column) -> RecordError:
 
 
 def _check_row(by_column: Mapping[Column, Sequence[Record]]) -> None:
-    """Refuse a row that is more than one method, and a cell that is there twice."""
-    kinds = {(r.identity.method, r.identity.transductive) for by_seed in by_column.values() for r in by_seed}
-    label = next(iter(by_column.values()))[0].label
+    """Refuse a row that is more than one method or backbone, and a cell that is there twice."""
+    own = [record for by_seed in by_column.values() for record in by_seed]
+    kinds = {(record.identity.method, record.identity.transductive, record.backbone_label) for record in own}
+    label = own[0].label
     if len(kinds) > 1:
         raise RecordError(
-            f"the row {label} holds records of different methods; delete those of one, or run into another folder."
+            f"the row {label} holds records of different methods or backbones; delete those of one, or run into "
+            "another folder."
         )
     for column, by_seed in by_column.items():
         seed, times = Counter(record.identity.train_seed for record in by_seed).most_common(1)[0]

@@ -57,8 +57,7 @@ def write_reports(
 
     `table.csv` has one line a record: `TABLE_COLUMNS`, accuracies in percent, `rank` that of the row and
     empty where it has none; way, shot and queries are empty where they vary. Where any record is of another track than
-    A, a last column `track` says which. `ranks.csv` has the rows that
-    are ranked in every column.
+    A, a last column `track` says which, in both. `ranks.csv` has the rows that are ranked in every column.
 
     Args:
         records: What was measured, of one suite.
@@ -79,11 +78,16 @@ def write_reports(
 
 
 def _write_table(table: Table, out: Path, *, cell_ranks: bool) -> None:
-    averages = ([line.name, _number(line.average_rank)] for line in table.lines if line.average_rank is not None)
+    tracks = [", ".join(line.tracks) for line in table.lines]
+    averages = (
+        [line.name, _number(line.average_rank), *([seen] if table.external else [])]
+        for line, seen in zip(table.lines, tracks, strict=True)
+        if line.average_rank is not None
+    )
     write_atomic(out / "table.md", to_markdown(table, cell_ranks=cell_ranks, published=True))
-    heads = (*TABLE_COLUMNS, "track") if table.external else TABLE_COLUMNS
-    write_atomic(out / "table.csv", to_csv(heads, _table_lines(table)))
-    write_atomic(out / "ranks.csv", to_csv(RANK_COLUMNS, averages))
+    track = ("track",) if table.external else ()
+    write_atomic(out / "table.csv", to_csv((*TABLE_COLUMNS, *track), _table_lines(table)))
+    write_atomic(out / "ranks.csv", to_csv((*RANK_COLUMNS, *track), averages))
 
 
 def _table_lines(table: Table) -> Iterator[list[object]]:

@@ -16,8 +16,9 @@ from scipy.special import chdtrc, fdtrc
 
 from fsbench.errors import UsageError
 
-__all__ = ["MIN_SOURCES", "Friedman", "friedman"]
+__all__ = ["MIN_METHODS", "MIN_SOURCES", "Friedman", "friedman"]
 
+MIN_METHODS: Final = 3  # of two, their paired differences tell more, and these tests less than the sign test
 MIN_SOURCES: Final = 5  # with fewer the tests find next to nothing, and their distributions are far off
 
 
@@ -31,7 +32,8 @@ class Friedman:
         chi_square: Friedman's statistic, corrected for ties; methods - 1 degrees of freedom.
         chi_square_p: Its p value.
         f: Iman and Davenport's statistic, less conservative; methods - 1 and (methods - 1)(sources - 1) degrees.
-        f_p: Its p value.
+            Infinite: all sources order the methods alike.
+        f_p: Its p value; where it is infinite, the chance that orders drawn at random are all alike.
         critical_difference: Two methods whose average ranks lie at least so far apart differ (Nemenyi, 5 %).
         groups: The largest sets of two or more methods of which no two differ, best first.
     """
@@ -54,14 +56,14 @@ def friedman(means: Mapping[str, Sequence[float]]) -> Friedman:
             way and shot only: two settings of a source are not two sources.
 
     Raises:
-        UsageError: There are fewer than two methods or `MIN_SOURCES` sources, methods have not as many
+        UsageError: There are fewer than `MIN_METHODS` methods or `MIN_SOURCES` sources, methods have not as many
             sources as each other, or a mean is not finite.
     """
     from scipy.stats import rankdata, studentized_range
 
     k, sources = len(means), sorted({len(values) for values in means.values()})
-    if k < 2:
-        raise UsageError(f"Friedman's test compares two methods or more, not {k}.")
+    if k < MIN_METHODS:
+        raise UsageError(f"Friedman's test compares {MIN_METHODS} methods or more, not {k}; compare two by pairs.")
     if len(sources) > 1:
         raise UsageError(
             f"Friedman's test needs every method on every source, and some have {sources[0]} where others have "
@@ -79,7 +81,12 @@ def friedman(means: Mapping[str, Sequence[float]]) -> Friedman:
     within = float(((ranks - (k + 1) / 2) ** 2).sum()) / (n * (k - 1))
     chi_square = between / within if within else 0.0  # 0: all methods are equal on every source
     rest = n * (k - 1) - chi_square
-    f = (n - 1) * chi_square / rest if rest > 1e-9 else math.inf  # infinite: one order on all sources
+    if rest > 1e-9:
+        f = (n - 1) * chi_square / rest
+        f_p = float(fdtrc(k - 1, (k - 1) * (n - 1), f))
+    else:  # one order on all sources
+        ties = np.unique(ranks[:, 0], return_counts=True)[1].tolist()
+        f, f_p = math.inf, (math.factorial(k) / math.prod(map(math.factorial, ties))) ** (1 - n)
     difference = float(studentized_range.ppf(0.95, k, np.inf)) * math.sqrt(k * (k + 1) / (12 * n))
     ordered = dict(sorted(zip(means, average.tolist(), strict=True), key=lambda item: item[1]))
     return Friedman(
@@ -88,7 +95,7 @@ def friedman(means: Mapping[str, Sequence[float]]) -> Friedman:
         chi_square=chi_square,
         chi_square_p=float(chdtrc(k - 1, chi_square)),
         f=f,
-        f_p=float(fdtrc(k - 1, (k - 1) * (n - 1), f)),
+        f_p=f_p,
         critical_difference=difference,
         groups=_groups(ordered, difference),
     )

@@ -155,6 +155,16 @@ def test_every_figure_keeps_what_makes_it_comparable() -> None:
     assert last["score_details"]["details"]["overlap"] == "20 of 20 classes"
 
 
+def test_what_differs_between_the_results_of_a_row_stands_with_each() -> None:
+    records = [make_record(shot=shot, params={"temperature": 10.0 * shot}) for shot in (1, 5)]
+    (log,) = _logs(records).values()
+    shared = log["model_info"]["additional_details"]
+    assert "hyper_parameters" not in shared
+    assert shared["method"] == "protonet"
+    own = [result["score_details"]["details"]["hyper_parameters"] for result in log["evaluation_results"]]
+    assert own == ['{"temperature": 10.0}', '{"temperature": 50.0}']
+
+
 def test_who_made_a_model_is_only_claimed_of_what_was_trained_here() -> None:
     made = {
         log["model_info"]["id"]: (log["model_info"]["developer"], log["source_metadata"]["evaluator_relationship"])

@@ -57,19 +57,19 @@ def test_many_queries_and_varying_ones_share_bins() -> None:
         assert sum(panel.marks[0].shares) == 1
 
 
-def test_critical_differences_need_five_sources_of_one_setting() -> None:
-    def table(sources: int) -> Table:
+def test_critical_differences_need_five_sources_of_one_setting_and_three_methods() -> None:
+    def table(sources: int, methods: int = 3) -> Table:
         return build_table(
             [
                 make_record(label, [low + place, low + 9], source=f"s{place}")
-                for label, low in (("k-NN", 20), ("ProtoNet", 40))
+                for label, low in [("k-NN", 20), ("ProtoNet", 40), ("LEO", 60)][:methods]
                 for place in range(sources)
             ]
         )
 
     assert list(critical_differences(table(5))) == ["5-way 1-shot"]
-    assert critical_differences(table(4)) == {}
-    assert critical_differences(table(5))["5-way 1-shot"].average_ranks == {"ProtoNet": 1, "k-NN": 2}
+    assert critical_differences(table(4)) == critical_differences(table(5, methods=2)) == {}
+    assert critical_differences(table(5))["5-way 1-shot"].average_ranks == {"LEO": 1, "ProtoNet": 2, "k-NN": 3}
 
 
 def test_a_training_stands_once_however_many_records_it_has() -> None:

@@ -142,6 +142,23 @@ def test_who_is_not_compared_over_the_sources_is_said() -> None:
     assert not page.within("table-1-differences", "table")
 
 
+def test_a_rule_stands_before_transductive_methods_and_before_no_source() -> None:
+    def ruled(sources: str, shots: tuple[int, ...]) -> list[str]:
+        rows = [("k-NN", False), ("ProtoNet", False), ("fo-MAML", True)]
+        cells = [(*row, source, shot) for row in rows for source in sources for shot in shots]
+        records = [make_record(name, source=source, shot=shot, transductive=how) for name, how, source, shot in cells]
+        page = _page(build_table(records))
+        return [
+            row.text.split(" ")[0]
+            for row in page.within("table-1-accuracy", "tr")
+            if "apart" in row.attributes.values()
+        ]
+
+    assert ruled("a", (1,)) == ["fo-MAML"]
+    assert ruled("abc", (1,)) == []  # as many sources as methods
+    assert ruled("abc", (1, 5)) == ["fo-MAML"]  # of the average ranks
+
+
 def test_a_missing_cell_is_a_dash_with_its_reason() -> None:
     page = _page(build_table(several_sources()))
     dashes = [link for link in page.within("table-1-accuracy", "a") if link.text == "–"]

@@ -201,8 +201,18 @@ def test_rows_trained_in_bf16_are_named(precisions: tuple[str | None, ...], who:
     notes = [line for line in to_markdown(build_table(records)).splitlines() if "**Precision**" in line]
     assert len(notes) == (who is not None)
     assert all(
-        f"the backbones of {who}were trained in bf16, and compute in fp32 in the tests." in line for line in notes
+        f"the backbones of {who}computed in bf16, and in the tests they compute in fp32." in line for line in notes
     )
+
+
+def test_all_way_columns_whose_episodes_are_one_are_named() -> None:
+    def notes(*correct: int) -> list[str]:
+        records = [make_record(label, correct, way=None, queries=None, shot=16) for label in ("Ridge", "SimpleShot")]
+        return [line for line in to_markdown(build_table(records)).splitlines() if "**All-way**" in line]
+
+    assert len(notes(60, 60, 61)) == 1
+    assert len(found := notes(60, 60, 60)) == 2
+    assert "on omniglot all-way 16-shot all images that may be shown are shown" in found[1]
 
 
 def test_a_gpu_is_named_with_what_its_arithmetic_depends_on() -> None:

@@ -23,7 +23,7 @@ def coarse() -> Iterator[None]:
 
 
 def test_every_figure_is_a_pdf_and_a_png_whatever_the_names() -> None:
-    rows = ((r"$\frac{1$ & <b>_%#", 20, False), ("ProtoNet", 40, False), ("fo-MAML", 44, True))
+    rows = ((r"$\frac{1$ & <b>_%#", 20, False), ("ProtoNet", 40, False), ("LEO", 50, False), ("fo-MAML", 44, True))
     records = [
         make_record(name, [low + place, low + 9], source=f"s{place}$", transductive=how)
         for name, low, how in rows

@@ -246,7 +246,11 @@ def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
             "variable way and shot has",
         ),
         ([make_record(), make_record()], "2 records with training seed 0; keep one"),
-        ([make_record(), make_record(shot=5, method="other")], "different methods"),
+        ([make_record(), make_record(shot=5, method="other")], "of different methods or backbones"),
+        (
+            [make_record(), make_record(shot=5).model_copy(update={"backbone_label": "ResNet-12"})],
+            "of different methods or backbones",
+        ),
     ],
 )
 def test_records_that_do_not_belong_side_by_side_are_refused(records: Sequence[Record], sentence: str) -> None:

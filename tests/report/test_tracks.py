@@ -12,7 +12,9 @@ from fsbench.report.figures import critical_differences
 from fsbench.report.findings import findings
 from fsbench.report.footnote import footnote
 from fsbench.report.frames import table_frame
+from fsbench.report.html import to_html
 from fsbench.report.latex import to_latex
+from fsbench.report.layout import AVERAGE_RANK, Name, lay_out
 from fsbench.report.table import Table, build_table
 from helpers.factories import make_record
 
@@ -38,19 +40,21 @@ def test_pretrained_backbones_that_compute_in_bf16_are_named() -> None:
     assert texts == ["the pretrained backbones of Ridge compute in bf16."]
 
 
+def rows(second: str = "C", shot: int = 1) -> list[Record]:
+    return [
+        own("ProtoNet", WORSE, shot=shot),
+        own("k-NN", WORST, shot=shot),
+        external("Ridge", BETTER, "B", shot=shot),
+        external("SimpleShot", WORSE, "B", shot=shot),
+        own("ProtoNet", WORSE, "birds", shot=shot),
+        own("k-NN", WORST, "birds", shot=shot),
+        external("Ridge", BETTER, second, "birds", shot=shot),
+        external("SimpleShot", WORST, second, "birds", shot=shot),
+    ]
+
+
 def table(second: str = "C") -> Table:
-    return build_table(
-        [
-            own("ProtoNet", WORSE),
-            own("k-NN", WORST),
-            external("Ridge", BETTER, "B"),
-            external("SimpleShot", WORSE, "B"),
-            own("ProtoNet", WORSE, "birds"),
-            own("k-NN", WORST, "birds"),
-            external("Ridge", BETTER, second, "birds"),
-            external("SimpleShot", WORST, second, "birds"),
-        ]
-    )
+    return build_table(rows(second))
 
 
 def test_ranks_and_bold_are_those_within_a_track() -> None:
@@ -114,6 +118,21 @@ def test_the_note_says_why() -> None:
     assert len(notes) == 2
     assert "Lite0, pretrained on imagenet-1k: on omniglot B, since some; on birds C, since some." in notes[1]
     assert not [note for note in footnote(build_table([own("ProtoNet", WORSE)])) if note.term == "Leakage track"]
+
+
+def test_the_ranks_of_tracks_are_told_apart() -> None:
+    (ranks,) = [note.text for note in footnote(table()) if note.term == "Rank"]
+    assert "among ProtoNet, k-NN; and apart from them Ridge, SimpleShot: the best method leads" in ranks
+    averages = lay_out(build_table([*rows(), *rows(shot=5)]))[-1]
+    assert [head.text for head in averages.heads] == ["Method", "Backbone", "track", AVERAGE_RANK]
+    assert [line[2] for line in averages.lines] == [Name("A"), Name("A"), Name("B, C"), Name("B, C")]
+
+
+def test_who_is_of_other_tracks_somewhere_has_no_gap_on_the_page() -> None:
+    other = [external("Cosine", WORSE, "C", source) for source in ("omniglot", "birds")]
+    page = to_html({"tiny": build_table([*table().records, *other])})
+    assert "Without Cosine, of another leakage track on some sources." in page
+    assert "for which a source is missing" not in page
 
 
 def test_a_trained_row_may_have_seen_test_classes_too() -> None:

@@ -84,6 +84,15 @@ def test_ranks_csv_has_the_rows_ranked_everywhere(tmp_path: Path) -> None:
     ]
 
 
+def test_ranks_csv_says_whose_ranks_may_be_compared(tmp_path: Path) -> None:
+    elsewhere = [make_record(label, source=source) for label in ("Ridge", "Cosine") for source in ("a", "b")]
+    seen = [record.model_copy(update={"track": "C" if record.identity.source == "a" else "B"}) for record in elsewhere]
+    own = [make_record(label, source=source) for label in ("k-NN", "ProtoNet") for source in ("a", "b")]
+    write_reports([*own, *seen], tmp_path)
+    found = {line["method"]: line["track"] for line in _lines(tmp_path / "ranks.csv")}
+    assert found == {"k-NN": "A", "ProtoNet": "A", "Ridge": "B, C", "Cosine": "B, C"}
+
+
 def test_way_shot_and_queries_that_vary_are_empty(tmp_path: Path) -> None:
     write_reports([make_record("k-NN", (40, 41), shot=None), make_record("ProtoNet", (60, 61), shot=None)], tmp_path)
     lines = _lines(tmp_path / "table.csv")

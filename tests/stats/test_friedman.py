@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_the_example_of_demsar() -> None:
     assert found.groups == (("d", "b", "c", "a"),)
 
 
-@pytest.mark.parametrize(("methods", "quantile"), list(enumerate(NEMENYI, start=2)))
+@pytest.mark.parametrize(("methods", "quantile"), list(enumerate(NEMENYI[1:], start=3)))
 def test_the_critical_difference_has_the_published_quantiles(methods: int, quantile: float) -> None:
     found = friedman({str(method): [0.0] * 10 for method in range(methods)})
     assert found.critical_difference / math.sqrt(methods * (methods + 1) / 60) == pytest.approx(quantile, abs=1e-3)
@@ -90,11 +91,21 @@ def test_methods_that_are_equal_everywhere_do_not_differ() -> None:
 
 def test_one_order_on_all_sources_is_certain() -> None:
     found = friedman({name: [level + source for source in range(12)] for level, name in enumerate("abc")})
-    assert (found.f, found.f_p) == (math.inf, 0)
+    assert (found.f, found.f_p) == (math.inf, pytest.approx(6.0**-11))
     assert found.chi_square == pytest.approx(24)
     assert list(found.average_ranks.items()) == [("c", 1), ("b", 2), ("a", 3)]
     assert found.critical_difference < 1
     assert found.groups == ()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 0, 1), (1, 0, 0), (0, 0, 1, 1)])
+def test_the_chance_of_one_order_is_counted(order: tuple[int, ...]) -> None:
+    """Of all ways to order the methods on every source, those that are the same everywhere."""
+    ways = set(itertools.permutations(order))
+    tables = list(itertools.product(ways, repeat=5))
+    alike = sum(len(set(table)) == 1 for table in tables)
+    found = friedman(_means(np.array([order] * 5)))
+    assert (found.f, found.f_p) == (math.inf, pytest.approx(alike / len(tables)))
 
 
 def test_groups_overlap_and_none_lies_within_another() -> None:
@@ -110,11 +121,11 @@ def test_groups_overlap_and_none_lies_within_another() -> None:
 @pytest.mark.parametrize(
     ("means", "sentence"),
     [
-        ({"a": [1.0] * 4, "b": [2.0] * 4}, "needs 5 test sources or more, not 4"),
-        ({"a": [1.0] * 5}, "two methods or more, not 1"),
-        ({}, "two methods or more, not 0"),
-        ({"a": [1.0] * 6, "b": [2.0] * 5}, "some have 5 where others have 6"),
-        ({"a": [1.0] * 5, "b": [2.0] * 4 + [math.nan]}, "finite"),
+        ({"a": [1.0] * 4, "b": [2.0] * 4, "c": [3.0] * 4}, "needs 5 test sources or more, not 4"),
+        ({"a": [1.0] * 5, "b": [2.0] * 5}, "3 methods or more, not 2"),
+        ({}, "3 methods or more, not 0"),
+        ({"a": [1.0] * 6, "b": [2.0] * 5, "c": [3.0] * 5}, "some have 5 where others have 6"),
+        ({"a": [1.0] * 5, "b": [2.0] * 4 + [math.nan], "c": [3.0] * 5}, "finite"),
     ],
 )
 def test_what_cannot_be_tested_is_refused(means: dict[str, list[float]], sentence: str) -> None:
