@@ -35,7 +35,8 @@ def blaming_files() -> Iterator[None]:
     except (FsbenchError, MemoryError, BrokenPipeError):
         raise
     except Exception as error:
-        if "can't allocate memory" in str(error):  # torch has no exception of its own for that
+        # torch has an exception of its own on a GPU alone
+        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
             raise MemoryError(str(error)) from error
         if (fault := fault_in_files(error)) is None:
             raise

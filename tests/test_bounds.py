@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import click
 import numpy as np
 import pytest
+import torch
 
 import fsbench
 from fsbench.cli.main import main
@@ -96,6 +97,7 @@ def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
         (MemoryError(), "there is too little memory"),
         (np._core._exceptions._ArrayMemoryError((10**12,), np.dtype("u1")), "there is too little memory"),  # type: ignore[attr-defined]
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "there is too little memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "there is too little memory"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "a\x1b[2J"), "the operating system reports an error"),
     ],
 )

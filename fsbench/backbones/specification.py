@@ -79,6 +79,10 @@ class PretrainedSpec(StrictModel):
     def _has_files_or_builds(self) -> PretrainedSpec:
         if (self.build == FEATURES) != (self.files is not None):
             raise ValueError(f"files belong to build = {FEATURES!r}, and to no other; build is {self.build!r}")
+        of_network = ("weights", "download", "sha256", "match", "features", "width", "images")
+        given = [name for name in of_network if getattr(self, name) != type(self).model_fields[name].default]
+        if self.files is not None and given:
+            raise ValueError(f"{given[0]} is of a network, and files of features come without one; leave it out")
         if self.download and (self.weights is not None or not self.build.startswith(_LIBRARIES)):
             raise ValueError(
                 f"download is for weights that one of {', '.join(_LIBRARIES)} names, without a file of them; build is "

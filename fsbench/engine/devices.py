@@ -65,8 +65,10 @@ def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     """
     if one_shape and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+        # Older versions take no more than half of the largest heap of a thread. Where the first is refused, glibc still
+        # raises it by itself as blocks are freed, but no longer once the other one is set.
+        if any(libc.mallopt(_M_MMAP_THRESHOLD, most) for most in (1 << 30, 1 << 25)):
+            libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # nothing reads it

@@ -117,7 +117,8 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
     way, length, most = episodes.way, features[0].numel(), _at_once(store).numbers
 
     if len(episodes) == 1:
-        of_query = max(way, length, support.shape[1]) if method.fits_head else way * length
+        shown_images = support.shape[1]
+        of_query = max(way, length, shown_images) if method.fits_head else way * max(length, shown_images)
 
         def answer_queries(which: slice) -> Tensor:
             logits = method.compare(features[support], shown, features[query[:, which]], way)

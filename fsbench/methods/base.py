@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ __all__ = [
     "Method",
     "MetricMethod",
     "cosines",
+    "nearest",
     "one_hot",
     "prototypes",
 ]
@@ -192,6 +194,12 @@ def cosines(query: Tensor, support: Tensor) -> Tensor:
     lengths = [features.norm(dim=-1).clamp_min(1e-12) for features in (query, support)]
     similarities: Tensor = query @ support.mT / lengths[0].unsqueeze(2) / lengths[1].unsqueeze(1)
     return similarities
+
+
+def nearest(similarities: Tensor, labels: Tensor, way: int) -> Tensor:
+    """Of similarities `[B, Q, S]` to support images with labels `[B, S]`, the largest of every class `[B, Q, way]`."""
+    none = similarities.new_full((*similarities.shape[:2], way), -torch.inf)
+    return none.scatter_reduce(2, labels.unsqueeze(1).expand_as(similarities), similarities, "amax")
 
 
 def prototypes(support: Tensor, labels: Tensor, way: int) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.func import functional_call
 
@@ -21,6 +21,7 @@ from fsbench.tasks import Tasks
 __all__ = ["GradientMethod", "Weights"]
 
 _LOG = logging.getLogger("fsbench")
+_AT_ONCE: Final = 512  # queries of a task: each takes megabytes, and with all classes there are thousands
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class GradientMethod(Method):
 
     Args:
         inner_rate: Learning rate of the inner steps.
-        train_steps: Inner steps in training.
+        train_steps: Inner steps in training; without any, a head that starts at zero would pass on no gradient.
         test_steps: Inner steps in validation and test.
     """
 
@@ -82,7 +83,7 @@ class GradientMethod(Method):
         classes: int,
         *,
         inner_rate: NonNegativeFloat,
-        train_steps: NonNegativeInt,
+        train_steps: PositiveInt,
         test_steps: NonNegativeInt,
     ) -> None:
         super().__init__()
@@ -102,8 +103,15 @@ class GradientMethod(Method):
 
     @torch.no_grad()
     def predict(self, tasks: Tasks) -> Tensor:
-        """Logits `[B, Q, way]` under the adapted weights."""
-        return self.query_logits(self.adapt(tasks, self.test_steps), tasks)
+        """Logits `[B, Q, way]` under the adapted weights; of many queries, part by part."""
+        adapted = self.adapt(tasks, self.test_steps)
+        if self.transductive:
+            return self.query_logits(adapted, tasks)
+        parts = zip(torch.split(tasks.query, _AT_ONCE, 1), torch.split(tasks.query_labels, _AT_ONCE, 1), strict=True)
+        answers = [
+            self.query_logits(adapted, replace(tasks, query=query, query_labels=labels)) for query, labels in parts
+        ]
+        return torch.cat(answers, dim=1)
 
     def adapt(self, tasks: Tasks, steps: int) -> Weights:
         """The weights after `steps` inner steps on every support set, in the initial ones of the class's `order`."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from fsbench.methods.base import ClassifierMethod, cosines
+from fsbench.methods.base import ClassifierMethod, cosines, nearest
 
 __all__ = ["NearestNeighbour"]
 
@@ -25,5 +24,4 @@ class NearestNeighbour(ClassifierMethod):
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`: largest cosine similarity to an image of the class."""
-        others = labels.unsqueeze(-1) != torch.arange(way, device=labels.device)
-        return cosines(query, support).unsqueeze(-1).masked_fill(others.unsqueeze(1), -torch.inf).amax(2)
+        return nearest(cosines(query, support), labels, way)

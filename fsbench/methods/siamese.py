@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from fsbench.backbones.base import MakeBackbone
-from fsbench.methods.base import MetricMethod
+from fsbench.methods.base import MetricMethod, nearest
 from fsbench.tasks import PooledTasks, Tasks
 
 __all__ = ["Siamese"]
@@ -57,9 +57,7 @@ class Siamese(MetricMethod):
 
     def compare(self, support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
         """Logits `[B, Q, way]`: minus the distance to the nearest support image of a class."""
-        others = labels.unsqueeze(-1) != torch.arange(way, device=labels.device)
-        nearness = -_squares(query, support).sqrt().unsqueeze(-1)
-        return nearness.masked_fill(others.unsqueeze(1), -torch.inf).amax(2)
+        return nearest(-_squares(query, support).sqrt(), labels, way)
 
 
 def _squares(one: Tensor, other: Tensor) -> Tensor:

@@ -133,3 +133,20 @@ def test_files_of_one_model_are_one_backbone(tmp_path: Path) -> None:
         PretrainedSpec(build="features")
     with pytest.raises(ValueError, match="files belong to build = 'features'"):
         PretrainedSpec(build="timm:vit", files=["a"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sha256": "0" * 64},
+        {"weights": "a.pth"},
+        {"match": "order"},
+        {"features": "cls"},
+        {"width": 8},
+        {"images": {"size": 99}},
+        {"download": True},
+    ],
+)
+def test_what_is_of_a_network_is_refused_beside_files(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(given))} is of a network"):
+        PretrainedSpec(build="features", files=["a"], **given)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from fsbench.engine.devices import pick_device, tune_process
+from fsbench.engine.devices import _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, pick_device, tune_process
 from fsbench.engine.precision import pick_precision
 from fsbench.engine.transfer import send
 from fsbench.errors import DeviceError, FsbenchError
@@ -56,6 +57,29 @@ print(resident() - before)
 """
     kept = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
     assert (kept > 90e6) == one_shape
+
+
+@pytest.mark.parametrize(
+    ("most", "asked"),
+    [
+        (1 << 62, [(_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1)]),
+        (1 << 25, [(_M_MMAP_THRESHOLD, 1 << 30), (_M_MMAP_THRESHOLD, 1 << 25), (_M_TRIM_THRESHOLD, (1 << 31) - 1)]),
+        (1 << 20, [(_M_MMAP_THRESHOLD, 1 << 30), (_M_MMAP_THRESHOLD, 1 << 25)]),
+    ],
+)
+def test_an_older_glibc_gets_what_it_takes(
+    most: int, asked: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, int]] = []
+
+    def mallopt(what: int, value: int) -> int:
+        calls.append((what, value))
+        return int(what != _M_MMAP_THRESHOLD or value <= most)
+
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.31"))
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    tune_process(deterministic=False)
+    assert calls == asked
 
 
 def test_an_apple_gpu_is_never_chosen_unasked_and_what_it_lacks_is_said(

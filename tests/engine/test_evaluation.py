@@ -80,6 +80,26 @@ def test_only_the_images_that_are_asked_for_are_embedded(store: ImageStore, monk
     assert right.tolist() == correct_counts(method, store, episodes, embed_split(method, store)).tolist()
 
 
+@pytest.mark.parametrize("name", ["knn", "matching", "siamese"])
+def test_an_episode_of_many_support_images_is_compared_in_parts_that_have_room(
+    name: str, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every query such methods look at all support images, and may do so for every class."""
+    method, episodes = build(name), episodes_of(store, 1, shot=4)
+    expected = correct_counts(method, store, episodes).tolist()
+    sizes: list[int] = []
+    compare = method.compare  # type: ignore[operator]
+
+    def seen(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+        sizes.append(query.shape[1] * way * max(support.shape[1], support.shape[2]))
+        return compare(support, labels, query, way)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(method, "compare", seen)
+    monkeypatch.setattr("fsbench.engine.evaluation._ON_CPU", _AtOnce(pixels=1 << 16, numbers=1000, tasks=1))
+    assert correct_counts(method, store, episodes).tolist() == expected
+    assert len(sizes) > 1 and max(sizes) <= 1000
+
+
 @pytest.mark.parametrize(("name", "answers", "at_once"), [("proto", "compare", 2), ("fomaml", "predict", 3)])
 def test_a_gpu_gives_the_same_answers_in_slices_of_one_shape(
     name: str, answers: str, at_once: int, store: ImageStore, monkeypatch: pytest.MonkeyPatch

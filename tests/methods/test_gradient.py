@@ -167,3 +167,18 @@ def test_steps_that_raise_the_support_loss_are_named_once(caplog: pytest.LogCapt
     assert found is not None
     assert float(found[1]) == pytest.approx(math.log(5), rel=0.01)
     assert float(found[2]) > 10
+
+
+def test_many_queries_are_answered_in_parts_with_the_same_answers(
+    method: GradientMethod, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, number = method.predict(tasks), tasks.query.shape[1]
+    asked: list[int] = []
+    answer = method.query_logits
+    monkeypatch.setattr(
+        method, "query_logits", lambda weights, part: asked.append(part.query.shape[1]) or answer(weights, part)
+    )
+    monkeypatch.setattr("fsbench.methods.gradient._AT_ONCE", 4)
+    torch.testing.assert_close(method.predict(tasks), whole, **close)
+    parts = [number] if method.transductive else [min(4, number - first) for first in range(0, number, 4)]
+    assert asked == parts and (method.transductive or len(parts) > 1)
