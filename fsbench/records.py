@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import glob
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from pydantic import (
 from pydantic_core import from_json  # three times as fast as json.loads
 
 from fsbench.errors import NewerRecordError, RecordError, first_problem
-from fsbench.files.atomic import canonical_json, sha256_json, write_atomic
+from fsbench.files.atomic import canonical_json, rename, sha256_json, write_atomic
 from fsbench.files.reading import read_bytes
 from fsbench.files.strict import Accuracy, Count, LongText, Number, Seed, StrictModel, Text
 from fsbench.provenance import SUITE_FILE
@@ -262,6 +263,21 @@ class RecordStore:
         path = self.path(record.identity)
         write_atomic(path, content[:-1] + _ending(sha256(content).hexdigest()))
         return path
+
+    def supersede_others(self, identity: CellIdentity) -> int:
+        """Rename what other settings gave for a row, source, way, shot and seed to `<name>.superseded`; how many.
+
+        Only one record of those has a place in a table.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        own = self.path(identity)
+        stem, _, _ = own.name.rpartition("-")
+        others = [path for path in self.folder.glob(f"{glob.escape(stem)}-{12 * '?'}.json") if path != own]
+        for path in others:
+            rename(path, path.with_name(f"{path.name}.superseded"))
+        return len(others)
 
     def find(self, identity: CellIdentity) -> Record | None:
         """The finished record of a cell, or None when there is none.

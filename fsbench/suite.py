@@ -349,8 +349,8 @@ def load_suite(name: str) -> Suite:
         keys, sentence = finding(error, Suite, content)
         where = f"{place_of(layers, keys)}: {'.'.join(map(shown, keys)) or 'the suite'}"
         raise SuiteError(f"{where}: {sentence}") from error
-    if name.endswith(".toml"):
-        suite._folder = Path(name).resolve().parent
+    if name not in _shipped() and isinstance(found := _find(name), Path):
+        suite._folder = found.resolve().parent
     return suite
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,14 @@ class _Names(click.ParamType[list[Any]]):
         if not names:
             self.fail(f"{value!r} names nothing; leave the option out for all.", param, ctx)
         return names
+
+
+class _Fraction(click.FloatRange):
+    """A number of a range, which NaN is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        return self.fail(f"{value} is no number.", param, ctx) if isnan(found) else found
 
 
 class _Shots(_Names):
@@ -96,7 +105,7 @@ _OPTIONS = (
     click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Training seeds, from 0."),
     click.option(
         "--training-fraction",
-        type=click.FloatRange(min=0, max=1, min_open=True),
+        type=_Fraction(min=0, max=1, min_open=True),
         default=1.0,
         show_default=True,
         help="Shorten every training to this fraction; the table is stamped so.",

@@ -89,7 +89,7 @@ def correct_counts(
 
     Raises:
         DeviceError: The device has too little memory.
-        TrainingError: A logit is not finite.
+        TrainingError: A logit is not finite, or there are not as many as queries and classes.
     """
     method.eval()
     with torch.no_grad():
@@ -122,14 +122,14 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
 
         def answer_queries(which: slice) -> Tensor:
             logits = method.compare(features[support], shown, features[query[:, which]], way)
-            return _right(logits, asked[:, which])[0]
+            return _right(method, logits, asked[:, which], way)[0]
 
         right = _chunked(answer_queries, query.shape[1], max(1, most // of_query), store, "queries")
         return right.sum(dim=0, keepdim=True)
 
     def answer_episodes(which: slice) -> Tensor:
         logits = method.compare(features[support[which]], shown[which], features[query[which]], way)
-        return _right(logits, asked[which]).sum(-1)
+        return _right(method, logits, asked[which], way).sum(-1)
 
     size = max(1, most // (way * length * query.shape[1]))
     return _chunked(answer_episodes, len(episodes), size, store, "episodes")
@@ -138,7 +138,7 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
 def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
     def answer(which: slice) -> Tensor:
         tasks = store.tasks(episodes[which])
-        return _right(method.predict(tasks), tasks.query_labels).sum(-1)
+        return _right(method, method.predict(tasks), tasks.query_labels, tasks.way).sum(-1)
 
     at_once = _at_once(store)
     images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
@@ -159,7 +159,12 @@ def _on_gpu(store: ImageStore) -> bool:
     return store.device.type != "cpu"
 
 
-def _right(logits: Tensor, labels: Tensor) -> Tensor:
+def _right(method: Method, logits: Tensor, labels: Tensor, way: int) -> Tensor:
     """1 for every query that is answered rightly, 0 for every other; `_NO_ANSWER` where a logit is not finite."""
+    if logits.shape != (*labels.shape, way):
+        raise TrainingError(
+            f"{method.label} gives logits of shape {list(logits.shape)} for {labels.shape[1]} queries of each of "
+            f"{labels.shape[0]} tasks of {way} classes; they must be {[*labels.shape, way]}, as Method.predict says."
+        )
     right = (logits.argmax(-1) == labels).long()
     return right.masked_fill(~logits.isfinite().all(-1), _NO_ANSWER)

@@ -80,9 +80,17 @@ def set_aside(path: Path) -> Path:
     """
     endings = itertools.chain([""], (f".{number}" for number in itertools.count(2)))
     places = (path.with_name(f"{path.name}.corrupt{ending}") for ending in endings)
-    aside = next(place for place in places if not os.path.lexists(place))
+    return rename(path, next(place for place in places if not os.path.lexists(place)))
+
+
+def rename(path: Path, new: Path) -> Path:
+    """Give a file another path, and return that.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
     try:
-        return path.rename(aside)
+        return path.replace(new)
     except OSError as error:
         raise OutputError(f"cannot rename {path}: {error.strerror}; check its permissions and run again.") from error
 

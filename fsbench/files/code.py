@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import traceback
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -131,8 +132,18 @@ def _sources(path: Path) -> dict[str, bytes]:
         sources[name] = read_bytes(file)
         for imported in _imports(sources[name]):
             waiting += [beside] if (beside := folder / f"{imported}.py").is_file() else []
-            waiting += sorted((folder / imported).rglob("*.py")) if (folder / imported / "__init__.py").exists() else []
+            waiting += sorted((folder / imported).rglob("*.py")) if _is_package(folder, imported) else []
     return sources
+
+
+def _is_package(folder: Path, name: str) -> bool:
+    """Whether an import beside a folder's file finds the folder of that name in it, which may do without `__init__`."""
+    if not (folder / name).is_dir():
+        return False
+    PathFinder.invalidate_caches()  # the folder may be new
+    found = PathFinder.find_spec(name, [str(folder), *sys.path])
+    places = () if found is None else found.submodule_search_locations or ()
+    return (folder / name).resolve() in (Path(place).resolve() for place in places)
 
 
 def _imports(source: bytes) -> set[str]:

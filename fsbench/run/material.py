@@ -13,7 +13,7 @@ from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile, parts_tracks
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
-from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError, unknown
+from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, SuiteError, UsageError, unknown
 from fsbench.run.cells import EpisodeSet
 from fsbench.run.options import Options, protocols_of
 from fsbench.suite import Suite
@@ -134,6 +134,8 @@ class _Opener:
                     f"{suite.images.channels}; change images.channels, mean and std in the suite."
                 )
             packs[source] = pack
+        for names in (sources.train, sources.test):
+            _check_different({name: packs[name] for name in names if name in packs}, suite.name)
         if trains and (needed := sources.validation or sources.train[0]) not in packs:
             raise DataNotFoundError(
                 f"the suite {suite.name} validates on {needed}, whose files are not there; run "
@@ -219,3 +221,11 @@ def _no_features(source: str, given: Collection[str]) -> DataNotFoundError:
         f"there are no features of {source}, only of {', '.join(given)}; add a file, or take the source out of the "
         "suite."
     )
+
+
+def _check_different(packs: Mapping[str, Pack], suite: str) -> None:
+    """Refuse two names of one source in a list: a variant that is the one of the bare name, say."""
+    names: dict[Path, str] = {}
+    for name, pack in packs.items():
+        if (first := names.setdefault(pack.folder, name)) != name:
+            raise SuiteError(f"the suite {suite} names one source twice, as {first} and as {name}; leave one out.")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from fsbench.backbones.base import Backbone
+from fsbench.backbones.probe import check_backbone
 from fsbench.backbones.registry import backbone_revision
 from fsbench.errors import FsbenchError, SuiteError, UsageError
 from fsbench.files.atomic import canonical_json
 from fsbench.methods.base import Method
+from fsbench.methods.gradient import GradientMethod
 from fsbench.methods.registry import build_frozen, build_model
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.order import Run
 from fsbench.run.trainable import trainings_of
+from fsbench.suite import ImageSpec
 
 __all__ = ["backbone_of", "check_models", "initial_model"]
 
@@ -74,29 +77,63 @@ def check_models(run: Run, cells: Sequence[Cell]) -> None:
     """Build every model that some cells need once: those of their trainings, and those that are tested.
 
     Raises:
-        SuiteError: A row's method cannot use its backbone, or has none to start from, or there are no features of a
-            source; the text names the row or the source.
+        SuiteError: A row's method cannot use its backbone, or has none to start from, or has other weights than its
+            start or its training, or there are no features of a source; the text names the row or the source.
     """
-    trainings, built = trainings_of(cells), set[bytes]()
+    trainings, built = trainings_of(cells), dict[bytes, _Shapes]()
     linked = {each.id for last in trainings if last.starts_from is not None for each in (last.starts_from, last)}
 
-    def build(row: str, name: str, params: Mapping[str, Any], training: Training | Untrained, hands_on: bool) -> None:
+    def build(
+        row: str, name: str, params: Mapping[str, Any], training: Training | Untrained, hands_on: bool = False
+    ) -> _Shapes:
         key = canonical_json([name, dict(params), training.backbone.identity(), hands_on])
-        if key in built:
-            return
-        built.add(key)
-        if isinstance(training, Untrained):
-            build_frozen(training.backbone.network, row, run.methods[name], params, device=_CPU)
-            return
-        model = _built(run, row, name, params, training)
-        if hands_on:
-            backbone_of(model, training)
+        if key not in built:
+            if isinstance(training, Untrained):
+                model = build_frozen(training.backbone.network, row, run.methods[name], params, device=_CPU)
+            else:
+                model = _built(run, row, name, params, training)
+                _check_backbones(model, run.order.suite.images)
+            built[key] = _Shapes(
+                _shapes(model),
+                _shapes(backbone_of(model, training)) if isinstance(training, Training) and hands_on else {},
+            )
+        return built[key]
 
-    for training in trainings:
-        build(training.row, training.method, training.params, training, training.id in linked)
+    trained: dict[str, _Shapes] = {}
+    for each in trainings:
+        trained[each.id] = build(each.row, each.method, each.params, each, each.id in linked)
+        if (start := each.starts_from) is not None and trained[each.id].backbone != trained[start.id].backbone:
+            raise SuiteError(
+                f"methods.{each.row} cannot start from the backbone of {start.row}: their weights differ; name another "
+                "start, or leave it out."
+            )
     for cell in cells:
         _check_features(cell)
-        build(cell.identity.row, cell.identity.method, cell.identity.params, cell.training, False)
+        tested = build(cell.identity.row, cell.identity.method, cell.identity.params, cell.training)
+        if isinstance(cell.training, Training) and tested.model != trained[cell.training.id].model:
+            raise SuiteError(
+                f"methods.{cell.identity.row} cannot use the training of {cell.training.row}: their weights differ; "
+                "give it a training of its own."
+            )
+
+
+def _check_backbones(model: Method, images: ImageSpec) -> None:
+    """Look at what the model has that is not fsbench's own, whose contract its tests hold it to."""
+    for module in model.modules():
+        if isinstance(module, Backbone) and not type(module).__module__.startswith("fsbench."):
+            adapts = isinstance(model, GradientMethod)
+            check_backbone(module, channels=images.channels, size=images.size, adapts=adapts)
+
+
+class _Shapes(NamedTuple):
+    """The shapes of weights by name: of a model, and of its backbone where another training takes that over."""
+
+    model: Mapping[str, torch.Size]
+    backbone: Mapping[str, torch.Size]
+
+
+def _shapes(module: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
 def _check_features(cell: Cell) -> None:

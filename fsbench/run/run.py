@@ -32,7 +32,8 @@ def run_suite(
 ) -> Table:
     """Carry out an order and write `suite.json`, `records/`, the tables and, in `report/`, the page.
 
-    What is finished and has the same identity is used again; a training that was stopped goes on.
+    What is finished and has the same identity is used again; a training that was stopped goes on. What other settings
+    gave for the same cells stays beside the records under other names, once these cells are measured.
 
     Args:
         order: What to do.
@@ -50,19 +51,17 @@ def run_suite(
         if order.options.deterministic:
             _LOG.info(cost_of_determinism(device))
     run = Run(order)
+    before = _suite_before(order)
+    finished = {} if fresh else {cell_id(c.identity): record for c in run.plan if (record := run.finished(c))}
+    missing = [cell for cell in run.plan if cell_id(cell.identity) not in finished]
+    check_models(run, missing)
     if fresh:
         run.forget()
-    _write_suite(order)
+    _write_suite(order, before)
+    records: dict[str, Record] = dict(finished)
     with open_progress(len(run.plan), live=executor.here) as progress:
-        records: dict[str, Record] = {}
-        missing = []
-        for cell in run.plan:
-            if (record := run.finished(cell)) is None:
-                missing.append(cell)
-            else:
-                records[cell_id(cell.identity)] = record
-                progress.advance()
-        check_models(run, missing)
+        for _ in finished:
+            progress.advance()
         for cell in executor.carry_out(run, missing, progress):
             if (record := run.finished(cell)) is None:
                 raise ExecutorError(
@@ -71,24 +70,39 @@ def run_suite(
                 )
             records[cell_id(cell.identity)] = record
             progress.advance()
+    if superseded := sum(run.store.supersede_others(cell.identity) for cell in run.plan):
+        _LOG.info(
+            "%d records in %s are of the same cells with other settings; their names end with .superseded now.",
+            superseded,
+            run.store.folder,
+        )
     measured = [records[cell_id(cell.identity)] for cell in run.plan]
     table = write_reports(measured, order.out, rule=rule, cell_ranks=cell_ranks)
     write_page({order.suite.name: table}, order.out / REPORT, cell_ranks=cell_ranks)
     return table
 
 
-def _write_suite(order: Order) -> None:
-    """Write the suite beside the records; one that changed since is replaced, and that is said."""
-    current = _order_of(order.suite)
+def _suite_before(order: Order) -> SuiteOrder | None:
+    """The suite that lies beside the records; None: there is none that can be read.
+
+    Raises:
+        UsageError: It is another one.
+    """
     try:
         before = read_suite_order(order.out)
     except RecordError as error:
         _LOG.warning(f"{error} It is replaced.")
-        before = None
-    if before is not None and before.name != current.name:
+        return None
+    if before is not None and before.name != order.suite.name:
         raise UsageError(
-            f"{order.out} holds a run of the suite {before.name}, not of {current.name}; give another --out."
+            f"{order.out} holds a run of the suite {before.name}, not of {order.suite.name}; give another --out."
         )
+    return before
+
+
+def _write_suite(order: Order, before: SuiteOrder | None) -> None:
+    """Write the suite beside the records; one that changed since is replaced, and that is said."""
+    current = _order_of(order.suite)
     if before is not None and before != current:
         _LOG.warning(f"{order.out / SUITE_FILE} holds another version of the suite {current.name}; it is replaced.")
     if before != current:

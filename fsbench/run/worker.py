@@ -232,13 +232,7 @@ class Worker:
             found, network = self._run.methods[name], cell.training.backbone.network
             return build_frozen(network, cell.identity.row, found, params, device=self._run.device)
         method = self._build(name, params, cell.training)
-        try:
-            method.load_state_dict(weights)
-        except RuntimeError as error:
-            raise SuiteError(
-                f"methods.{cell.identity.row} cannot use the training of {cell.training.row}: their weights differ; "
-                "give it a training of its own."
-            ) from error
+        method.load_state_dict(weights)
         return method
 
     def _record(

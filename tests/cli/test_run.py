@@ -286,6 +286,10 @@ def test_a_wrong_option_is_one_sentence(suite: Path, tmp_path: Path, words: tupl
     assert sentence in refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
 
 
+def test_a_fraction_that_is_no_number_is_refused(suite: Path, tmp_path: Path) -> None:
+    assert "nan is no number." in refused("run", "--suite", suite, "--out", tmp_path, "--training-fraction", "nan")
+
+
 def test_absent_data_says_where_it_looked(tiny_cache: Path, tmp_path: Path) -> None:
     sentence = refused("run", "--suite", "omniglot", "--out", tmp_path)
     assert str(tiny_cache / "no-data" / "omniglot") in sentence

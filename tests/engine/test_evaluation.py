@@ -172,3 +172,17 @@ def test_a_logit_that_is_no_number_is_an_error_that_names_method_and_episode(
     label = re.escape(method.label)
     with pytest.raises(TrainingError, match=f"{label} gives logits that are not finite in episode {number - 1} of the"):
         correct_counts(method, store, episodes_of(store, number))
+
+
+@pytest.mark.parametrize("name", ["proto", "fomaml"])
+def test_logits_of_more_classes_than_there_are_end_it(
+    name: str, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = build(name)
+    answers = "compare" if name == "proto" else "predict"
+    answer = getattr(method, answers)
+    monkeypatch.setattr(method, answers, lambda *data: torch.cat([answer(*data)] * 2, dim=-1))
+    with pytest.raises(
+        TrainingError, match=r"gives logits of shape \[\d+, 75, 10\] for 75 queries of each of \d+ tasks"
+    ):
+        correct_counts(method, store, episodes_of(store, 3))

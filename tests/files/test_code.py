@@ -68,6 +68,27 @@ def test_the_modules_beside_a_method_file_are_part_of_it(tmp_path: Path) -> None
     assert revision(name) != before
 
 
+def test_a_folder_of_modules_beside_a_method_file_is_part_of_it_without_an_init(tmp_path: Path) -> None:
+    folder, code = tmp_path / "own_folder_of_a_test", "from own_folder_of_a_test.inner import VALUE\n"
+    folder.mkdir()
+    (folder / "inner.py").write_text("VALUE = 1\n")
+    name = write(tmp_path, own_helper_of_a_test=code)
+    before = revision(name)
+    (folder / "inner.py").write_text("VALUE = 2\n")
+    assert revision(name) != before
+    assert "own_folder_of_a_test" not in sys.modules
+
+
+def test_a_folder_of_the_name_of_an_installed_package_is_not_what_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "inner.py").write_text("VALUE = 1\n")
+    name = write(tmp_path, own_helper_of_a_test="import numpy\nVALUE = numpy.zeros(1)\n")
+    before, numpy = revision(name), sys.modules["numpy"]
+    (tmp_path / "numpy" / "inner.py").write_text("VALUE = 2\n")
+    assert revision(name) == before
+    assert sys.modules["numpy"] is numpy
+
+
 def test_modules_of_one_name_beside_two_method_files_are_two(tmp_path: Path) -> None:
     names = [write(tmp_path / value, own_helper_of_a_test=f"VALUE = {value!r}\n") for value in "ab"]
     helpers = [sys.modules[load_method(name).__module__].own_helper_of_a_test for name in names]

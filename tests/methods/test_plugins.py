@@ -95,6 +95,15 @@ def test_its_suite_is_listed_and_may_be_a_base(package: Path, install: Install) 
     assert re.search(r"^glyphs +Glyphs", listed.stdout, re.M)
 
 
+def test_its_suite_may_name_files_beside_it(package: Path, install: Install) -> None:
+    (package / "mine.py").write_text(MINE.format(module="fsbench.methods.proto", base="ProtoNet", text="beside"))
+    (package / "theirs.toml").write_text(
+        'base = "glyphs"\nname = "theirs"\ntitle = "Theirs"\n[methods.proto]\nmethod = "mine.py:Mine"\n'
+    )
+    install("theirs_fsbench", kind="suite")
+    assert load_methods(load_suite("theirs"), ["proto"])["mine.py:Mine"].label == "beside"
+
+
 @pytest.mark.parametrize(
     ("module", "text", "message"),
     [

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fsbench.data.prepare import prepare_own
+from fsbench.data.prepare import ensure_pack, prepare_own
 from fsbench.data.sources.folder import OwnSource
 from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.sampler import Sampler
 from fsbench.episodes.variable import VariableProtocol
-from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, UsageError
+from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, SuiteError, UsageError
 from fsbench.run.material import Material, open_material
 from fsbench.run.options import Options
 from fsbench.suite import load_suite
@@ -46,6 +46,13 @@ def test_every_test_source_and_shot_is_a_column(tmp_path: Path, cache: Path) -> 
         (SOURCE, 5),
     ]
     assert columns.left_out == {}
+
+
+def test_one_source_under_two_names_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsbench.run.material.ensure_pack", lambda *given, **more: ensure_pack(SOURCE, **more))
+    names = f'train = "{SOURCE}"\ntest = ["{SOURCE}", "{SOURCE}:plain"]'
+    with pytest.raises(SuiteError, match=f"names one source twice, as {SOURCE} and as {SOURCE}:plain; leave one"):
+        opened(tmp_path, names)
 
 
 def test_a_source_without_files_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

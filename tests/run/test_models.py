@@ -62,3 +62,32 @@ def test_a_backbone_that_is_edited_during_a_run_ends_it(tmp_path: Path) -> None:
     words = ("--backbone", f"{net}:Small", "--shots", 1, "--episodes", 4, "--device", "cpu")
     said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
     assert "has changed since the run began; run the same command again" in said
+
+
+def test_a_row_with_other_weights_than_the_training_that_it_tests_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom fsbench.methods.simpleshot import SimpleShot\n\nclass Mine(SimpleShot):\n"
+        "    def __init__(self, *given, centred):\n        super().__init__(*given, centred=centred)\n"
+        "        self.more = torch.nn.Linear(2, 2)\n"
+    )
+    mine = ('method = "simpleshot"', 'method = "mine.py:Mine"')
+    suite = write_suite(tmp_path / "s.toml", mine, rows=("knn", "simpleshot"))
+    said = refused("run", "--suite", suite, "--shots", 1, "--episodes", 4, "--out", tmp_path / "out")
+    assert "methods.simpleshot cannot use the training of knn: their weights differ" in said
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_a_row_with_another_backbone_than_its_start_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from fsbench.backbones.conv4 import Conv4\n\nclass Mine(Conv4):\n"
+        "    def __init__(self, *, maps=False, **given):\n        super().__init__(maps=maps, **given)\n"
+        "        if maps:\n            self.more = __import__('torch').nn.Linear(2, 2)\n"
+    )
+    start = ('method = "relation"\n', 'method = "relation"\nstart = "knn"\n')
+    suite = write_suite(tmp_path / "s.toml", start, rows=("knn", "relation"))
+    words = ("--backbone", f"{tmp_path / 'mine.py'}:Mine", "--shots", 1, "--episodes", 4)
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
+    assert "methods.relation cannot start from the backbone of knn: their weights differ" in said
+    assert not list((tmp_path / "out").rglob("*.safetensors"))

@@ -148,12 +148,41 @@ def test_a_label_or_deviation_that_changed_since_is_that_of_the_table_and_nothin
     assert "Mine ‖" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
 
 
-def test_a_folder_of_another_suite_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--fresh",)])
+def test_a_folder_of_another_suite_is_refused_and_keeps_what_it_holds(tmp_path: Path, more: tuple[str, ...]) -> None:
     suite = write_suite(tmp_path / "s.toml", rows=("knn",))
     run(suite, tmp_path / "out", *QUICK)
+    before = contents(tmp_path / "out")
     suite.write_text(suite.read_text().replace('name = "tiny"', 'name = "other"'))
-    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK)
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *QUICK, *more)
     assert said == f"{tmp_path / 'out'} holds a run of the suite tiny, not of other; give another --out."
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_fresh_run_with_a_row_that_cannot_be_built_keeps_what_there_is(tmp_path: Path) -> None:
+    suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "proto")), tmp_path / "out"
+    run(suite, out, *QUICK)
+    before = contents(out)
+    (tmp_path / "mine.py").write_text(
+        "from fsbench.methods.proto import ProtoNet\n\nclass Mine(ProtoNet):\n"
+        "    def __init__(self, *given, temperature):\n        raise ValueError('not yet')\n"
+    )
+    broken = write_suite(tmp_path / "s.toml", ('method = "proto"', 'method = "mine.py:Mine"'), rows=("knn", "proto"))
+    assert "not yet" in refused("run", "--suite", broken, "--out", out, *QUICK, "--fresh")
+    assert contents(out) == before
+
+
+def test_what_a_trial_left_gives_way_to_the_run_and_is_kept(tmp_path: Path) -> None:
+    suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "proto")), tmp_path / "out"
+    run(suite, out, *QUICK, "--training-fraction", 0.5)
+    trial = {path.name: path.read_bytes() for path in out.glob("records/*.json")}
+    ended = run(suite, out, *QUICK, "--methods", "proto", "--episodes", 6)
+    assert "1 records in" in ended.stderr and ".superseded" in ended.stderr
+    ended = run(suite, out, *QUICK, "--episodes", 6)
+    aside = {path.name.removesuffix(".superseded"): path.read_bytes() for path in out.glob("records/*.superseded")}
+    assert aside == trial
+    again = fsbench("table", out)
+    assert (again.exit_code, again.stdout) == (0, ended.stdout)
 
 
 @pytest.mark.parametrize(
