@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
@@ -13,22 +14,23 @@ from typing import Literal, TypeAlias
 from fsbench.errors import FsbenchError, UsageError, unknown
 from fsbench.files.code import Fault, fault_in_files, hash_of_class, hash_of_package, load_file
 
-__all__ = ["Kind", "blaming_files", "load_class", "load_point", "registered", "revision_of_class"]
+__all__ = ["Kind", "blame_package", "blaming_files", "load_class", "load_point", "registered", "revision_of_class"]
 
 Kind: TypeAlias = Literal["backbone", "method", "suite"]
 
 _of_files: dict[Path, dict[str, Kind]] = {}  # what was loaded from each file, by the names of its classes
+_of_points: set[str] = set()  # the packages that something was loaded from
 
 
 @contextmanager
 def blaming_files() -> Iterator[None]:
-    """Turn what a class of a file raises, while it is used, into a sentence that names the file and the line.
+    """Turn what a class of a file or package raises, while it is used, into a sentence that names file and line.
 
     What memory or a closed pipe refuses is nobody's fault, and stays what it is.
 
     Raises:
         MemoryError: Memory ran out, also where torch calls that a RuntimeError.
-        UsageError: Something came up in a file that `load_class` has loaded a class from.
+        UsageError: Something came up in a file or package that something was loaded from.
     """
     try:
         yield
@@ -38,11 +40,17 @@ def blaming_files() -> Iterator[None]:
         # torch has an exception of its own on a GPU alone
         if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
             raise MemoryError(str(error)) from error
-        if (fault := fault_in_files(error)) is None:
-            raise
         said = next(iter(str(error).strip().splitlines()), "").rstrip(".")
         what = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        raise UsageError(f"{_from_here(fault.file)}, line {fault.line}, raises {what}; {_way_out(fault)}") from error
+        if (fault := fault_in_files(error)) is not None:
+            where = f"{_from_here(fault.file)}, line {fault.line}"
+            raise UsageError(f"{where}, raises {what}; {_way_out(fault)}") from error
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            package = str(frame.f_globals.get("__name__")).partition(".")[0]
+            if package in _of_points - {"fsbench"}:
+                where = f"{frame.f_code.co_filename}, line {line}"
+                raise UsageError(f"{where}, raises {what}; tell the authors of {package}, or uninstall it.") from error
+        raise
 
 
 def _way_out(fault: Fault) -> str:
@@ -98,12 +106,19 @@ def load_point(kind: Kind, point: EntryPoint) -> object:
         UsageError: It cannot be loaded.
     """
     try:
-        return point.load()
+        found = point.load()
     except (Exception, SystemExit) as error:
         raise UsageError(
             f"the {kind} {point.name!r} of an installed package fails when it is loaded from {point.value} "
             f"({type(error).__name__}: {error}); fix or uninstall it."
         ) from error
+    blame_package(point)
+    return found
+
+
+def blame_package(point: EntryPoint) -> None:
+    """Have `blaming_files` name the package of an entry point for what comes up in it."""
+    _of_points.add(point.module.partition(".")[0])
 
 
 def revision_of_class(name: str, found: type, revision: int, own: Mapping[str, str]) -> int | str:

@@ -329,7 +329,7 @@ def suite_names() -> list[str]:
     return sorted({*_shipped(), *registered("suite")})
 
 
-def load_suite(name: str) -> Suite:
+def load_suite(name: str | Path) -> Suite:
     """Read a suite.
 
     A file may name another suite as its `base`, or the path of one beside it; it then says only what differs from that.
@@ -341,6 +341,7 @@ def load_suite(name: str) -> Suite:
         UsageError: There is no suite of this name, or the package that has it fails.
         SuiteError: The file cannot be read; the text names file, line and key.
     """
+    name = str(name)
     layers = read_layers(name, _find)
     content = content_of(layers)
     try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["check_printable", "path_part", "printable"]
+__all__ = ["check_printable", "fault_of_label", "path_part", "printable"]
+
+_LONGEST = 60  # of a label
 
 
 def printable(text: str) -> str:
@@ -28,6 +30,13 @@ def check_printable(text: str) -> str:
     if printable(text) != text:
         raise ValueError(f"{text!r:.80} has characters that are not printed as they are; leave them out")
     return text
+
+
+def fault_of_label(label: object) -> str | None:
+    """Why something cannot be a name in tables; None: it can."""
+    if not isinstance(label, str) or not 0 < len(label) <= _LONGEST:
+        return f"must be a text of 1 to {_LONGEST} characters, and is {label!r:.80}"
+    return None if printable(label) == label else f"has characters that are not printed as they are: {label!r:.80}"
 
 
 def path_part(text: str) -> str:

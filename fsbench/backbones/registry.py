@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from fsbench.errors import SuiteError, UsageError
 from fsbench.plugins import load_class, revision_of_class
+from fsbench.text import fault_of_label
 
 if TYPE_CHECKING:
     from fsbench.backbones.base import Backbone
@@ -80,6 +81,8 @@ def build_backbone(
     backbone = found(**arguments, **(options or {}))
     if lacking := [attribute for attribute in ("label", "shape", "features") if not hasattr(backbone, attribute)]:
         raise UsageError(f"the backbone {name!r} has no {lacking[0]}; set it in its constructor.")
+    if fault := fault_of_label(backbone.label):
+        raise UsageError(f"the label of the backbone {name!r} {fault}; set another in its constructor.")
     if norm_scale == "uniform":
         from torch import nn
 

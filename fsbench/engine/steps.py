@@ -18,6 +18,7 @@ from torch import Tensor
 from fsbench.engine.memory import halved
 from fsbench.engine.optimisers import make_optimiser
 from fsbench.engine.schedule import Schedule
+from fsbench.errors import TrainingError
 from fsbench.methods.base import Method
 from fsbench.methods.noise import addressed_noise, is_noisy
 from fsbench.tasks import Batch, PooledTasks, Tasks
@@ -112,6 +113,11 @@ class Stepper:
         for part, share in self._parts(data):
             with self._noise(first):
                 loss = self._method.loss(part) * share
+                if not loss.requires_grad:
+                    raise TrainingError(
+                        f"the loss of {self._method.label} depends on no weight that is trained; compute it from their "
+                        "outputs, without detach() or no_grad()."
+                    )
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             first += self.tasks_at_once

@@ -16,6 +16,7 @@ from fsbench.backbones.specification import BackboneSpec
 from fsbench.errors import SuiteError, UsageError, first_problem, unknown
 from fsbench.plugins import load_class, revision_of_class
 from fsbench.suite import UNTRAINED, Row, Suite
+from fsbench.text import fault_of_label
 
 if TYPE_CHECKING:
     import torch
@@ -114,8 +115,10 @@ def load_method(name: str, beside: Path | None = None) -> type[Method]:
         UsageError: There is no such method, or it cannot be loaded.
     """
     found = cast("type[Method]", load_class("method", name, _OWN, "fsbench.methods.base:Method", beside))
-    if not isinstance(getattr(found, "label", None), str):
+    if not hasattr(found, "label"):
         raise UsageError(f"{name!r} has no label; give the class one, its name in tables.")
+    if fault := fault_of_label(found.label):
+        raise UsageError(f"the label of {name!r} {fault}; give the class another.")
     return found
 
 

@@ -106,7 +106,8 @@ class Processes(_Elsewhere):
         except BrokenProcessPool as error:
             raise ExecutorError(
                 "a process was killed, perhaps because memory ran out; what was finished is kept: run the same command "
-                "again, perhaps with fewer --workers."
+                "again, perhaps with fewer --workers. In a script of your own the call must stand below "
+                '`if __name__ == "__main__":`, since every process reads the script again.'
             ) from error
         finally:
             _end(context.processes)
@@ -114,11 +115,12 @@ class Processes(_Elsewhere):
 
 
 def _end(processes: Sequence[SpawnProcess]) -> None:
-    """Ask processes to end, and after a while make them."""
-    for process in processes:
+    """Ask those processes that were started to end, and after a while make them."""
+    started = [process for process in processes if process.pid is not None]
+    for process in started:
         process.terminate()
     deadline = time.monotonic() + _GRACE
-    for process in processes:
+    for process in started:
         process.join(max(0.0, deadline - time.monotonic()))
         if process.is_alive():
             process.kill()

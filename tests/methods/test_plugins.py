@@ -62,6 +62,21 @@ def test_methods_lists_what_works_and_warns_of_what_does_not(install: Install) -
     assert re.fullmatch(r"Warning: the method 'theirs' .* fix or uninstall it\.\n", listed.stderr)
 
 
+@pytest.mark.parametrize("label", ["", "a\nb", "a\u00a0b", "long" * 16, 5])
+def test_a_label_that_no_table_can_print_is_refused(tmp_path: Path, label: object) -> None:
+    for name, module, base in (("mine.py", "methods.proto", "ProtoNet"), ("net.py", "backbones.conv4", "Conv4")):
+        lines = (
+            "class Mine({base}):\n    def __init__(self, **given):\n        super().__init__(**given)\n        self."
+        )
+        head = "class Mine({base}):\n    " if name == "mine.py" else lines
+        code = f"from fsbench.{module} import {base}\n" + head.format(base=base) + f"label = {label!r}\n"
+        (tmp_path / name).write_text(code)
+    with pytest.raises(UsageError, match=r"the label of '.*mine\.py:Mine' (must be a text of 1|has characters)"):
+        load_method(f"{tmp_path}/mine.py:Mine")
+    with pytest.raises(UsageError, match=r"the label of the backbone '.*net\.py:Mine' (must be a text|has characters)"):
+        build_backbone(f"{tmp_path}/net.py:Mine", channels=1, size=28, width=8)
+
+
 def test_a_backbone_of_another_package_is_found_by_its_name(install: Install) -> None:
     install("fsbench.backbones.conv4:Conv4", kind="backbone")
     assert load_backbone("theirs") is Conv4

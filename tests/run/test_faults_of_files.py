@@ -76,3 +76,9 @@ def test_of_a_backbone(folder: Path) -> None:
 def test_memory_is_nobodys_fault(folder: Path) -> None:
     (folder / "mine.py").write_text(METHOD.format(line="raise MemoryError"))
     assert said(folder).startswith("there is too little memory for that")
+
+
+def test_a_loss_without_a_gradient_is_named(folder: Path) -> None:
+    code = METHOD.format(line="pass") + "    def loss(self, data):\n        return super().loss(data).detach()\n"
+    (folder / "mine.py").write_text(code)
+    assert said(folder).startswith("the loss of Mine depends on no weight that is trained; compute it from their")

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from fsbench.data.card import Card, plugin_error, plugins
 from fsbench.data.prepared import Prepared
+from fsbench.plugins import blame_package
 
 __all__ = ["SourceModule", "source_module"]
 
@@ -56,6 +57,7 @@ def source_module(card: Card) -> SourceModule:
         found = point.load()
     except (Exception, SystemExit) as error:  # a package raises whatever comes up
         raise plugin_error(point, error) from error
+    blame_package(point)
     for needed in ("prepare", *(["download"] if card.download else [])):
         if not callable(getattr(found, needed, None)):
             raise plugin_error(point, f"it has no function {needed}")

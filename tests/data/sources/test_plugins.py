@@ -17,6 +17,7 @@ from fsbench.data import card
 from fsbench.data.card import list_cards, load_card
 from fsbench.data.prepare import prepare_own
 from fsbench.errors import DataError
+from helpers.commands import fsbench
 
 PAGE = Path(__file__).parents[3] / "docs" / "add-a-source.md"
 
@@ -65,6 +66,15 @@ def test_the_source_of_the_page_is_listed_prepared_and_verified(site: Path, phot
     assert "butterflies: 8 images, classes: 2 train, 1 val, 1 test; " in done.output
     assert "partial" not in done.output
     assert "intact" in run("verify", "butterflies").output
+
+
+def test_what_its_code_raises_is_one_sentence_about_it(site: Path, photos: Path) -> None:
+    module = site / "fsbench_butterflies" / "__init__.py"
+    module.write_text(module.read_text() + "\n\ndef prepare(*given):\n    return {}['wings']\n")
+    ended = fsbench("data", "prepare", "butterflies", "--from", photos)
+    assert ended.exit_code == 2
+    place = rf"{module}, line \d+, raises KeyError: 'wings'; tell the authors of fsbench_butterflies, or uninstall it\."
+    assert re.search(place, ended.stderr)
 
 
 @pytest.mark.parametrize(
