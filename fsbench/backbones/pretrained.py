@@ -246,7 +246,7 @@ def _from_files(name: str, spec: PretrainedSpec, files: Sequence[str], beside: P
             )
 
     def embed(images: Tensor) -> Tensor:
-        raise SuiteError(f"{label} is known by its features in files alone, and cannot embed images.")
+        raise SuiteError(f"{label} is known by its features in files alone, and cannot embed images; name the network.")
 
     return Pretrained(
         name=name,

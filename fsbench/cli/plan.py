@@ -24,7 +24,7 @@ __all__ = [
 def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
     """Print what a run would do and take.
 
-    It takes the options of `fsbench run`, prints Markdown, and needs no images.
+    It takes those options of `fsbench run` that say what is measured, prints Markdown, and needs no images.
 
     With --cost, a few of its training steps, embeddings and episodes are timed on random images, and the plan is
     multiplied out: hours of every row, of all, and on several devices.

@@ -18,7 +18,7 @@ from fsbench.methods.base import Method
 from fsbench.methods.registry import load_methods
 from fsbench.run.cells import Cell, EpisodeSet, Training
 from fsbench.run.frozen import load_backbones
-from fsbench.run.material import draw_columns
+from fsbench.run.material import check_channels, draw_columns
 from fsbench.run.options import Options, selected_rows
 from fsbench.run.plan import make_plan
 from fsbench.run.trainable import check_trainings, trainings_of
@@ -82,7 +82,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         UsageError: There is no such row, method or source.
         SuiteError: A row does not fit its method, or the method answers fewer ways than there are.
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
-        DataError: A prepared pack is damaged.
+        DataError: A prepared pack is damaged, or has other channels than the suite asks for.
     """
     rows = selected_rows(suite, options)
     methods = load_methods(suite, rows)
@@ -94,6 +94,7 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         folder = pack_folder(source, suite.images.size)
         if (folder / "pack.json").exists():
             packs[source] = load_pack(folder)
+            check_channels(source, packs[source], suite)
         else:
             packs[source], assumed[source] = _declared(source, suite.images.size)
     columns, refused = draw_columns(suite, options, packs, _column)

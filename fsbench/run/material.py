@@ -18,7 +18,7 @@ from fsbench.run.cells import EpisodeSet
 from fsbench.run.options import Options, protocols_of
 from fsbench.suite import Suite
 
-__all__ = ["Material", "draw_columns", "open_material"]
+__all__ = ["Material", "check_channels", "draw_columns", "open_material"]
 
 _LOG = logging.getLogger("fsbench")
 
@@ -79,6 +79,19 @@ def open_material(
     return Material(packs, episode_sets, opener.left_out, opener.sized(packs, episode_sets, sizes))
 
 
+def check_channels(source: str, pack: Pack, suite: Suite) -> None:
+    """See that a suite can show the images of a pack.
+
+    Raises:
+        DataError: They have other channels than it asks for.
+    """
+    if pack.images.shape[1] not in (1, suite.images.channels):
+        raise DataError(
+            f"{source} has {pack.images.shape[1]} channels, but the suite {suite.name} asks for "
+            f"{suite.images.channels}; change images.channels, mean and std in the suite."
+        )
+
+
 def draw_columns(
     suite: Suite,
     options: Options,
@@ -128,11 +141,7 @@ class _Opener:
             except DataNotFoundError as error:
                 self._leave_out(source, "its files are not there", error, trained_on=trains and source in sources.train)
                 continue
-            if pack.images.shape[1] not in (1, suite.images.channels):
-                raise DataError(
-                    f"{source} has {pack.images.shape[1]} channels, but the suite {suite.name} asks for "
-                    f"{suite.images.channels}; change images.channels, mean and std in the suite."
-                )
+            check_channels(source, pack, suite)
             packs[source] = pack
         for names in (sources.train, sources.test):
             _check_different({name: packs[name] for name in names if name in packs}, suite.name)

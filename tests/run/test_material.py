@@ -14,6 +14,7 @@ from fsbench.episodes.files import EpisodeFile
 from fsbench.episodes.sampler import Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchError, SuiteError, UsageError
+from fsbench.forecast.outlook import look_ahead
 from fsbench.run.material import Material, open_material
 from fsbench.run.options import Options
 from fsbench.suite import load_suite
@@ -97,8 +98,11 @@ def test_colours_do_not_fit_into_a_grey_suite(tmp_path: Path, cache: Path) -> No
         (tmp_path / "own" / str(label)).mkdir(parents=True)
         Image.new("RGB", (24, 24), (label, 0, 0)).save(tmp_path / "own" / str(label) / "a.png")
     prepare_own("coloured", tmp_path / "own", OwnSource(size=24))
+    coloured = f'train = "{SOURCE}"\ntest = ["coloured"]'
     with pytest.raises(DataError, match="coloured has 3 channels, but the suite tiny asks for 1"):
-        opened(tmp_path, f'train = "{SOURCE}"\ntest = ["coloured"]')
+        opened(tmp_path, coloured)
+    with pytest.raises(DataError, match="coloured has 3 channels, but the suite tiny asks for 1"):
+        look_ahead(load_suite(write_suite(tmp_path / "suite.toml", (SOURCES, coloured))), PLAIN)
 
 
 @pytest.mark.parametrize("variable", [False, True])
