@@ -22,6 +22,7 @@ __all__ = [
     "canonical_json",
     "make_folder",
     "remove",
+    "rename",
     "set_aside",
     "sha256_file",
     "sha256_json",
