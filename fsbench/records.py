@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import glob
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -264,17 +263,21 @@ class RecordStore:
         write_atomic(path, content[:-1] + _ending(sha256(content).hexdigest()))
         return path
 
-    def supersede_others(self, identity: CellIdentity) -> int:
-        """Rename what other settings gave for a row, source, way, shot and seed to `<name>.superseded`; how many.
+    def supersede_others(self, identities: Iterable[CellIdentity]) -> int:
+        """Rename what other settings gave for the rows, sources, ways, shots and seeds of cells to `<name>.superseded`.
 
         Only one record of those has a place in a table.
+
+        Returns:
+            How many.
 
         Raises:
             OutputError: The folder cannot be written.
         """
-        own = self.path(identity)
-        stem, _, _ = own.name.rpartition("-")
-        others = [path for path in self.folder.glob(f"{glob.escape(stem)}-{12 * '?'}.json") if path != own]
+        own = {self.path(identity).name for identity in identities}
+        stems = {name.rpartition("-")[0] for name in own}
+        found = [path for path in self.folder.glob("*.json") if path.name not in own]
+        others = [path for path in found if path.name.rpartition("-")[0] in stems]
         for path in others:
             rename(path, path.with_name(f"{path.name}.superseded"))
         return len(others)

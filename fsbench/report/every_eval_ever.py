@@ -107,14 +107,11 @@ def _shared(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {name: value for name, value in each[0].items() if all(other.get(name) == value for other in each)}
 
 
-def _machine(record: Record) -> dict[str, str | None]:
-    return {"device": record.environment.device, "commit": record.environment.commit}
-
-
 def _result(record: Record) -> dict[str, Any]:
     identity, accuracies = record.identity, record.accuracies
     deviation = float(np.std(accuracies, ddof=1))
     setting = {"way": identity.way, "shot": identity.shot, "queries": identity.queries, "episodes": identity.episodes}
+    machine = {"device": record.environment.device, "commit": record.environment.commit}
     overlap = None if record.pretraining is None else record.pretraining.overlap
     return {
         "evaluation_result_id": record.cell,
@@ -139,7 +136,7 @@ def _result(record: Record) -> dict[str, Any]:
         },
         "score_details": {
             "score": record.mean,
-            "details": _model(record) | _strings({**comparable(record), "overlap": overlap, **_machine(record)}),
+            "details": _model(record) | _strings({**comparable(record), "overlap": overlap, **machine}),
             "uncertainty": {
                 "standard_error": {"value": deviation / math.sqrt(identity.episodes), "method": "analytic"},
                 "confidence_interval": {

@@ -78,10 +78,9 @@ def write_reports(
 
 
 def _write_table(table: Table, out: Path, *, cell_ranks: bool) -> None:
-    tracks = [", ".join(line.tracks) for line in table.lines]
     averages = (
-        [line.name, _number(line.average_rank), *([seen] if table.external else [])]
-        for line, seen in zip(table.lines, tracks, strict=True)
+        [line.name, _number(line.average_rank), *([", ".join(line.tracks)] if table.external else [])]
+        for line in table.lines
         if line.average_rank is not None
     )
     write_atomic(out / "table.md", to_markdown(table, cell_ranks=cell_ranks, published=True))
