@@ -158,6 +158,8 @@ class TrainingSummary(StrictModel):
     history: list[Validation]
     precision: Literal["fp32", "bf16"] | None = None  # bf16: of backbones, in some steps; None: not said, was fp32
     commits: list[Text] = Field(default_factory=list)  # of the checkouts that took its steps; empty: not recorded
+    weights: Text | None = None  # SHA-256 of those that were kept; None: not recorded
+    start: Text | None = None  # that of the training which it started from; None: there is none, or not recorded
 
 
 class Pretraining(StrictModel):

@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
+from fsbench.backbones.weights import weights_digest
 from fsbench.engine.batches import training_data
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import asked_counts, correct_counts
@@ -48,6 +49,7 @@ class _Progress(BaseModel):
     commits: list[Text] = Field(default_factory=list)
     precisions: list[Literal["fp32", "bf16"]] = Field(default_factory=list)
     history: list[Validation] = Field(default_factory=list)
+    start: Text | None = None
 
     def exhausted(self, schedule: Schedule) -> bool:
         """Whether there is nothing left to do: all steps taken, or no new best for `patience` looks."""
@@ -82,7 +84,7 @@ def train(
     watcher: TrainingView,
     *,
     precision: Literal["fp32", "bf16"] = "fp32",
-    look_first: bool = False,
+    start: str | None = None,
     commit: str | None = None,
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.
@@ -98,8 +100,8 @@ def train(
         path: The checkpoint: gone on from if it is there, and rewritten.
         watcher: Told how it goes.
         precision: Of the backbone, in the steps and in the looks at the validation episodes.
-        look_first: Whether it looks at the validation episodes before the first step too, since the weights that it
-            starts from are trained: they are then kept if no later ones do better.
+        start: SHA-256 of the trained weights that it starts from. It then looks at the validation episodes before the
+            first step too, and keeps those weights if no later ones do better. None: nothing in it was trained.
         commit: Of the code that takes the steps, for the records.
 
     Returns:
@@ -114,7 +116,7 @@ def train(
         DataError: The images were changed meanwhile.
     """
     take_step = Stepper(method, schedule, cuda_recorder(method, schedule, stores[0].device))
-    progress, best = _resume(path, method, take_step.optimiser, schedule)
+    progress, best = _resume(path, method, take_step.optimiser, schedule) or (_Progress(start=start), {})
     losses: list[Tensor] = []
     reported = time.monotonic()
     started = reported - progress.seconds
@@ -125,7 +127,7 @@ def train(
             progress.precisions.append(precision)
     data = training_data(schedule, stores, progress.step)
     with backbones_in(precision, method):
-        if look_first and progress.step == 0:
+        if start is not None and progress.step == 0:
             progress.best_accuracy = _accuracy(method, *validation)
             progress.history.append(Validation(step=0, loss=None, accuracy=progress.best_accuracy))
             best = {name: value.clone() for name, value in method.state_dict().items()}
@@ -165,6 +167,8 @@ def train(
         history=progress.history,
         precision="bf16" if "bf16" in progress.precisions else "fp32",
         commits=progress.commits,
+        weights=weights_digest(method),
+        start=progress.start,
     )
     save_checkpoint(path, best, {"summary": summary.model_dump(), "seconds": progress.seconds})
     return summary
@@ -194,11 +198,11 @@ def _save(
 
 def _resume(
     path: Path, method: Method, optimiser: torch.optim.Optimizer, schedule: Schedule
-) -> tuple[_Progress, dict[str, Tensor]]:
-    """Load an unfinished training into method and optimiser; return its progress and its best weights."""
+) -> tuple[_Progress, dict[str, Tensor]] | None:
+    """Load an unfinished training, if there is one, into method and optimiser; return its progress and best weights."""
     found = load_checkpoint(path)
     if found is None:
-        return _Progress(), {}
+        return None
     with _belonging(path):
         progress = _Progress.model_validate(found[1]["progress"])
         if not progress.best_step <= progress.step <= schedule.steps:

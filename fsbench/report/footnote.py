@@ -225,12 +225,27 @@ def _starts(table: Table) -> Iterator[Note]:
         text = f"the training of {listed(by_row)} starts from the backbone of {start}."
         if kept := [name for name, records in by_row.items() if any(record.training.frozen for record in records)]:
             text += f" That of {listed(kept)} leaves it as it is."
+        if others := [name for name, records in by_row.items() if any(_from_another(table, r) for r in records)]:
+            text += f" For {listed(others)} that was another training of it than the one in this table."
         if before:
             text += f" Before its own training, on the validation episodes: {'; '.join(before)}."
         yield Note("Initialisation", text)
     if any(_before(records) for by_row in starting.values() for records in by_row.values()):
         text = f"{_line(table)}s that start from one classifier share much of their accuracy: what a method adds"
         yield Note("Initialisation", f"{text} is the difference from where it began.")
+
+
+def _from_another(table: Table, record: Record) -> bool:
+    """Whether a training started from weights that the row it names does not have in this table."""
+    identity = record.identity
+    shown = [
+        start.training.weights
+        for start in table.records
+        if (start.identity.row, start.identity.train_seed) == (identity.initialised_from, identity.train_seed)
+        and start.identity.train_shot in (None, identity.train_shot)
+    ]
+    known = record.training.start is not None and None not in shown
+    return known and bool(shown) and record.training.start not in shown
 
 
 def _before(records: Iterable[Record]) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fsbench.backbones.base import Backbone
+from fsbench.backbones.weights import weights_digest
 from fsbench.engine.evaluation import asked_counts, asked_images, correct_counts, embed_split
 from fsbench.engine.frozen import embedded_once
 from fsbench.engine.memory import frozen_at_once
@@ -156,7 +157,7 @@ class Worker:
         path = self._run.checkpoint(training)
         precision = "fp32" if training.frozen else self._precision  # its features are those of the tests
 
-        def teach(method: Method) -> None:
+        def teach(method: Method, start: str | None) -> None:
             images = [*stores, looked_at]
             with embedded_once(method, images) if training.frozen else nullcontext(images) as (*shown, asked):
                 train(
@@ -167,24 +168,24 @@ class Worker:
                     path,
                     view,
                     precision=precision,
-                    look_first=training.starts_from is not None,
+                    start=start,
                     commit=self._environment.commit,
                 )
 
         try:
-            teach(self._untrained(training))
+            teach(*self._untrained(training))
         except RecordError as error:
             _redo(path, error)
-            teach(self._untrained(training))  # a new one: that one may have some of the weights
+            teach(*self._untrained(training))  # a new one: that one may have some of the weights
 
-    def _untrained(self, training: Training) -> Method:
-        """The method of a training before its first step, with the backbone that it starts from."""
-        method = self._build(training.method, training.params, training)
-        if training.starts_from is not None:
-            start = training.starts_from
-            its = backbone_of(self._trained(start)[0], start)
-            backbone_of(method, training).load_state_dict(its.state_dict())
-        return method
+    def _untrained(self, training: Training) -> tuple[Method, str | None]:
+        """The method of a training before its first step, and the SHA-256 of what it starts from."""
+        method, start = self._build(training.method, training.params, training), training.starts_from
+        if start is None:
+            return method, None
+        trained = self._trained(start)[0]
+        backbone_of(method, training).load_state_dict(backbone_of(trained, start).state_dict())
+        return method, weights_digest(trained)
 
     def _store(self, training: Training | Untrained, source: str, split: str) -> ImageStore:
         """The images of a split as a model sees them."""

@@ -263,7 +263,7 @@ def test_a_training_that_starts_from_another_keeps_its_weights_if_no_later_ones_
     first = {name: value.clone() for name, value in method.state_dict().items()}
     falling = iter([14, 13, 13, 12])
     monkeypatch.setattr("fsbench.engine.training.correct_counts", lambda *_: np.full(20, next(falling)))
-    summary = data.fit(method, TASKS, path, look_first=True)
+    summary = data.fit(method, TASKS, path, start="0")
     assert [look.step for look in summary.history] == [0, 4, 8, 12]
     assert [look.loss is None for look in summary.history] == [True, False, False, False]
     assert (summary.best_step, summary.best_accuracy) == (0, summary.history[0].accuracy)
@@ -304,10 +304,11 @@ def test_kept_weights_have_statistics_of_plain_images(data: Data, tmp_path: Path
 
 def test_a_stopped_training_that_starts_from_another_looks_at_the_start_once(data: Data, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    expected = data.fit(build("proto"), TASKS, whole, look_first=True)
+    expected = data.fit(build("proto"), TASKS, whole, start="0")
     with pytest.raises(KeyboardInterrupt):
-        data.fit(build("proto"), TASKS, parts, 4, look_first=True)
-    assert data.fit(build("proto"), TASKS, parts, look_first=True) == expected
+        data.fit(build("proto"), TASKS, parts, 4, start="0")
+    assert data.fit(build("proto"), TASKS, parts, start="1") == expected, "what it started from stays what it was"
+    assert expected.start == "0"
     (tensors, _), (others, _) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
     assert tensors.keys() == others.keys()
     assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())

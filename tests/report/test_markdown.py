@@ -371,6 +371,26 @@ def test_a_row_that_starts_elsewhere_says_how_good_it_was_before_its_own_trainin
     assert "rows that start from one classifier share much of their accuracy" in shared
 
 
+@pytest.mark.parametrize(
+    ("start", "another"),
+    [
+        ({"weights": "a"}, False),
+        ({"weights": "b"}, True),
+        ({"weights": "b", "shot": 5}, False),
+        ({"weights": None}, False),
+    ],
+    ids=["the same", "another", "of another shot", "not recorded"],
+)
+def test_a_row_that_started_from_another_training_of_its_start_says_so(start: dict[str, Any], another: bool) -> None:
+    def trained(record: Record, **facts: str | None) -> Record:
+        return record.model_copy(update={"training": record.training.model_copy(update=facts)})
+
+    first = trained(make_record("fo-MAML", row="fomaml", shot=start.get("shot", 1)), weights=start["weights"])
+    then = trained(make_record("MAML", initialised_from="fomaml"), weights="c", start="a")
+    said = _line(to_markdown(build_table([first, then])), "- **Initialisation**")
+    assert ("For MAML that was another training of it than the one in this table." in said) == another
+
+
 def test_what_the_answers_of_a_row_depend_on_is_said() -> None:
     record = make_record("ProtoNet").model_copy(update={"declared": ["order_matters"]})
     text = to_markdown(build_table([make_record("k-NN"), record]))

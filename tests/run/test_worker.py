@@ -131,6 +131,9 @@ def test_a_row_that_starts_from_another_records_where_it_started(tmp_path: Path)
     assert [look.step for look in found["proto", 1].training.history] == [0, 2, 4]
     assert [look.step for look in found["knn", 1].training.history] == [2, 4]
     assert found["proto", 1].training.history[0].loss is None
+    start, end = found["knn", 1].training, found["proto", 1].training
+    assert (start.start, end.start) == (None, start.weights)
+    assert start.weights is not None and end.weights not in (None, start.weights)
 
 
 def test_a_row_may_start_from_one_that_starts_from_another(tmp_path: Path) -> None:
