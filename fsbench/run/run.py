@@ -9,7 +9,7 @@ from fsbench.errors import ExecutorError, RecordError, UsageError
 from fsbench.files.atomic import make_folder
 from fsbench.progress import open_progress
 from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_order, write_suite_order
-from fsbench.records import Record, cell_id
+from fsbench.records import Record, cell_id, record_files
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import REPORT, write_page, write_reports
 from fsbench.run.executors import Executor
@@ -79,6 +79,13 @@ def run_suite(
     measured = [records[cell_id(cell.identity)] for cell in run.plan]
     table = write_reports(measured, order.out, rule=rule, cell_ranks=cell_ranks)
     write_page({order.suite.name: table}, order.out / REPORT, cell_ranks=cell_ranks)
+    if others := len(record_files(order.out)) - len(run.plan):
+        _LOG.info(
+            "Records beside those of this run in %s: %d. fsbench table %s makes one table of all.",
+            order.out,
+            others,
+            order.out,
+        )
     return table
 
 

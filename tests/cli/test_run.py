@@ -142,6 +142,15 @@ def test_two_runs_in_one_folder_share_the_work(finished: tuple[Path, Result], su
     assert all(sampled[path.name] == contents(tmp_path)[path.name] for path in tmp_path.glob("records/*"))
 
 
+def test_a_run_of_a_part_says_what_else_the_folder_holds(suite: Path, tmp_path: Path) -> None:
+    words = ("--shots", 1, "--episodes", 2)
+    assert "Records beside" not in run(suite, tmp_path, "--methods", "knn,finetune", *words).stderr
+    assert f"in {tmp_path}: 2. fsbench table {tmp_path} makes one table of all." in (
+        run(suite, tmp_path, "--methods", "proto", *words).stderr
+    )
+    assert "Records beside" not in run(suite, tmp_path, "--methods", "knn,finetune,proto", *words).stderr
+
+
 @pytest.mark.parametrize("damage", ["truncated", "folder"])
 def test_a_damaged_record_is_set_aside_and_done_again(
     finished: tuple[Path, Result], suite: Path, tmp_path: Path, damage: str
