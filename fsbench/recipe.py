@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveFloat, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, Strict, model_validator
 
 from fsbench.errors import SuiteError
 from fsbench.files.strict import Number, Steps, StrictModel
@@ -49,12 +49,7 @@ _SmallFirst: TypeAlias = Annotated[list[_Phase], Field(min_length=1), AfterValid
 
 
 class _Optimisation(StrictModel):
-    """The optimiser, how its rate goes, how long it runs, and what images it sees.
-
-    Its values are as strict as hyper-parameters are: neither true nor "4000" is a number.
-    """
-
-    model_config = ConfigDict(strict=True)
+    """The optimiser, how its rate goes, how long it runs, and what images it sees."""
 
     steps: PerShot[Steps]
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"

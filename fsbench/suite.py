@@ -16,6 +16,7 @@ from pydantic import (
     JsonValue,
     PositiveFloat,
     PrivateAttr,
+    Strict,
     ValidationError,
     field_validator,
     model_validator,
@@ -88,8 +89,8 @@ class ImageSpec(StrictModel):
 
     size: Annotated[int, Field(ge=1, le=1024)]
     channels: Literal[1, 3]
-    mean: tuple[float, ...]
-    std: tuple[PositiveFloat, ...]
+    mean: Annotated[tuple[float, ...], Strict(False)]
+    std: Annotated[tuple[PositiveFloat, ...], Strict(False)]
 
     def identity(self) -> dict[str, Any]:
         """What of it enters identities."""

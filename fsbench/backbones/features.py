@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import torch
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, Strict, StringConstraints, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -47,7 +47,7 @@ class FeatureHead(StrictModel):
     """What a file of features says of itself."""
 
     source: Text
-    images: Annotated[list[tuple[_Compared, _Compared]], Field(min_length=1)]
+    images: Annotated[list[Annotated[tuple[_Compared, _Compared], Strict(False)]], Field(min_length=1)]
     sha256: Text
     label: Annotated[Text, Field(min_length=1)]
     corpora: list[Text] = Field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, Strict, ValidationError, model_validator
 
 from fsbench.errors import UsageError, first_problem
 from fsbench.files.strict import LongText, StrictModel, Text
@@ -47,8 +47,8 @@ class InputSpec(StrictModel):
     """What a pretrained backbone sees, where it is not what its weights were trained with."""
 
     size: Annotated[int, Field(ge=8, le=1024)] | None = None  # height and width, pixels
-    mean: tuple[float, float, float] | None = None  # of every channel, on the scale 0 to 1
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    mean: Annotated[tuple[float, float, float], Strict(False)] | None = None  # of every channel, on the scale 0 to 1
+    std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], Strict(False)] | None = None
     enlarged_from: Annotated[int, Field(ge=8, le=1024)] | None = None  # images are prepared at this size, then enlarged
 
     @model_validator(mode="after")

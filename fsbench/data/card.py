@@ -13,9 +13,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, Strict, ValidationError, field_validator
 
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, first_problem, unknown
 from fsbench.files.reading import read_text
@@ -101,13 +101,13 @@ class Card(StrictModel):
     homepage: str
     channels: Literal[1, 3]
     size: int = Field(ge=8, le=1024)
-    files: tuple[str, ...] = ()
+    files: Annotated[tuple[str, ...], Strict(False)] = ()
     obtain: str = ""
     download: bool = False
     most: int | None = Field(default=None, ge=1)
     track: str = ""
     overlap: dict[str, Literal["none", "classes", "images", "possible"]] = Field(default_factory=dict)
-    variants: tuple[Variant, ...] = Field(min_length=1)
+    variants: Annotated[tuple[Variant, ...], Strict(False)] = Field(min_length=1)
 
     @field_validator("track")
     @classmethod

@@ -21,6 +21,9 @@ Accuracy: TypeAlias = Annotated[float, Field(ge=0, le=100)]  # percent
 
 
 class StrictModel(BaseModel):
-    """A model that takes no key it does not know and no infinite number, and does not change."""
+    """A model that takes no key it does not know and no infinite number, and does not change.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Neither true nor "5" is a number. Files have lists alone, so that a field of tuples needs `Strict(False)`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
