@@ -1,18 +1,20 @@
-"""What weights from elsewhere may have seen of the test classes of a source, and the track that this puts a cell in."""
+"""What weights may have seen of the test classes of a source, and the track that this puts a cell in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
 from fsbench.data.card import Card, list_cards, load_card
 from fsbench.data.pack import Pack
 from fsbench.data.sources.listed import read_lists
-from fsbench.records import Track
+from fsbench.records import Pretraining, Track
+from fsbench.run.cells import Cell
+from fsbench.run.frozen import Untrained
 
-__all__ = ["Overlap", "overlap_of", "overlap_of_training", "validates_on_tested"]
+__all__ = ["Overlap", "overlap_of", "overlap_of_training", "seen_by", "validates_on_tested"]
 
 _SAID: Final = {
     "none": "no test class is a label in {corpus}",
@@ -33,6 +35,22 @@ class Overlap(NamedTuple):
 
     track: Track
     words: str
+
+
+def seen_by(cell: Cell, packs: Mapping[str, Pack]) -> tuple[Track, Pretraining | None]:
+    """What the weights of a cell may have seen of its test classes: the track, and of a backbone from elsewhere why."""
+    training, pack, split = cell.training, packs[cell.identity.source], cell.identity.split
+    if not isinstance(training, Untrained):
+        found = overlap_of_training(pack, split, [packs[source] for source in training.sources])
+        return ("A" if found is None else found.track), None
+    backbone = training.backbone
+    overlap = overlap_of(pack, split, backbone.corpora)
+    return overlap.track, Pretraining(
+        corpora=list(backbone.corpora),
+        overlap=overlap.words,
+        library=backbone.library,
+        fingerprint=list(backbone.fingerprint),
+    )
 
 
 def overlap_of(pack: Pack, split: str, corpora: Sequence[str]) -> Overlap:

@@ -17,6 +17,7 @@ from fsbench.methods.registry import load_methods
 from fsbench.records import Record, RecordStore
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained, load_backbones
+from fsbench.run.leakage import seen_by
 from fsbench.run.material import open_material
 from fsbench.run.options import Options, selected_rows
 from fsbench.run.plan import make_plan
@@ -144,13 +145,17 @@ class Run:
         record = self.store.find(cell.identity)
         if record is None:
             return None
-        words = {
+        track, pretraining = seen_by(cell, self.material.packs)
+        words: dict[str, object] = {
             "label": cell.label,
             "deviates": self.order.suite.methods[cell.identity.row].deviates,
             "absent": dict(self.material.left_out),
+            "track": track,
         }
+        if record.pretraining is not None and pretraining is not None:
+            words["pretraining"] = record.pretraining.model_copy(update={"overlap": pretraining.overlap})
         if any(getattr(record, name) != value for name, value in words.items()):
-            record = record.model_copy(update=words)  # the suite says otherwise now what was measured
+            record = record.model_copy(update=words)  # suite or cards say otherwise now what was measured
             self.store.write(record)
         if not isinstance(cell.training, Untrained):
             return record

@@ -28,12 +28,12 @@ from fsbench.files.locks import locked
 from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
 from fsbench.methods.registry import build_frozen
 from fsbench.progress import Progress
-from fsbench.records import Pretraining, Record, Track, TrainingSummary, cell_id
+from fsbench.records import Record, TrainingSummary, cell_id
 from fsbench.run.cells import Cell, Training
 from fsbench.run.embed import named_images
 from fsbench.run.environment import describe_environment
 from fsbench.run.frozen import Untrained
-from fsbench.run.leakage import overlap_of, overlap_of_training
+from fsbench.run.leakage import seen_by
 from fsbench.run.models import backbone_of, initial_model
 from fsbench.run.order import Run
 from fsbench.stats.intervals import mean_ci
@@ -248,7 +248,7 @@ class Worker:
         asked = asked_counts(cell.episode_set.episodes)
         backbone = next((module for module in method.modules() if isinstance(module, Backbone)), None)
         interval = mean_ci(100.0 * correct / asked)
-        track, pretraining = self._seen(cell)
+        track, pretraining = seen_by(cell, self._run.material.packs)
         return Record(
             cell=cell_id(cell.identity),
             label=cell.label,
@@ -272,22 +272,6 @@ class Worker:
             training=summary,
             environment=self._environment,
             timings=timings,
-        )
-
-    def _seen(self, cell: Cell) -> tuple[Track, Pretraining | None]:
-        """What the weights of a cell may have seen of its test classes."""
-        identity, training, packs = cell.identity, cell.training, self._run.material.packs
-        pack = packs[identity.source]
-        if not isinstance(training, Untrained):
-            found = overlap_of_training(pack, identity.split, [packs[source] for source in training.sources])
-            return ("A" if found is None else found.track), None
-        backbone = training.backbone
-        overlap = overlap_of(pack, identity.split, backbone.corpora)
-        return overlap.track, Pretraining(
-            corpora=list(backbone.corpora),
-            overlap=overlap.words,
-            library=backbone.library,
-            fingerprint=list(backbone.fingerprint),
         )
 
     def _build(self, name: str, params: Mapping[str, object], training: Training) -> Method:

@@ -106,6 +106,22 @@ def test_frozen_rows_and_trained_ones_answer_the_same_episodes(tmp_path: Path) -
     assert not list((tmp_path / "out" / "checkpoints").glob("*frozen*.safetensors"))
 
 
+def test_what_is_known_of_an_overlap_by_now_is_what_a_record_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, out, words = write(tmp_path), tmp_path / "out", ("--methods", "ridge-large,proto", "--shots", "1")
+    run(suite, out, *words)
+    before = by_cell(out)
+    monkeypatch.setattr("fsbench.run.leakage._with_one", lambda *_: (True, "no test class is a label there"))
+    run(suite, out, *words)
+    after = by_cell(out)
+    assert after["proto", 1] == before["proto", 1]
+    was, now = before["ridge-large", 1], after["ridge-large", 1]
+    assert (was.track, now.track, now.correct, now.timings) == ("C", "B", was.correct, was.timings)
+    assert now.pretraining is not None and was.pretraining is not None
+    assert now.pretraining == was.pretraining.model_copy(update={"overlap": "no test class is a label there"})
+
+
 def test_the_table_says_what_is_of_another_track(tmp_path: Path) -> None:
     suite = write(tmp_path)
     assert run(suite, tmp_path / "out", "--episodes", "5")[0] == 0
