@@ -5,7 +5,7 @@ The words depend on the records alone: no date, no timing, so that two equal run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -220,12 +220,13 @@ def _starts(table: Table) -> Iterator[Note]:
         if (start := record.identity.initialised_from) is not None:
             by_row = starting.setdefault(names.get(start, start), {})
             by_row.setdefault(names[record.identity.row], []).append(record)
+    kept_by = _kept_weights(table)
     for start, by_row in starting.items():
         before = [f"{name} {looks}" for name, records in by_row.items() if (looks := _before(records))]
         text = f"the training of {listed(by_row)} starts from the backbone of {start}."
         if kept := [name for name, records in by_row.items() if any(record.training.frozen for record in records)]:
             text += f" That of {listed(kept)} leaves it as it is."
-        if others := [name for name, records in by_row.items() if any(_from_another(table, r) for r in records)]:
+        if others := [name for name, records in by_row.items() if any(_from_another(kept_by, r) for r in records)]:
             text += f" For {listed(others)} that was another training of it than the one in this table."
         if before:
             text += f" Before its own training, on the validation episodes: {'; '.join(before)}."
@@ -235,17 +236,22 @@ def _starts(table: Table) -> Iterator[Note]:
         yield Note("Initialisation", f"{text} is the difference from where it began.")
 
 
-def _from_another(table: Table, record: Record) -> bool:
-    """Whether a training started from weights that the row it names does not have in this table."""
-    identity = record.identity
-    shown = [
-        start.training.weights
-        for start in table.records
-        if (start.identity.row, start.identity.train_seed) == (identity.initialised_from, identity.train_seed)
-        and start.identity.train_shot in (None, identity.train_shot)
-    ]
-    known = record.training.start is not None and None not in shown
-    return known and bool(shown) and record.training.start not in shown
+def _kept_weights(table: Table) -> dict[tuple[str, int, int | None], set[str | None]]:
+    """The hashes of the weights that every row, training seed and training shot has in a table; None: not recorded."""
+    kept: dict[tuple[str, int, int | None], set[str | None]] = {}
+    for record in table.records:
+        identity = record.identity
+        kept.setdefault((identity.row, identity.train_seed, identity.train_shot), set()).add(record.training.weights)
+    return kept
+
+
+def _from_another(kept: Mapping[tuple[str, int, int | None], set[str | None]], record: Record) -> bool:
+    """Whether a training started from weights that the row it names does not have in the table, if that is recorded."""
+    start, seed, shot = record.identity.initialised_from, record.identity.train_seed, record.identity.train_shot
+    if start is None or record.training.start is None:
+        return False
+    shown = kept.get((start, seed, None), set()) | kept.get((start, seed, shot), set())
+    return bool(shown) and shown.isdisjoint({record.training.start, None})
 
 
 def _before(records: Iterable[Record]) -> str:

@@ -14,7 +14,7 @@ from fsbench.episodes.files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
 from fsbench.methods.registry import load_methods
-from fsbench.records import Record, RecordStore
+from fsbench.records import Pretraining, Record, RecordStore, Track
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained, load_backbones
 from fsbench.run.leakage import seen_by
@@ -100,6 +100,7 @@ class Run:
         check_trainings(self.plan, packs)
         check_ways(self.plan, self.methods, packs, suite.episodes.rules)
         self.store = RecordStore(order.out / "records")
+        self._seen: dict[tuple[str, str, str], tuple[Track, Pretraining | None]] = {}
 
     @cached_property
     def device(self) -> torch.device:
@@ -114,6 +115,13 @@ class Run:
         """The cells of the plan that belong to a training, by its id, and to a test source, or to any."""
         of_training = [cell for cell in self.plan if cell.training.id == training]
         return [cell for cell in of_training if source in (None, cell.identity.source)]
+
+    def seen(self, cell: Cell) -> tuple[Track, Pretraining | None]:
+        """As `fsbench.run.leakage.seen_by`, which reads the cards of all sources: once a training, source and split."""
+        key = cell.training.id, cell.identity.source, cell.identity.split
+        if key not in self._seen:
+            self._seen[key] = seen_by(cell, self.material.packs)
+        return self._seen[key]
 
     def forget(self) -> None:
         """Remove the records of the plan, and the checkpoints of its trainings and of those that they start from."""
@@ -145,7 +153,7 @@ class Run:
         record = self.store.find(cell.identity)
         if record is None:
             return None
-        track, pretraining = seen_by(cell, self.material.packs)
+        track, pretraining = self.seen(cell)
         words: dict[str, object] = {
             "label": cell.label,
             "deviates": self.order.suite.methods[cell.identity.row].deviates,

@@ -33,7 +33,6 @@ from fsbench.run.cells import Cell, Training
 from fsbench.run.embed import named_images
 from fsbench.run.environment import describe_environment
 from fsbench.run.frozen import Untrained
-from fsbench.run.leakage import seen_by
 from fsbench.run.models import backbone_of, initial_model
 from fsbench.run.order import Run
 from fsbench.stats.intervals import mean_ci
@@ -248,7 +247,7 @@ class Worker:
         asked = asked_counts(cell.episode_set.episodes)
         backbone = next((module for module in method.modules() if isinstance(module, Backbone)), None)
         interval = mean_ci(100.0 * correct / asked)
-        track, pretraining = seen_by(cell, self._run.material.packs)
+        track, pretraining = self._run.seen(cell)
         return Record(
             cell=cell_id(cell.identity),
             label=cell.label,

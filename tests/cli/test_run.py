@@ -249,6 +249,7 @@ def test_lists_name_everything() -> None:
         (('test = ["tiny"]', 'test = ["tinny"]'), "unknown source 'tinny'; did you mean 'tiny'?"),
         (("queries = 5", "queries = 12"), "needs 13 images a class"),
         (('title = "', "title = = "), "is not valid TOML: Invalid value (at line 2, column 9)."),
+        (("width = 8", 'width = "wide"'), "line 12: backbone.width: Input should be a valid integer"),
         (("width = 8", 'width = "8"'), "line 12: backbone.width: Input should be a valid integer"),
         (("seed = 1", "seed = true"), ": validation.seed: Input should be a valid integer"),
         (("hidden = 8\n", ""), "methods.relation.params lacks 'hidden'"),
