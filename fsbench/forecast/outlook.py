@@ -17,8 +17,8 @@ from fsbench.errors import EpisodeError
 from fsbench.methods.base import Method
 from fsbench.methods.registry import load_methods
 from fsbench.run.cells import Cell, EpisodeSet, Training
-from fsbench.run.frozen import load_backbones
-from fsbench.run.material import check_channels, draw_columns
+from fsbench.run.frozen import featured_sources, load_backbones
+from fsbench.run.material import NO_FEATURES, check_channels, draw_columns, no_features
 from fsbench.run.options import Options, selected_rows
 from fsbench.run.plan import make_plan
 from fsbench.run.trainable import check_trainings, trainings_of
@@ -38,7 +38,7 @@ class Outlook:
         methods: The class of every method by its name.
         packs: The pack of every source: as prepared, or without images, as large as its card declares.
         assumed: How the sizes of those without images were come by.
-        left_out: The test sources that cannot give the episodes, each with the reason.
+        left_out: The test sources that cannot give the episodes or have no features, each with the reason.
         cells: As `fsbench.run.plan.make_plan` has them, but for the episodes: one of each test source and
             shot was drawn.
     """
@@ -82,12 +82,18 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
         UsageError: There is no such row, method or source.
         SuiteError: A row does not fit its method, or the method answers fewer ways than there are.
         EpisodeError: A source cannot give the episodes, and the suite does not do without it.
+        DataNotFoundError: There are files of features, but none of a source that the suite does not do without.
         DataError: A prepared pack is damaged, or has other channels than the suite asks for.
     """
     rows = selected_rows(suite, options)
     methods = load_methods(suite, rows)
     if options.variable:
         check_variable(suite, rows)
+    backbones = load_backbones(suite, rows)
+    given = featured_sources(suite, rows, backbones)
+    unfeatured = [source for source in suite.sources.test if given is not None and source not in given]
+    if given is not None and unfeatured and suite.sources.absent == "error":
+        raise no_features(unfeatured[0], given)
     packs: dict[str, Pack] = {}
     assumed: dict[str, str] = {}
     for source in dict.fromkeys([*suite.sources.train, *suite.sources.test]):
@@ -97,19 +103,20 @@ def look_ahead(suite: Suite, options: Options) -> Outlook:
             check_channels(source, packs[source], suite)
         else:
             packs[source], assumed[source] = _declared(source, suite.images.size)
-    columns, refused = draw_columns(suite, options, packs, _column)
+    shown = {source: pack for source, pack in packs.items() if source not in unfeatured}
+    columns, refused = draw_columns(suite, options, shown, _column)
     if refused and suite.sources.absent == "error":
         raise next(iter(refused.values()))
     if not columns:
         raise EpisodeError(f"no test source of the suite {suite.name} can give its episodes; lower the shots.")
-    backbones = load_backbones(suite, rows)
     # The size of an image changes nothing here, so that the packs of the suite's size stand for those of all sizes.
     sizes = {each.prepared_size or suite.images.size for each in backbones.values()}
     sized = {(source, size): packs[source] for source, _ in columns for size in sizes}
     cells = make_plan(suite, options, methods, packs, columns, backbones, sized)
     check_trainings(cells, packs)
     check_ways(cells, methods, packs, suite.episodes.rules)
-    return Outlook(suite, methods, packs, assumed, {source: str(error) for source, error in refused.items()}, cells)
+    left_out = dict.fromkeys(unfeatured, NO_FEATURES) | {source: str(error) for source, error in refused.items()}
+    return Outlook(suite, methods, packs, assumed, left_out, cells)
 
 
 def _column(pack: Pack, protocol: AnyProtocol, rules: Rules) -> EpisodeSet:

@@ -13,7 +13,7 @@ from fsbench.suite import Suite
 if TYPE_CHECKING:
     from fsbench.backbones.pretrained import Pretrained
 
-__all__ = ["Untrained", "load_backbones"]
+__all__ = ["Untrained", "featured_sources", "load_backbones"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +64,12 @@ def load_backbones(suite: Suite, rows: Sequence[str]) -> Mapping[str, Pretrained
     from fsbench.backbones.pretrained import load_pretrained
 
     return {name: load_pretrained(name, suite.backbones[name], suite.folder) for name in names}
+
+
+def featured_sources(suite: Suite, rows: Sequence[str], backbones: Mapping[str, Pretrained]) -> list[str] | None:
+    """The sources that there are features of, in files, if all rows are on such files; else None."""
+    names = [suite.pretrained_of(row) for row in rows]
+    files = [backbones[name].files for name in names if name is not None]
+    if len(files) < len(names) or not all(files):
+        return None
+    return list(dict.fromkeys(source for each in files for source in each))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from fsbench.data.pack import Pack, differing_split
 from fsbench.data.prepare import ensure_pack
@@ -18,9 +19,10 @@ from fsbench.run.cells import EpisodeSet
 from fsbench.run.options import Options, protocols_of
 from fsbench.suite import Suite
 
-__all__ = ["Material", "check_channels", "draw_columns", "open_material"]
+__all__ = ["NO_FEATURES", "Material", "check_channels", "draw_columns", "no_features", "open_material"]
 
 _LOG = logging.getLogger("fsbench")
+NO_FEATURES: Final = "no features of it were given"  # why a source is left out
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class _Opener:
         packs = {}
         for source in dict.fromkeys([*(sources.train if trains else ()), *sources.test]):
             if self._given is not None and source not in self._given:
-                self._leave_out(source, "no features of it were given", _no_features(source, self._given))
+                self._leave_out(source, NO_FEATURES, no_features(source, self._given))
                 continue
             try:
                 pack = ensure_pack(source, size=suite.images.size, data_root=self._data_root)
@@ -225,7 +227,8 @@ class _Opener:
         _LOG.warning("%s is left out: %s", source, error)
 
 
-def _no_features(source: str, given: Collection[str]) -> DataNotFoundError:
+def no_features(source: str, given: Collection[str]) -> DataNotFoundError:
+    """Why a source cannot be tested by files of features, of which there are those that are given."""
     return DataNotFoundError(
         f"there are no features of {source}, only of {', '.join(given)}; add a file, or take the source out of the "
         "suite."

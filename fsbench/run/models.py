@@ -20,6 +20,7 @@ from fsbench.run.frozen import Untrained
 from fsbench.run.order import Run
 from fsbench.run.trainable import trainings_of
 from fsbench.suite import ImageSpec
+from fsbench.tasks import Tasks
 
 __all__ = ["backbone_of", "check_models", "initial_model"]
 
@@ -77,22 +78,30 @@ def check_models(run: Run, cells: Sequence[Cell]) -> None:
     """Build every model that some cells need once: those of their trainings, and those that are tested.
 
     Raises:
-        SuiteError: A row's method cannot use its backbone, or has none to start from, or has other weights than its
-            start or its training, or there are no features of a source; the text names the row or the source.
+        SuiteError: A row's method cannot use its backbone, or the smallest images that its training begins with, or
+            has none to start from, or has other weights than its start or its training, or there are no features of a
+            source; the text names the row or the source.
     """
     trainings, built = trainings_of(cells), dict[bytes, _Shapes]()
     linked = {each.id for last in trainings if last.starts_from is not None for each in (last.starts_from, last)}
 
     def build(
-        row: str, name: str, params: Mapping[str, Any], training: Training | Untrained, hands_on: bool = False
+        row: str,
+        name: str,
+        params: Mapping[str, Any],
+        training: Training | Untrained,
+        hands_on: bool = False,
+        smallest: int | None = None,
     ) -> _Shapes:
-        key = canonical_json([name, dict(params), training.backbone.identity(), hands_on])
+        key = canonical_json([name, dict(params), training.backbone.identity(), hands_on, smallest])
         if key not in built:
             if isinstance(training, Untrained):
                 model = build_frozen(training.backbone.network, row, run.methods[name], params, device=_CPU)
             else:
                 model = _built(run, row, name, params, training)
                 _check_backbones(model, run.order.suite.images)
+                if smallest is not None:
+                    _check_smallest(model, row, run.order.suite.images.channels, smallest)
             built[key] = _Shapes(
                 _shapes(model),
                 _shapes(backbone_of(model, training)) if isinstance(training, Training) and hands_on else {},
@@ -101,7 +110,8 @@ def check_models(run: Run, cells: Sequence[Cell]) -> None:
 
     trained: dict[str, _Shapes] = {}
     for each in trainings:
-        trained[each.id] = build(each.row, each.method, each.params, each, each.id in linked)
+        smallest = min((size for size, _ in each.schedule.sizes), default=None)
+        trained[each.id] = build(each.row, each.method, each.params, each, each.id in linked, smallest)
         if (start := each.starts_from) is not None and trained[each.id].backbone != trained[start.id].backbone:
             raise SuiteError(
                 f"methods.{each.row} cannot start from the backbone of {start.row}: their weights differ; name another "
@@ -123,6 +133,18 @@ def _check_backbones(model: Method, images: ImageSpec) -> None:
         if isinstance(module, Backbone) and not type(module).__module__.startswith("fsbench."):
             adapts = isinstance(model, GradientMethod)
             check_backbone(module, channels=images.channels, size=images.size, adapts=adapts)
+
+
+def _check_smallest(model: Method, row: str, channels: int, size: int) -> None:
+    """See that a model answers a task of the smallest images of its training."""
+    images, labels = torch.zeros(1, 2, channels, size, size), torch.arange(2).unsqueeze(0)
+    try:
+        model.eval().predict(Tasks(images, labels, images, labels, 2))
+    except (FsbenchError, RuntimeError, TypeError, ValueError) as error:  # as somebody's backbone takes one size alone
+        raise SuiteError(
+            f"methods.{row} cannot begin with images of {size}x{size} pixels, as its small_first says "
+            f"({str(error).rstrip('.')}); raise them, or leave small_first out."
+        ) from error
 
 
 class _Shapes(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from fsbench.files.atomic import remove
 from fsbench.methods.registry import load_methods
 from fsbench.records import Pretraining, Record, RecordStore, Track
 from fsbench.run.cells import Cell, Training
-from fsbench.run.frozen import Untrained, load_backbones
+from fsbench.run.frozen import Untrained, featured_sources, load_backbones
 from fsbench.run.leakage import seen_by
 from fsbench.run.material import open_material
 from fsbench.run.options import Options, selected_rows
@@ -28,8 +27,6 @@ from fsbench.suite import Suite
 
 if TYPE_CHECKING:
     import torch
-
-    from fsbench.backbones.pretrained import Pretrained
 
 __all__ = ["Order", "Run"]
 
@@ -92,7 +89,7 @@ class Run:
             episode_file=order.episode_file,
             trains=any(suite.pretrained_of(row) is None for row in rows),
             sizes={backbone.prepared_size or suite.images.size for backbone in self.backbones.values()},
-            given=_featured(suite, rows, self.backbones),
+            given=featured_sources(suite, rows, self.backbones),
             every_test=order.every_test,
         )
         packs, columns = self.material.packs, self.material.episode_sets
@@ -185,12 +182,3 @@ class Run:
     def checkpoint(self, training: Training | Untrained) -> Path:
         """Where the model of a training is kept."""
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"
-
-
-def _featured(suite: Suite, rows: Sequence[str], backbones: Mapping[str, Pretrained]) -> list[str] | None:
-    """The sources that there are features of, in files, if all rows are on such files; else None."""
-    names = [suite.pretrained_of(row) for row in rows]
-    files = [backbones[name].files for name in names if name is not None]
-    if len(files) < len(names) or not all(files):
-        return None
-    return list(dict.fromkeys(source for each in files for source in each))

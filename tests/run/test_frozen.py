@@ -418,6 +418,27 @@ def test_a_plan_of_features_cannot_be_timed(tmp_path: Path) -> None:
     assert "known by its features in files alone" in " ".join(result.output.split())
 
 
+def test_a_plan_leaves_out_the_sources_that_a_run_has_no_features_of(tmp_path: Path, cache: Path) -> None:
+    suite = write(tmp_path)
+    file = embedded(tmp_path, suite, "--backbone", "own")
+    write_source(cache, name="other", seed=1)
+    text = suite.read_text().replace(f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "other"]')
+    suite.write_text(text)
+    words = ("--methods", "shot", "--features", str(file))
+    refusal = CliRunner().invoke(main, ["plan", "--suite", str(suite), *words])
+    code, output = run(suite, tmp_path / "out", *words)
+    assert refusal.exit_code == code == 2
+    for said in (refusal.output, output):
+        assert "there are no features of other, only of tiny" in " ".join(said.split())
+
+    suite.write_text(text.replace(f'"{SOURCE}", "other"]', f'"{SOURCE}", "other"]\nabsent = "leave out"'))
+    planned = CliRunner().invoke(main, ["plan", "--suite", str(suite), *words])
+    assert planned.exit_code == 0, planned.output
+    assert "of 1 source." in planned.output and "other is left out: no features of it were given" in planned.output
+    assert run(suite, tmp_path / "out", *words)[0] == 0
+    assert {key.source for key in (record.identity for record in by_cell(tmp_path / "out").values())} == {SOURCE}
+
+
 def test_the_interface_in_python_takes_features(tmp_path: Path) -> None:
     import fsbench
 

@@ -91,3 +91,30 @@ def test_a_row_with_another_backbone_than_its_start_is_refused_before_anything_i
     said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
     assert "methods.relation cannot start from the backbone of knn: their weights differ" in said
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("proto", "(a Conv4 leaves nothing of images of 8x8 pixels; they need 16); raise them"),
+        ("relation", "(a Conv4 leaves nothing of images of 8x8 pixels; they need 10); raise them"),
+        ("fomaml", "(a Conv4 leaves nothing of images of 8x8 pixels; they need 16); raise them"),
+    ],
+)
+def test_images_that_are_too_small_at_first_are_refused_before_anything_is_trained(
+    tmp_path: Path, row: str, sentence: str
+) -> None:
+    small = (f"[methods.{row}.training]\n", f"[methods.{row}.training]\nsmall_first = [[8, 0.5]]\n")
+    suite = write_suite(tmp_path / "s.toml", small, rows=("knn", row))
+    said = refused("run", "--suite", suite, "--shots", 1, "--episodes", 4, "--out", tmp_path / "out")
+    assert f"methods.{row} cannot begin with images of 8x8 pixels, as its small_first says {sentence}" in said
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_a_backbone_of_one_size_cannot_begin_with_smaller_images(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(SMALL.format(error="ValueError()"))
+    small = ("[methods.proto.training]\n", "[methods.proto.training]\nsmall_first = [[12, 0.5]]\n")
+    suite = write_suite(tmp_path / "s.toml", small, rows=("proto",))
+    words = ("--backbone", f"{tmp_path / 'net.py'}:Small", "--shots", 1, "--episodes", 4)
+    said = refused("run", "--suite", suite, "--out", tmp_path / "out", *words)
+    assert "methods.proto cannot begin with images of 12x12 pixels" in said and "mat1 and mat2 shapes cannot" in said
