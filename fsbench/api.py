@@ -5,7 +5,8 @@ Reading records does not import torch; running and evaluating do, when they are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -186,8 +187,10 @@ def read_records(folder: str | Path) -> list[Record]:
 def _suite(
     suite: str | Path | Suite, backbone: str | None, image_size: int | None, given: PretrainedSpec | None
 ) -> Suite:
-    if image_size is not None and not 8 <= image_size <= 1024:
-        raise UsageError(f"image_size is {image_size}; it must lie between 8 and 1024.")
+    if image_size is not None:
+        _check_numbers(Integral, "a whole number", image_size=image_size)
+        if not 8 <= image_size <= 1024:
+            raise UsageError(f"image_size is {image_size}; it must lie between 8 and 1024.")
     loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
     return loaded.changed(backbone=backbone, image_size=image_size, given=given)
 
@@ -206,7 +209,11 @@ def _options(
     """Options that are in the range in which the command line would take them."""
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
-    wanted = (shots,) if isinstance(shots, int) else tuple(dict.fromkeys(shots))
+    wanted = tuple(dict.fromkeys(shots)) if isinstance(shots, Iterable) else (shots,)
+    if not all(isinstance(shot, Integral) for shot in wanted):
+        raise UsageError(f"shots is {shots!r:.80}; it must be a whole number, or several of them as a list.")
+    _check_numbers(Integral, "a whole number", episodes=2 if episodes is None else episodes, seeds=seeds)
+    _check_numbers(Real, "a number", training_fraction=fraction)
     for problem, sentence in (
         (any(shot < 1 for shot in wanted), f"shots is {shots}; every shot must be at least 1."),
         (episodes is not None and episodes < 2, f"episodes is {episodes}; it must be at least 2."),
@@ -228,3 +235,9 @@ def _options(
         precision=precision,
         deterministic=exact,
     )
+
+
+def _check_numbers(kind: type, called: str, **given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            raise UsageError(f"{name} is {value!r:.80}; it must be {called}.")
