@@ -39,7 +39,10 @@ class _Work(NamedTuple):
 
     @property
     def suite(self) -> str:
-        return self.table.partition("/")[0]
+        """The name of a suite of fsbench, or the file of one that is defined here."""
+        name = self.table.partition("/")[0]
+        own = _FOLDER / f"{name}.toml"
+        return str(own) if own.exists() else name
 
     def cells(self) -> tuple[int, int]:
         """How many cells are not recorded yet, and how many there are."""
@@ -68,6 +71,7 @@ _TABLES = {
     "glyphs": [Options()],
     "glyphs-all": [Options()],
     "metadataset-ilsvrc": [Options(), Options(protocol="variable")],
+    "metadataset-five": [Options()],
     "metadataset-all": [Options()],
     "omniglot-20way": [Options()],
 }

@@ -17,7 +17,7 @@ from fsbench.suite import load_suite
 from helpers.small import SIZE, write_small_pack
 
 ROOT = Path(__file__).parents[1]
-COMPLETE = {"glyphs", "miniimagenet", "omniglot"}  # the seven methods, at every shot
+COMPLETE = {"glyphs", "metadataset-ilsvrc", "miniimagenet", "omniglot"}  # the seven methods, at every shot
 FOLDERS = sorted(path.parent.relative_to(ROOT / "results").as_posix() for path in ROOT.glob("results/**/table.md"))
 
 
