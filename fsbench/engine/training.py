@@ -35,6 +35,7 @@ __all__ = ["load_trained", "train"]
 _CHECKED_TASKS = 4
 _SECONDS = TypeAdapter(Annotated[float, Field(ge=0, allow_inf_nan=False)])
 _SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
+_SECONDS_A_SAVE = 120.0  # between two looks; the state of a large network takes a second
 
 
 class _Progress(BaseModel):
@@ -89,8 +90,8 @@ def train(
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.
 
-    The state is saved at every look at the validation episodes. A training that was stopped goes on from
-    there and ends with the same weights: every step's data has an address, and nothing else is random.
+    The state is saved at every look at the validation episodes, and every two minutes. A training that was stopped goes
+    on from there and ends with the same weights: every step's data has an address, and nothing else is random.
 
     Args:
         method: With the weights to start from, on the device of the stores.
@@ -116,9 +117,9 @@ def train(
         DataError: The images were changed meanwhile.
     """
     take_step = Stepper(method, schedule, cuda_recorder(method, schedule, stores[0].device))
-    progress, best = _resume(path, method, take_step.optimiser, schedule) or (_Progress(start=start), {})
-    losses: list[Tensor] = []
-    reported = time.monotonic()
+    resumed = _resume(path, method, take_step.optimiser, schedule)
+    progress, best, losses = resumed or (_Progress(start=start), {}, [])  # the losses since the last look
+    reported = saved = time.monotonic()
     started = reported - progress.seconds
     if not progress.exhausted(schedule):
         if commit is not None and commit not in progress.commits:
@@ -134,7 +135,8 @@ def train(
         while not progress.exhausted(schedule):
             losses.append(take_step(next(data), progress.step))
             progress.step += 1
-            if progress.step % schedule.validate_every == 0 or progress.step == schedule.steps:
+            looks = progress.step % schedule.validate_every == 0 or progress.step == schedule.steps
+            if looks:
                 loss = torch.stack(losses).mean().item()
                 if not math.isfinite(loss):
                     raise TrainingError(
@@ -147,10 +149,13 @@ def train(
                 if accuracy > progress.best_accuracy:
                     progress.best_step, progress.best_accuracy = progress.step, accuracy
                     best = {name: value.clone() for name, value in method.state_dict().items()}
+                losses = []
+            if looks or time.monotonic() - saved >= _SECONDS_A_SAVE:
                 _check_unchanged(stores, validation[0])
                 progress.seconds = time.monotonic() - started
-                _save(path, method, take_step.optimiser, best, progress)
-                losses = []
+                _save(path, method, take_step.optimiser, best, losses, progress)
+                saved = time.monotonic()
+            if looks:
                 watcher(progress.step, loss, accuracy)
             elif time.monotonic() - reported >= _SECONDS_A_REPORT:
                 watcher(progress.step, losses[-1].item(), None)
@@ -187,10 +192,17 @@ def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float
 
 
 def _save(
-    path: Path, method: Method, optimiser: torch.optim.Optimizer, best: dict[str, Tensor], progress: _Progress
+    path: Path,
+    method: Method,
+    optimiser: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    losses: list[Tensor],
+    progress: _Progress,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in method.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
+    if losses:
+        tensors["look.losses"] = torch.stack(losses)
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items() if value is not None}
     save_checkpoint(path, tensors, {"progress": progress.model_dump()})
@@ -198,8 +210,12 @@ def _save(
 
 def _resume(
     path: Path, method: Method, optimiser: torch.optim.Optimizer, schedule: Schedule
-) -> tuple[_Progress, dict[str, Tensor]] | None:
-    """Load an unfinished training, if there is one, into method and optimiser; return its progress and best weights."""
+) -> tuple[_Progress, dict[str, Tensor], list[Tensor]] | None:
+    """Load an unfinished training, if there is one, into method and optimiser.
+
+    Returns:
+        Its progress, the best weights that a look found, and the losses of the steps since the last one.
+    """
     found = load_checkpoint(path)
     if found is None:
         return None
@@ -207,12 +223,19 @@ def _resume(
         progress = _Progress.model_validate(found[1]["progress"])
         if not progress.best_step <= progress.step <= schedule.steps:
             raise ValueError(f"step {progress.step} is none of it")
-        return progress, _load(found[0], method, optimiser)
+        best, losses = _load(found[0], method, optimiser)
+        if _forms(best) != (_forms(method.state_dict()) if progress.history else {}):
+            raise ValueError("its best weights are not those of such a model")
+        if len(losses) != progress.step - (progress.history[-1].step if progress.history else 0):
+            raise ValueError(f"it has {len(losses)} losses since its last look")
+        return progress, best, losses
 
 
-def _load(tensors: Mapping[str, Tensor], method: Method, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Load what `_save` wrote into method and optimiser, and return the best weights."""
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
+def _load(
+    tensors: Mapping[str, Tensor], method: Method, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Load what `_save` wrote into method and optimiser; return the best weights and the losses."""
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "look": {}}
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         group, _, name = key.partition(".")
@@ -221,8 +244,6 @@ def _load(tensors: Mapping[str, Tensor], method: Method, optimiser: torch.optim.
             states.setdefault(int(index), {})[name] = value
         else:
             groups[group][name] = value
-    if _forms(groups["best"]) != _forms(method.state_dict()):
-        raise ValueError("its best weights are not those of such a model")
     method.load_state_dict(groups["model"])
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
     for weight, state in optimiser.state.items():
@@ -231,7 +252,7 @@ def _load(tensors: Mapping[str, Tensor], method: Method, optimiser: torch.optim.
                 state[name] = torch.empty_like(weight).copy_(value)
             elif value.numel() != 1:
                 raise ValueError(f"its optimiser has {tuple(value.shape)} numbers for {tuple(weight.shape)} weights")
-    return groups["best"]
+    return groups["best"], list(groups["look"].get("losses", torch.empty(0)))
 
 
 def _forms(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:

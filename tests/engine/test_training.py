@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fsbench.backbones.registry import build_backbone
+from fsbench.engine import training
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
@@ -93,6 +94,35 @@ def test_a_stopped_training_ends_as_one_that_was_not(name: str, schedule: Schedu
     assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
     assert header["summary"] == other["summary"]
     assert [look.step for look in expected.history] == [4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "start"),
+    [("proto", TASKS, None), ("fomaml", TASKS, "0" * 64), ("knn", replace(RICH, optimiser="adamw"), None)],
+    ids=["ProtoNet", "fo-MAML from another", "a classifier"],
+)
+def test_a_training_that_was_stopped_between_two_looks_goes_on_where_it_was_saved(
+    name: str, schedule: Schedule, start: str | None, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    expected = data.fit(laid_out(name), schedule, whole, start=start)
+    monkeypatch.setattr(training, "_SECONDS_A_SAVE", 0.0)
+    monkeypatch.setattr(training, "_SECONDS_A_REPORT", 0.0)
+    taken: list[int] = []
+    step = Stepper.__call__
+
+    def counted(stepper: Stepper, given: Any, number: int) -> torch.Tensor:
+        taken.append(number)
+        return step(stepper, given, number)
+
+    monkeypatch.setattr(Stepper, "__call__", counted)
+    for stop_at in (2, 3, 7):
+        with pytest.raises(KeyboardInterrupt):
+            data.fit(laid_out(name), schedule, parts, stop_at, start=start)
+    assert data.fit(laid_out(name), schedule, parts, start=start) == expected
+    assert taken == list(range(12))
+    (tensors, _), (others, _) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
 
 
 def test_a_training_says_at_which_commits_it_was_done(data: Data, tmp_path: Path) -> None:
@@ -207,6 +237,9 @@ STRANGE_MIDDLES: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], o
     "best weights of another form": _replaced("best.", torch.zeros(3)),
     "weights of another form": _replaced("model.", torch.zeros(3)),
     "another optimiser's state": _replaced("optimiser.", torch.zeros(3)),
+    "losses of steps that were not taken": lambda tensors, _: tensors.update({"look.losses": torch.zeros(2)}),
+    "a look that is to come": lambda _, header: header["progress"]["history"][0].update(step=5),
+    "no look before its best weights": lambda _, header: header["progress"].update(history=[], best_step=0),
     "a tensor of no group": lambda tensors, _: tensors.update({"other.weight": torch.zeros(3)}),
     "a state of no parameter": lambda tensors, _: tensors.update({"optimiser.a.b": torch.zeros(3)}),
 }
