@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +29,7 @@ from fsbench.run.cells import Cell
 from fsbench.run.jobs import Job, Pool, by_training, carry_out, do
 from fsbench.run.order import Order, Run
 from fsbench.run.slurm import slurm_pool
-from fsbench.run.worker import Worker
+from fsbench.run.worker import Held, Worker
 
 __all__ = ["Executor", "Local", "Processes", "Ray", "Slurm", "make_executor"]
 
@@ -54,18 +55,31 @@ class Executor(Protocol):
 
 
 class Local:
-    """This process, one job after the other."""
+    """This process, one job after the other; those that another run in the same folder is at come last."""
 
     here = True
 
     def carry_out(self, run: Run, cells: Sequence[Cell], progress: Progress) -> Iterator[Cell]:
         """As `Executor.carry_out`."""
-        worker = Worker(run)
-        for training, of_sources in by_training(cells).values():
-            worker.train(training, progress)
-            for source, missing in of_sources.items():
-                worker.evaluate(run.cells(training.id, source))
-                yield from missing
+        worker, groups = Worker(run), by_training(cells)
+        left = deque((key, source) for key, (_, of_sources) in groups.items() for source in of_sources)
+        trained: set[str] = set()
+        passed = 0  # of what is left, in a row, since others are at it
+        while left:
+            key, source = left.popleft()
+            training, of_sources = groups[key]
+            wait = passed > len(left)  # all were tried
+            try:
+                if key not in trained:
+                    worker.train(training, progress, wait=wait)
+                    trained.add(key)
+                worker.evaluate(run.cells(key, source), wait=wait)
+            except Held:
+                left.append((key, source))
+                passed += 1
+            else:
+                passed = 0
+                yield from of_sources[source]
 
 
 class _Elsewhere(ABC):

@@ -37,11 +37,15 @@ from fsbench.run.models import backbone_of, initial_model
 from fsbench.run.order import Run
 from fsbench.stats.intervals import mean_ci
 
-__all__ = ["Worker"]
+__all__ = ["Held", "Worker"]
 
 _LOG = logging.getLogger("fsbench")
 
 _BY_BACKBONE = (MetricMethod.embed, ClassifierMethod.embed)
+
+
+class Held(Exception):
+    """Another process does this work."""
 
 
 class Worker:
@@ -60,37 +64,47 @@ class Worker:
             lambda source, split: ImageStore(run.material.packs[source], split, run.device, images.mean, images.std)
         )
 
-    def train(self, training: Training | Untrained, progress: Progress) -> None:
+    def train(self, training: Training | Untrained, progress: Progress, *, wait: bool = True) -> None:
         """Train a model, unless it is trained or never will be; a training that was stopped goes on.
+
+        Args:
+            training: The model.
+            progress: Told how it goes.
+            wait: For another process that trains it, or one that it starts from.
 
         Raises:
             FsbenchError: Any error that the user can fix; the last saved state is kept.
+            Held: It is not waited for.
         """
         if isinstance(training, Untrained):
             return
         path = self._run.checkpoint(training)
-        with locked(path, _wait):
+        with locked(path, _wait if wait else _leave):
             try:
                 trained = load_trained(path, self._build(training.method, training.params, training)) is not None
             except RecordError as error:
                 _redo(path, error)
                 trained = False
             if not trained:
+                if training.starts_from is not None:
+                    self.train(training.starts_from, progress, wait=wait)
                 self._train(training, progress)
 
-    def evaluate(self, cells: Sequence[Cell]) -> None:
+    def evaluate(self, cells: Sequence[Cell], *, wait: bool = True) -> None:
         """Evaluate cells of one trained model on one test source, and write those records that are not there.
 
         Args:
             cells: All cells of the run that belong to this training and source. Those that have a record are not done
                 again, but decide with the others which images are embedded side by side, and so how sums are rounded.
+            wait: For another process that does the same.
 
         Raises:
             FsbenchError: Any error that the user can fix; what was finished is kept.
+            Held: It is not waited for.
         """
         training, source = cells[0].training, cells[0].identity.source
         target = self._run.checkpoint(training).with_suffix(f".{source.replace(':', '-')}")
-        with locked(target, _wait):
+        with locked(target, _wait if wait else _leave):
             missing = [cell for cell in cells if self._is_missing(cell)]
             if not missing:  # another run has done it meanwhile
                 return
@@ -147,8 +161,6 @@ class Worker:
 
     def _train(self, training: Training, progress: Progress) -> None:
         shot = "" if training.shot is None else f" {training.shot}-shot"
-        if training.starts_from is not None:
-            self.train(training.starts_from, progress)
         looked_at = self._images(training.validation_source, "val")
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images(source, "train") for source in training.sources]
@@ -309,3 +321,7 @@ def _redo(path: Path, damage: RecordError) -> None:
 
 def _wait(holder: str) -> None:
     _LOG.info("Waiting for %s, which does the same work in this folder.", holder)
+
+
+def _leave(holder: str) -> None:
+    raise Held(holder)

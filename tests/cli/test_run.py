@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import re
 import shutil
@@ -138,6 +139,29 @@ def test_two_runs_in_one_folder_share_the_work(finished: tuple[Path, Result], su
     assert said[0][0] == said[1][0]
     trained = [line for _, stderr in said for line in stderr.splitlines() if re.search(r"step (\d+)/\1,", line)]
     assert len(trained) == len(set(trained)) == 4  # each training once, in one run or the other
+    sampled = contents(finished[0])
+    assert all(sampled[path.name] == contents(tmp_path)[path.name] for path in tmp_path.glob("records/*"))
+
+
+@pytest.mark.parametrize(
+    ("work", "others"), [("knn-*.safetensors", {"proto"}), (f"proto-*-1shot-*.{SOURCE}", {"proto", "knn", "finetune"})]
+)
+def test_what_another_run_is_at_comes_last(
+    work: str, others: set[str], finished: tuple[Path, Result], suite: Path, tmp_path: Path
+) -> None:
+    (lock,) = finished[0].glob(f"checkpoints/{work}.lock")
+    (tmp_path / "checkpoints").mkdir()
+    words = ["run", "--suite", str(suite), "--out", str(tmp_path), "--device", "cpu", "--methods", "knn,finetune,proto"]
+    with (tmp_path / "checkpoints" / lock.name).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with subprocess.Popen([sys.executable, "-m", "fsbench", *words], stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert any("Waiting for" in line for line in process.stderr)
+            done = {path.name.partition("-")[0] for path in tmp_path.glob("records/*.json")}
+            fcntl.flock(held, fcntl.LOCK_UN)
+            process.stderr.read()
+    assert process.returncode == 0
+    assert done == others
     sampled = contents(finished[0])
     assert all(sampled[path.name] == contents(tmp_path)[path.name] for path in tmp_path.glob("records/*"))
 
