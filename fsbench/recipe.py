@@ -104,7 +104,8 @@ class EpisodicTraining(_Optimisation):
     """Training on tasks: one step is one batch of tasks."""
 
     kind: Literal["episodes"]
-    shot: Number | None = None  # of the training and validation episodes, for one model; none: that of the test
+    # Of the training and validation episodes, for one model of all tests or those that a table names; else as tested.
+    shot: PerShot[Number] | None = None
     way: PerShot[Annotated[Number, Field(ge=2)]]
     queries: PerShot[Number]  # per class
     tasks: PerShot[Number]  # per step
@@ -112,6 +113,12 @@ class EpisodicTraining(_Optimisation):
     # splits of the pool, each cut into `pool / way` tasks of disjoint classes. None: every task has its own images, as
     # at variable shots.
     pool: PerShot[Annotated[Number, Field(ge=2)]] | None = None
+
+    def shot_for(self, test_shot: int | None) -> int | None:
+        """The shot of the training for tests at a shot; None: variable shots."""
+        if not isinstance(self.shot, dict):
+            return test_shot if self.shot is None else self.shot
+        return self.shot.get(VARIABLE if test_shot is None else test_shot, test_shot)
 
 
 class BatchTraining(_Optimisation):
@@ -122,6 +129,10 @@ class BatchTraining(_Optimisation):
 
     kind: Literal["batches"]
     batch: Annotated[int, Field(ge=2, le=100_000)]  # one image has no variance to normalise by where maps are one pixel
+
+    def shot_for(self, test_shot: int | None) -> int | None:
+        """The shot of the validation for tests at a shot; None: variable shots."""
+        return None if test_shot is None else 1
 
 
 TrainingSpec = Annotated[EpisodicTraining | BatchTraining, Field(discriminator="kind")]

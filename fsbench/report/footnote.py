@@ -54,6 +54,7 @@ def footnote(table: Table) -> list[Note]:
         _backbones(table),
         *_train_sources(table),
         *_incomplete(table),
+        *_other_shots(table),
         *_starts(table),
         *_deviations(table),
         *_episodes(table),
@@ -210,6 +211,19 @@ def _incomplete(table: Table) -> Iterator[Note]:
     for source, what in found.items():
         if source not in shown:
             yield Note("Trained on", f"of {source}, {what}.")
+
+
+def _other_shots(table: Table) -> Iterator[Note]:
+    """One note for every training shot whose models answer episodes of other shots."""
+    tested: dict[int, dict[str, None]] = {}
+    for line in table.lines:
+        for record in line.records:
+            shot, trained = record.identity.shot, record.identity.train_shot
+            if trained is not None and trained != shot:
+                where = "variable shots" if shot is None else f"{shot}-shot"
+                tested.setdefault(trained, {})[f"{line.name} at {where}"] = None
+    for trained, names in tested.items():
+        yield Note("Trained on", f"{trained}-shot episodes: the models of {listed(names)}.")
 
 
 def _starts(table: Table) -> Iterator[Note]:

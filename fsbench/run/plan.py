@@ -89,13 +89,12 @@ class _Planner:
         spec = owner.training
         assert not isinstance(spec, str)  # the suite's own validation
         episodic = not isinstance(spec, BatchTraining)
-        own = 1 if isinstance(spec, BatchTraining) else spec.shot
-        shot = test_shot if own is None or test_shot is None else own
+        shot = spec.shot_for(test_shot)
 
         def value(name: str) -> Any:
             return at_shot(getattr(spec, name), shot, f"methods.{row}.training.{name}")
 
-        if test_shot is None and episodic and value("tasks") != 1:
+        if shot is None and episodic and value("tasks") != 1:
             raise SuiteError(
                 f"methods.{row}.training.tasks is {value('tasks')}, but tasks of variable shots are taken one a step; "
                 "set it to 1."

@@ -11,7 +11,7 @@ from fsbench.suite import Suite, list_suites
 
 __all__ = ["check_variable"]
 
-_ASKED: Final = ("tasks", "steps", "rate", "validate_every")  # at variable shots, of every training that has them
+_ASKED: Final = ("tasks", "steps", "rate", "validate_every")  # of every training on variable shots that has them
 
 
 def check_variable(suite: Suite, rows: Sequence[str]) -> None:
@@ -36,7 +36,9 @@ def _lacking(suite: Suite, rows: Sequence[str]) -> str | None:
     needed = dict.fromkeys(upon for row in rows for upon in suite.trained_upon(suite.trained_as(row)))
     for row in needed:
         training = suite.methods[row].training
-        for key in () if isinstance(training, str) else _ASKED:
+        if isinstance(training, str) or training.shot_for(None) is not None:
+            continue
+        for key in _ASKED:
             where = f"methods.{row}.training.{key}"
             if key == "tasks" and isinstance(training, BatchTraining):
                 continue

@@ -338,6 +338,14 @@ def test_the_sources_of_a_training_are_listed() -> None:
     assert "**Trained on**" not in to_markdown(build_table([make_record()]))
 
 
+def test_models_that_answer_episodes_of_another_shot_than_their_own_are_named() -> None:
+    tested = [make_record("ProtoNet", shot=shot, train_shot=5) for shot in (1, 5, None)]
+    tested += [make_record("k-NN", shot=shot, train_shot=None) for shot in (1, 5, None)]
+    said = _line(to_markdown(build_table(tested)), "- **Trained on**")
+    assert said == "- **Trained on**: 5-shot episodes: the models of ProtoNet at 1-shot, ProtoNet at variable shots."
+    assert "**Trained on**" not in to_markdown(build_table([make_record("ProtoNet", train_shot=None), *tested[-3:]]))
+
+
 def test_a_training_that_starts_from_another_rows_backbone_says_so() -> None:
     rows = [make_record("k-NN", row="knn"), make_record("ProtoNet", initialised_from="knn")]
     point = "- **Initialisation**: the training of ProtoNet starts from the backbone of {}."

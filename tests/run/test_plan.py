@@ -84,10 +84,20 @@ def test_a_fraction_shortens_steps_and_looks_alike(pack: Pack) -> None:
 
 
 def test_a_fixed_training_shot_makes_one_model_for_all_shots(pack: Pack) -> None:
-    found = trainings(plan(pack, changed("proto", "training", shot=5), rows=("proto",)))
-    assert found["proto", 1] == found["proto", 5] == trainings(plan(pack, rows=("proto",)))["proto", 5]
+    suite, usual = changed("proto", "training", shot=5), trainings(plan(pack, rows=("proto",)))
+    found = [cell for kind in ("fixed", "variable") for cell in plan(pack, suite, rows=("proto",), protocol=kind)]
+    assert [cell.identity.shot for cell in found] == [1, 5, None]
+    assert {cell.training.id for cell in found} == {usual["proto", 5]}
     with pytest.raises(SuiteError, match=r"proto\.training\.\w+ has values for the shots 1, 5, but none for 3"):
         plan(pack, changed("proto", "training", shot=3, steps={1: 3, 5: 3}), rows=("proto",))
+
+
+def test_a_training_shot_of_variable_tests_alone_uses_the_model_of_that_shot(pack: Pack) -> None:
+    suite, usual = changed("proto", "training", shot={"variable": 5}), trainings(plan(pack, rows=("proto",)))
+    assert trainings(plan(pack, suite, rows=("proto",))) == usual
+    (variable,) = plan(pack, suite, rows=("proto",), protocol="variable")
+    assert variable.training.id == usual["proto", 5]
+    assert (variable.identity.shot, variable.identity.train_shot) == (None, 5)
 
 
 def started(**training: Any) -> Suite:
