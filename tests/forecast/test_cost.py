@@ -98,7 +98,7 @@ def test_a_line_says_how_a_training_goes(suite: Path) -> None:
 
 def test_meta_dataset_is_planned_without_its_images() -> None:
     text = plan("--suite", "metadataset-all", "--seeds", 5)
-    assert "Total: 55 trainings with 57,600 steps; 700 cells with 420,000 test episodes of 10 sources.\n" in text
+    assert "Total: 55 trainings with 57,600 steps; 800 cells with 480,000 test episodes of 10 sources.\n" in text
 
 
 def test_sizes_are_those_that_cards_declare() -> None:

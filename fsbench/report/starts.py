@@ -1,0 +1,68 @@
+"""Where the trainings of a table's models started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from fsbench.records import Record
+from fsbench.report.table import Table
+from fsbench.report.wording import listed
+
+__all__ = ["initialisations"]
+
+
+def initialisations(table: Table, one: str) -> Iterator[str]:
+    """Where trainings started from, and how good their models were before any step of their own, in words.
+
+    Args:
+        table: Of their models.
+        one: What a reader sees the figures of a method as.
+    """
+    names = {record.identity.row: line.name for line in table.lines for record in line.records}
+    starting: dict[str, dict[str, list[Record]]] = {}
+    for record in table.records:
+        if (start := record.identity.initialised_from) is not None:
+            by_row = starting.setdefault(names.get(start, start), {})
+            by_row.setdefault(names[record.identity.row], []).append(record)
+    kept_by = _kept_weights(table)
+    for start, by_row in starting.items():
+        before = [f"{name} {looks}" for name, records in by_row.items() if (looks := _before(records))]
+        text = f"the training of {listed(by_row)} starts from the backbone of {start}."
+        if kept := [name for name, records in by_row.items() if any(record.training.frozen for record in records)]:
+            text += f" That of {listed(kept)} leaves it as it is."
+        if others := [name for name, records in by_row.items() if any(_from_another(kept_by, r) for r in records)]:
+            text += f" For {listed(others)} that was another training of it than the one in this table."
+        if before:
+            text += f" Before its own training, on the validation episodes: {'; '.join(before)}."
+        yield text
+    if any(_before(records) for by_row in starting.values() for records in by_row.values()):
+        text = f"{one}s that start from one classifier share much of their accuracy: what a method adds"
+        yield f"{text} is the difference from where it began."
+
+
+def _kept_weights(table: Table) -> dict[tuple[str, int, int | None], set[str | None]]:
+    """The hashes of the weights that every row, training seed and training shot has in a table; None: not recorded."""
+    kept: dict[tuple[str, int, int | None], set[str | None]] = {}
+    for record in table.records:
+        identity = record.identity
+        kept.setdefault((identity.row, identity.train_seed, identity.train_shot), set()).add(record.training.weights)
+    return kept
+
+
+def _from_another(kept: Mapping[tuple[str, int, int | None], set[str | None]], record: Record) -> bool:
+    """Whether a training started from weights that the row it names does not have in the table, if that is recorded."""
+    start, seed, shot = record.identity.initialised_from, record.identity.train_seed, record.identity.train_shot
+    if start is None or record.training.start is None:
+        return False
+    shown = kept.get((start, seed, None), set()) | kept.get((start, seed, shot), set())
+    return bool(shown) and shown.isdisjoint({record.training.start, None})
+
+
+def _before(records: Iterable[Record]) -> str:
+    """The validation accuracies of trainings at step 0, where they looked: at every training shot, once a training."""
+    looks = []
+    for record in {record.identity.training: record for record in records}.values():
+        at = f" at {shot}-shot" if (shot := record.identity.train_shot) else ""
+        kept = "" if record.training.best_step else " (kept: no step did better)"
+        looks += [f"{look.accuracy:.2f} %{at}{kept}" for look in record.training.history if look.step == 0]
+    return ", ".join(looks)
