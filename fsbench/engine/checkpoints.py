@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -15,8 +15,9 @@ from fsbench.errors import RecordError
 from fsbench.files.atomic import canonical_json, write_atomic
 from fsbench.files.reading import read_bytes
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["SECONDS_A_SAVE", "load_checkpoint", "save_checkpoint"]
 
+SECONDS_A_SAVE: Final = 120.0  # of work that is under way; the state of a large network takes a second
 _KEY = "fsbench"
 _LARGEST = 2**32  # bytes
 

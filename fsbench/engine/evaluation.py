@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fsbench.engine.memory import in_chunks
+from fsbench.engine.memory import chunks, in_chunks
 from fsbench.engine.store import ImageStore
+from fsbench.engine.tally import Tally
 from fsbench.engine.transfer import send
 from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.errors import TrainingError
@@ -73,7 +74,11 @@ def asked_images(episodes: AnyEpisodes) -> npt.NDArray[np.int64]:
 
 
 def correct_counts(
-    method: Method, store: ImageStore, episodes: AnyEpisodes, features: Tensor | None = None
+    method: Method,
+    store: ImageStore,
+    episodes: AnyEpisodes,
+    features: Tensor | None = None,
+    tally: Tally | None = None,
 ) -> npt.NDArray[np.int64]:
     """Correctly classified queries of every episode, int64 `[E]`.
 
@@ -86,9 +91,11 @@ def correct_counts(
         store: The images of the split that the episodes index.
         episodes: What to answer.
         features: What `embed_split(method, store)` returned, if the caller has it.
+        tally: Goes on from the answers that it has, and keeps those of a method that predicts task by task.
 
     Raises:
         DeviceError: The device has too little memory.
+        OutputError: The tally cannot be written.
         TrainingError: A logit is not finite, or there are not as many as queries and classes.
     """
     method.eval()
@@ -100,7 +107,7 @@ def correct_counts(
                 features = embed_split(method, store)
             counts = [_from_features(method, store, block, features) for block in episodes.blocks]
         else:
-            counts = [_from_images(method, store, block) for block in episodes.blocks]
+            counts = _from_images(method, store, episodes, tally)
     right = torch.cat(counts).cpu().numpy()
     if (right < 0).any():
         raise TrainingError(
@@ -135,7 +142,21 @@ def _from_features(method: FeatureMethod, store: ImageStore, episodes: Block, fe
     return _chunked(answer_episodes, len(episodes), size, store, "episodes")
 
 
-def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
+def _from_images(method: Method, store: ImageStore, episodes: AnyEpisodes, tally: Tally | None) -> list[Tensor]:
+    """Right answers of the episodes, task by task, `[n]` each; those that the tally has are taken from it."""
+    known = [] if tally is None else tally.counts
+    counts, left = [torch.tensor(known, dtype=torch.int64, device=store.device)], len(known)
+    for block in episodes.blocks:
+        start = min(left, len(block))
+        left -= start
+        for right in _task_by_task(method, store, block, start):
+            counts.append(right)
+            if tally is not None:
+                tally.keep(counts)
+    return counts
+
+
+def _task_by_task(method: Method, store: ImageStore, episodes: Block, start: int) -> Iterator[Tensor]:
     def answer(which: slice) -> Tensor:
         tasks = store.tasks(episodes[which])
         return _right(method, method.predict(tasks), tasks.query_labels, tasks.way).sum(-1)
@@ -143,7 +164,7 @@ def _from_images(method: Method, store: ImageStore, episodes: Block) -> Tensor:
     at_once = _at_once(store)
     images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
     size = max(1, min(at_once.tasks, at_once.pixels // (images * store.pixels)))
-    return _chunked(answer, len(episodes), size, store, "tasks")
+    return chunks(answer, len(episodes), size, "tasks", even=_on_gpu(store), start=start)
 
 
 def _at_once(store: ImageStore) -> _AtOnce:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fsbench.errors import DeviceError
 
-__all__ = ["frozen_at_once", "halved", "in_chunks"]
+__all__ = ["chunks", "frozen_at_once", "halved", "in_chunks"]
 
 _LOG = logging.getLogger("fsbench")  # without a handler its warnings are printed to standard error
 
@@ -36,7 +36,14 @@ def frozen_at_once(numbers: int, device: torch.device) -> int:
 
 
 def in_chunks(work: Callable[[slice], Tensor], total: int, size: int, what: str, *, even: bool = False) -> Tensor:
-    """The results of `work` on consecutive slices of `total` items, as one tensor.
+    """As `chunks`, from the first item on and as one tensor."""
+    return torch.cat(list(chunks(work, total, size, what, even=even)))
+
+
+def chunks(
+    work: Callable[[slice], Tensor], total: int, size: int, what: str, *, even: bool = False, start: int = 0
+) -> Iterator[Tensor]:
+    """The results of `work` on consecutive slices of `total` items, one after the other.
 
     Args:
         work: Must give the same for an item whatever is beside it; called again if memory runs out.
@@ -45,22 +52,21 @@ def in_chunks(work: Callable[[slice], Tensor], total: int, size: int, what: str,
         what: The items, for the message when memory runs out, e.g. "images".
         even: Whether the last slice is as long as the others too, and does some items again: a GPU would search for
             the fastest algorithms again for a shape of its own.
+        start: The first item.
 
     Raises:
         DeviceError: Memory ran out with a single item.
     """
-    results: list[Tensor] = []
-    start = 0
     while start < total:
         stop = min(start + size, total)
         first = max(0, stop - size) if even else start
         try:
-            results.append(work(slice(first, stop))[start - first :])
+            result = work(slice(first, stop))
         except torch.OutOfMemoryError as error:
             size = halved(stop - first, what, error)
             continue
+        yield result[start - first :]
         start = stop
-    return torch.cat(results)
 
 
 def halved(size: int, what: str, error: torch.OutOfMemoryError, *, divisible: bool = True) -> int:

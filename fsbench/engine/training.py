@@ -15,15 +15,17 @@ from torch import Tensor
 
 from fsbench.backbones.weights import weights_digest
 from fsbench.engine.batches import training_data
-from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
+from fsbench.engine.checkpoints import SECONDS_A_SAVE, load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import asked_counts, correct_counts
 from fsbench.engine.precision import backbones_in
 from fsbench.engine.schedule import Schedule
 from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.steps import Stepper, cuda_recorder
 from fsbench.engine.store import ImageStore
+from fsbench.engine.tally import SUFFIX, Tally
 from fsbench.episodes.protocol import AnyEpisodes
 from fsbench.errors import RecordError, TrainingError
+from fsbench.files.atomic import remove
 from fsbench.files.strict import Count, Text
 from fsbench.methods.base import Method
 from fsbench.methods.gradient import GradientMethod
@@ -35,7 +37,6 @@ __all__ = ["load_trained", "train"]
 _CHECKED_TASKS = 4
 _SECONDS = TypeAdapter(Annotated[float, Field(ge=0, allow_inf_nan=False)])
 _SECONDS_A_REPORT = 0.2  # not every step: reading a loss waits for the device
-_SECONDS_A_SAVE = 120.0  # between two looks; the state of a large network takes a second
 
 
 class _Progress(BaseModel):
@@ -90,8 +91,9 @@ def train(
 ) -> TrainingSummary:
     """Train a method, keep the weights that did best on the validation episodes, and load them into it.
 
-    The state is saved at every look at the validation episodes, and every two minutes. A training that was stopped goes
-    on from there and ends with the same weights: every step's data has an address, and nothing else is random.
+    The state is saved at every look at the validation episodes, and every two minutes; so are the answers of a look
+    that takes longer. A training that was stopped goes on from there and ends with the same weights: every step's data
+    has an address, and nothing else is random.
 
     Args:
         method: With the weights to start from, on the device of the stores.
@@ -127,9 +129,12 @@ def train(
         if precision not in progress.precisions:
             progress.precisions.append(precision)
     data = training_data(schedule, stores, progress.step)
+    tally_file = path.with_suffix(SUFFIX)
+    looked_by = {"commit": commit, "precision": precision}
     with backbones_in(precision, method):
         if start is not None and progress.step == 0:
-            progress.best_accuracy = _accuracy(method, *validation)
+            progress.best_accuracy, earlier = _accuracy(method, validation, tally_file, looked_by)
+            started -= earlier
             progress.history.append(Validation(step=0, loss=None, accuracy=progress.best_accuracy))
             best = {name: value.clone() for name, value in method.state_dict().items()}
         while not progress.exhausted(schedule):
@@ -144,13 +149,14 @@ def train(
                     )
                 if schedule.recompute_statistics is not None:
                     recompute_statistics(method, stores, schedule.recompute_statistics, schedule.seed)
-                accuracy = _accuracy(method, *validation)
+                accuracy, earlier = _accuracy(method, validation, tally_file, looked_by)
+                started -= earlier
                 progress.history.append(Validation(step=progress.step, loss=loss, accuracy=accuracy))
                 if accuracy > progress.best_accuracy:
                     progress.best_step, progress.best_accuracy = progress.step, accuracy
                     best = {name: value.clone() for name, value in method.state_dict().items()}
                 losses = []
-            if looks or time.monotonic() - saved >= _SECONDS_A_SAVE:
+            if looks or time.monotonic() - saved >= SECONDS_A_SAVE:
                 _check_unchanged(stores, validation[0])
                 progress.seconds = time.monotonic() - started
                 _save(path, method, take_step.optimiser, best, losses, progress)
@@ -176,6 +182,7 @@ def train(
         start=progress.start,
     )
     save_checkpoint(path, best, {"summary": summary.model_dump(), "seconds": progress.seconds})
+    remove(tally_file)
     return summary
 
 
@@ -184,11 +191,19 @@ def _check_unchanged(stores: Sequence[ImageStore], looked_at: ImageStore) -> Non
         store.pack.check_unchanged()
 
 
-def _accuracy(method: Method, store: ImageStore, episodes: AnyEpisodes) -> float:
-    """Mean accuracy on the validation episodes, percent; warns if steps on their support sets raise its loss."""
+def _accuracy(
+    method: Method, validation: tuple[ImageStore, AnyEpisodes], tally_file: Path, looked_by: Mapping[str, str | None]
+) -> tuple[float, float]:
+    """Mean accuracy on the validation episodes, percent, and the seconds of this look before it was stopped.
+
+    It warns if steps on the support sets raise the loss.
+    """
+    store, episodes = validation
     if isinstance(method, GradientMethod):
         method.check_steps(store.tasks(episodes.blocks[0][:_CHECKED_TASKS]))
-    return float(100.0 * (correct_counts(method, store, episodes) / asked_counts(episodes)).mean())
+    tally = None if method.embeds_once() else Tally(tally_file, {**looked_by, "weights": weights_digest(method)})
+    right = correct_counts(method, store, episodes, None, tally)
+    return float(100.0 * (right / asked_counts(episodes)).mean()), 0.0 if tally is None else tally.seconds
 
 
 def _save(

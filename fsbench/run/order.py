@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsbench.engine.devices import pick_device
+from fsbench.engine.tally import SUFFIX
 from fsbench.episodes.files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
@@ -124,8 +125,10 @@ class Run:
         """Remove the records of the plan, and the checkpoints of its trainings and of those that they start from."""
         for cell in self.plan:
             remove(self.store.path(cell.identity))
+            remove(self.tally(cell))
         for training in trainings_of(self.plan):
             remove(self.checkpoint(training))
+            remove(self.checkpoint(training).with_suffix(SUFFIX))
 
     def finished(self, cell: Cell) -> Record | None:
         """The record of a cell if it is there and whole, and of the features that its backbone makes today.
@@ -182,3 +185,7 @@ class Run:
     def checkpoint(self, training: Training | Untrained) -> Path:
         """Where the model of a training is kept."""
         return self.order.out / "checkpoints" / f"{training.name}.safetensors"
+
+    def tally(self, cell: Cell) -> Path:
+        """Where the answers of a cell are kept until it has a record."""
+        return self.order.out / "checkpoints" / f"{self.store.path(cell.identity).stem}{SUFFIX}"

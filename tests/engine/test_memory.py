@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fsbench.engine.memory import frozen_at_once, in_chunks
+from fsbench.engine.memory import chunks, frozen_at_once, in_chunks
 from fsbench.errors import DeviceError
 
 
@@ -40,6 +40,14 @@ def test_even_chunks_are_the_whole_in_one_shape(total: int, size: int, limit: in
     assert set(work.sizes) == {min(size, total)}
     small = Work(total, limit)
     assert torch.equal(in_chunks(small, total, size, "numbers", even=True), work.numbers.square())
+
+
+@given(total=st.integers(1, 50), size=st.integers(1, 60), even=st.booleans(), data=st.data())
+def test_chunks_from_an_item_on_are_those_of_the_rest(total: int, size: int, even: bool, data: st.DataObject) -> None:
+    work, start = Work(total), data.draw(st.integers(0, total))
+    found = list(chunks(work, total, size, "numbers", even=even, start=start))
+    assert [int(number) for part in found for number in part] == work.numbers[start:].square().tolist()
+    assert even is False or set(work.sizes) <= {min(size, total)}
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(3, [6, 3, 3, 3, 1]), (1, [6, 3] + 10 * [1])])

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fsbench.backbones.registry import build_backbone
-from fsbench.engine import training
+from fsbench.engine import tally, training
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.schedule import Schedule
@@ -25,8 +25,10 @@ from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.errors import RecordError, TrainingError
 from fsbench.methods.base import Method
+from fsbench.methods.fomaml import FirstOrderMAML
 from fsbench.methods.registry import load_method
 from fsbench.records import TrainingSummary
+from fsbench.tasks import Tasks
 from helpers.schedules import TASKS
 from helpers.small import build, write_small_pack
 
@@ -106,7 +108,7 @@ def test_a_training_that_was_stopped_between_two_looks_goes_on_where_it_was_save
 ) -> None:
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     expected = data.fit(laid_out(name), schedule, whole, start=start)
-    monkeypatch.setattr(training, "_SECONDS_A_SAVE", 0.0)
+    monkeypatch.setattr(training, "SECONDS_A_SAVE", 0.0)
     monkeypatch.setattr(training, "_SECONDS_A_REPORT", 0.0)
     taken: list[int] = []
     step = Stepper.__call__
@@ -123,6 +125,36 @@ def test_a_training_that_was_stopped_between_two_looks_goes_on_where_it_was_save
     assert taken == list(range(12))
     (tensors, _), (others, _) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
     assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+
+
+def test_a_training_that_was_stopped_in_a_look_goes_on_in_it(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers every validation episode once."""
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    expected = data.fit(laid_out("fomaml"), TASKS, whole, start="0" * 64)
+    monkeypatch.setattr(training, "SECONDS_A_SAVE", 0.0)
+    monkeypatch.setattr(tally, "SECONDS_A_SAVE", 0.0)
+    predict, asked = FirstOrderMAML.predict, 0
+    stops = {7, 25, 26, 79}  # of the 80 answers of four looks
+
+    def counted(method: FirstOrderMAML, tasks: Tasks) -> torch.Tensor:
+        nonlocal asked
+        if asked in stops:
+            stops.remove(asked)
+            raise KeyboardInterrupt
+        asked += 1
+        return predict(method, tasks)
+
+    monkeypatch.setattr(FirstOrderMAML, "predict", counted)
+    while stops:
+        with pytest.raises(KeyboardInterrupt):
+            data.fit(laid_out("fomaml"), TASKS, parts, start="0" * 64)
+    assert data.fit(laid_out("fomaml"), TASKS, parts, start="0" * 64) == expected
+    assert asked == 4 * len(data.episodes)
+    (tensors, _), (others, _) = (load_checkpoint(path) or ({}, {}) for path in (parts, whole))
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.safetensors", "parts.safetensors"}
 
 
 def test_a_training_says_at_which_commits_it_was_done(data: Data, tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from fsbench.engine.evaluation import embed_split
 from fsbench.engine.store import ImageStore
 from fsbench.errors import DeviceError, SuiteError
 from fsbench.methods.base import FeatureMethod
+from fsbench.methods.fomaml import FirstOrderMAML
 from fsbench.records import Record, read_record
 from fsbench.suite import load_suite
-from helpers.commands import refused, run
-from helpers.tiny import write_suite
+from fsbench.tasks import Tasks
+from helpers.commands import fsbench, refused, run
+from helpers.tiny import contents, write_suite
 
 pytestmark = pytest.mark.usefixtures("tiny_cache")
 
@@ -112,6 +114,49 @@ def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monke
     run(suite, out, "--episodes", 2)
     assert len(embedded) == 2
     assert embedded[0] == embedded[1]
+
+
+@pytest.mark.parametrize("words", [("--shots", 1), ("--protocol", "variable")], ids=["fixed", "variable"])
+def test_an_evaluation_that_was_stopped_goes_on(
+    words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = write_suite(tmp_path / "s.toml", rows=("fomaml",), variable=True)
+    run(suite, tmp_path / "whole", *words)
+    monkeypatch.setattr("fsbench.engine.tally.SECONDS_A_SAVE", 0.0)
+    predict, stops, asked = FirstOrderMAML.predict, {2, 11}, 0
+
+    def counted(method: FirstOrderMAML, tasks: Tasks) -> torch.Tensor:
+        nonlocal asked
+        if asked - looks in stops:
+            stops.remove(asked - looks)
+            raise KeyboardInterrupt
+        asked += 1
+        return predict(method, tasks)
+
+    looks = 2 * 4  # of validation episodes
+    monkeypatch.setattr(FirstOrderMAML, "predict", counted)
+    out = tmp_path / "parts"
+    while stops:
+        stopped = fsbench("run", "--suite", suite, "--out", out, "--device", "cpu", *words)
+        assert stopped.exit_code not in (0, 2)
+        assert len(list((out / "checkpoints").glob("*.tally"))) == 1
+    run(suite, out, *words)
+    assert asked == looks + 20
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not list(out.rglob("*.tally"))
+
+
+def test_a_fresh_run_answers_all_episodes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite, out = write_suite(tmp_path / "s.toml", rows=("fomaml",)), tmp_path / "out"
+    run(suite, out, "--shots", 1)
+    (path,) = out.glob("records/*.json")
+    left = [out / "checkpoints" / f"{path.stem}.tally"]
+    left += [checkpoint.with_suffix(".tally") for checkpoint in out.glob("checkpoints/*.safetensors")]
+    for file in left:
+        file.write_bytes(b"answers")
+    monkeypatch.setattr("fsbench.engine.tally.Tally.discard", lambda _: None)
+    assert "answered again" not in run(suite, out, "--shots", 1, "--fresh").stderr
+    assert not any(file.exists() for file in left)
 
 
 def test_rows_that_share_a_training_record_its_time(tmp_path: Path) -> None:
