@@ -38,6 +38,9 @@ class Progress(Protocol):
     def training(self, label: str, steps: int) -> TrainingView:
         """A training of at most `steps` steps begins; the one before has ended."""
 
+    def part(self, label: str, total: int) -> Callable[[int], None]:
+        """A test that may take long begins; returns what is told how many of its episodes or images are done."""
+
     def advance(self) -> None:
         """One of the run's cells is finished."""
 
@@ -124,13 +127,26 @@ class _Lines:
 
         return show
 
+    def part(self, label: str, total: int) -> Callable[[int], None]:
+        clock = _Clock(total)
+        last = time.monotonic()
+
+        def show(done: int) -> None:
+            nonlocal last
+            clock.update(done)
+            if time.monotonic() - last >= _SECONDS_A_LINE:
+                last = time.monotonic()
+                self._line(f"  {label}: {done}/{total}{clock.left}")
+
+        return show
+
     def advance(self) -> None:
         self._done += 1
         self._line(f"  {self._done} of {self._total} done")
 
 
 class _Bars:
-    """Two bars: the run, and the training that is under way."""
+    """Two bars: the run, and the training or test that is under way."""
 
     def __init__(self, console: Console, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -144,7 +160,7 @@ class _Bars:
             console=console,
         )
         self._run = self._bars.add_task("run", total=total, figures="")
-        self._training: TaskID | None = None
+        self._part: TaskID | None = None
 
     def __enter__(self) -> _Bars:
         self._bars.start()
@@ -153,11 +169,14 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def _begin(self, label: str, total: int) -> TaskID:
+        if self._part is not None:
+            self._bars.remove_task(self._part)
+        self._part = self._bars.add_task(label, total=total, figures="")
+        return self._part
+
     def training(self, label: str, steps: int) -> TrainingView:
-        if self._training is not None:
-            self._bars.remove_task(self._training)
-        task = self._training = self._bars.add_task(label, total=steps, figures="")
-        meter = _Meter(steps)
+        task, meter = self._begin(label, steps), _Meter(steps)
 
         def show(step: int, loss: float, accuracy: float | None) -> None:
             meter.update(step, loss, accuracy)
@@ -165,25 +184,52 @@ class _Bars:
 
         return show
 
+    def part(self, label: str, total: int) -> Callable[[int], None]:
+        task, clock = self._begin(label, total), _Clock(total)
+
+        def show(done: int) -> None:
+            clock.update(done)
+            self._bars.update(task, completed=done, figures=clock.left.removeprefix(", "))
+
+        return show
+
     def advance(self) -> None:
         self._bars.advance(self._run)
+
+
+class _Clock:
+    """How fast things are done, and the time left, from the second call on.
+
+    Attributes:
+        speed: Things a second; 0 while it is not known.
+        left: As text that follows another; empty while it is not known.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total, self.speed, self.left = total, 0.0, ""
+        self._first: tuple[float, int] | None = None
+
+    def update(self, done: int) -> None:
+        now = time.monotonic()
+        if self._first is None:  # what was done before only sets the clock
+            self._first = now, done
+        started, before = self._first
+        self.speed = (done - before) / max(now - started, 1e-9)
+        self.left = f", {(self._total - done) / self.speed:.0f} s left" if self.speed > 0 else ""
 
 
 class _Meter:
     """Loss, validation accuracy, speed and time left of one training, as text."""
 
     def __init__(self, steps: int) -> None:
-        self._steps, self._started, self._first = steps, time.monotonic(), 0
-        self._text, self._accuracy = "", ""
+        self._clock, self._text, self._accuracy = _Clock(steps), "", ""
 
     def update(self, step: int, loss: float, accuracy: float | None) -> None:
-        if not self._text:  # the first steps after a start or a resumption only set the clock
-            self._started, self._first = time.monotonic(), step
+        self._clock.update(step)
         if accuracy is not None:
             self._accuracy = f", validation {accuracy:.2f} %"
-        speed = (step - self._first) / max(time.monotonic() - self._started, 1e-9)
-        left = f", {speed:.1f} steps/s, {(self._steps - step) / speed:.0f} s left" if speed > 0 else ""
-        self._text = f"loss {loss:.4f}{self._accuracy}{left}"
+        speed = f", {self._clock.speed:.1f} steps/s" if self._clock.left else ""
+        self._text = f"loss {loss:.4f}{self._accuracy}{speed}{self._clock.left}"
 
     def __str__(self) -> str:
         return self._text

@@ -33,6 +33,37 @@ def test_a_line_stands_alone_above_the_bars(
     assert any("1/3" in line for line in lines)
 
 
+def test_a_long_test_says_how_far_it_is_and_what_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("fsbench.progress.time.monotonic", lambda: now[0])
+    with open_progress(1, live=False) as progress:
+        show = progress.part("testing fomaml 5-shot on mscoco", 600)
+        for answered, now[0] in ((121, 110.0), (131, 120.0), (136, 125.0), (161, 150.0)):  # 120 were answered before
+            show(answered)
+    lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "  testing fomaml 5-shot on mscoco: 131/600, 469 s left",
+        "  testing fomaml 5-shot on mscoco: 161/600, 439 s left",
+    ]
+
+
+def test_a_bar_of_a_test_takes_the_place_of_that_of_the_training(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with open_progress(1, live=True) as progress:
+        progress.training("training fomaml", 10)(10, 1.0, None)
+        show = progress.part("testing fomaml", 600)
+        show(3)
+        show(4)
+    last = capsys.readouterr().err.splitlines()[-3:]
+    assert any("testing fomaml" in line and "4/600" in line and " s left" in line for line in last)
+    assert not any("training" in line for line in last)
+
+
 def test_a_count_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "fsbench")
     with open_counter("images", 10) as count:

@@ -37,28 +37,44 @@ _ON_GPU = _AtOnce(pixels=1 << 24, numbers=1 << 28, tasks=16)
 _NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
 
-def embed_split(method: FeatureMethod, store: ImageStore, at_once: int | None = None) -> Tensor:
+def embed_split(
+    method: FeatureMethod,
+    store: ImageStore,
+    at_once: int | None = None,
+    watcher: Callable[[int], None] | None = None,
+) -> Tensor:
     """Features `[N, ...]` of every image of a split, in the order of `store.indices`.
 
     Args:
         method: Left in evaluation mode.
         store: The images.
         at_once: Images; None: as many as are good for the backbones of fsbench.
+        watcher: Told how many images are embedded.
 
     Raises:
         DeviceError: The device has too little memory.
     """
     method.eval()
-    return embed_images(method.embed, store, at_once)
+    return embed_images(method.embed, store, at_once, watcher)
 
 
-def embed_images(embed: Callable[[Tensor], Tensor], store: ImageStore, at_once: int | None = None) -> Tensor:
+def embed_images(
+    embed: Callable[[Tensor], Tensor],
+    store: ImageStore,
+    at_once: int | None = None,
+    watcher: Callable[[int], None] | None = None,
+) -> Tensor:
     """As `embed_split`, by a function from images `[N, C, H, W]` to features `[N, ...]`."""
+
+    def embed_some(which: slice) -> Tensor:
+        features = embed(store.images(store.indices[which]))
+        if watcher is not None:
+            watcher(which.stop)
+        return features
+
     size = at_once or max(1, _at_once(store).pixels // store.pixels)
     with torch.no_grad():
-        return _chunked(
-            lambda which: embed(store.images(store.indices[which])), len(store.indices), size, store, "images"
-        )
+        return _chunked(embed_some, len(store.indices), size, store, "images")
 
 
 def asked_counts(episodes: AnyEpisodes) -> npt.NDArray[np.int64]:
@@ -152,7 +168,7 @@ def _from_images(method: Method, store: ImageStore, episodes: AnyEpisodes, tally
         for right in _task_by_task(method, store, block, start):
             counts.append(right)
             if tally is not None:
-                tally.keep(counts)
+                tally.update(counts)
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -38,20 +38,21 @@ class Tally:
     Args:
         path: The file. One that is damaged, or of something else, counts for nothing.
         of: What decides the answers, as JSON.
+        watcher: Told how many episodes are answered.
 
     Attributes:
         counts: Right answers of the first episodes, as many as the file knew.
         seconds: That these took.
     """
 
-    def __init__(self, path: Path, of: Mapping[str, Any]) -> None:
-        self._path, self._of = path, dict(of)
+    def __init__(self, path: Path, of: Mapping[str, Any], watcher: Callable[[int], None] | None = None) -> None:
+        self._path, self._of, self._watcher = path, dict(of), watcher
         kept = self._read()
         self.counts, self.seconds = ([], 0.0) if kept is None else (kept.counts, kept.seconds)
         self._started = self._saved = time.monotonic()
 
-    def keep(self, counts: Sequence[Tensor]) -> None:
-        """Write the counts of all episodes that are answered, if it is time to.
+    def update(self, counts: Sequence[Tensor]) -> None:
+        """More episodes are answered: tell it, and write the counts of all if it is time to.
 
         Args:
             counts: int64 `[n]` each, from the first episode on.
@@ -59,6 +60,8 @@ class Tally:
         Raises:
             OutputError: The folder cannot be written.
         """
+        if self._watcher is not None:
+            self._watcher(sum(map(len, counts)))
         now = time.monotonic()
         if now - self._saved < SECONDS_A_SAVE:
             return

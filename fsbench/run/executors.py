@@ -73,7 +73,7 @@ class Local:
                 if key not in trained:
                     worker.train(training, progress, wait=wait)
                     trained.add(key)
-                worker.evaluate(run.cells(key, source), wait=wait)
+                worker.evaluate(run.cells(key, source), progress, wait=wait)
             except Held:
                 left.append((key, source))
                 passed += 1

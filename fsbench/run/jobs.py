@@ -122,4 +122,4 @@ def do(order: Order, folder: Path, job: Job) -> None:
         if job.source is None:
             worker.train(cells[0].training, progress)
         else:
-            worker.evaluate(cells)
+            worker.evaluate(cells, progress)

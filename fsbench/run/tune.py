@@ -16,7 +16,7 @@ import numpy as np
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
-from fsbench.progress import open_progress
+from fsbench.progress import Progress, open_progress
 from fsbench.recipe import VARIABLE, at_shot
 from fsbench.records import Record, RecordStore
 from fsbench.run.cells import Cell
@@ -215,7 +215,7 @@ def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, s
         for training, of_sources in by_training(cells).values():
             worker.train(training, progress)
             for of_source in of_sources.values():
-                _evaluate(run, worker, of_source)
+                _evaluate(run, worker, of_source, progress)
                 for _ in of_source:
                     progress.advance()
         for cell in cells:
@@ -224,12 +224,12 @@ def _measured(run: Run, cells: Sequence[Cell]) -> dict[tuple[str, AnyProtocol, s
     return found
 
 
-def _evaluate(run: Run, worker: Worker, cells: Sequence[Cell]) -> None:
+def _evaluate(run: Run, worker: Worker, cells: Sequence[Cell], progress: Progress) -> None:
     """Measure the cells of one model on one source; a candidate that diverges there is reported and skipped."""
     left = list(cells)
     while left:
         try:
-            worker.evaluate(left)
+            worker.evaluate(left, progress)
             return
         except TrainingError as error:  # of the first one that is not done; the others go on without it
             diverged, *left = [cell for cell in left if run.finished(cell) is None]

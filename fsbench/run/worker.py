@@ -91,12 +91,13 @@ class Worker:
                     self.train(training.starts_from, progress, wait=wait)
                 self._train(training, progress)
 
-    def evaluate(self, cells: Sequence[Cell], *, wait: bool = True) -> None:
+    def evaluate(self, cells: Sequence[Cell], progress: Progress, *, wait: bool = True) -> None:
         """Evaluate cells of one trained model on one test source, and write those records that are not there.
 
         Args:
             cells: All cells of the run that belong to this training and source. Those that have a record are not done
                 again, but decide with the others which images are embedded side by side, and so how sums are rounded.
+            progress: Told how it goes.
             wait: For another process that does the same.
 
         Raises:
@@ -126,10 +127,10 @@ class Worker:
                     assert isinstance(method, FeatureMethod)
                     key = _embedding(method, cell)
                     if key not in features:
-                        features[key] = self._embedded(cell, method, store)
+                        features[key] = self._embedded(cell, method, store, progress)
                     embedded = features[key]
                 else:
-                    tally = self._tally(cell, method)
+                    tally = self._tally(cell, method, progress)
                 frozen_in = training.precision if isinstance(training, Untrained) else "fp32"
                 with backbones_in(frozen_in, method):  # of a method that embeds in every episode again
                     correct = correct_counts(method, store, episodes, embedded, tally)
@@ -216,19 +217,20 @@ class Worker:
         store = ImageStore(pack, split, self._run.device, backbone.mean, backbone.std)
         return store if backbone.enlarged_from is None else store.showing(backbone.size)
 
-    def _embedded(self, cell: Cell, method: FeatureMethod, store: ImageStore) -> Tensor:
+    def _embedded(self, cell: Cell, method: FeatureMethod, store: ImageStore, progress: Progress) -> Tensor:
         """The features of all images of a store: embedded, or from a file.
 
         Raises:
             SuiteError: The method embeds images in a way of its own.
         """
-        training = cell.training
-        if not isinstance(training, Untrained):
-            return embed_split(method, store)
-        files, source = training.backbone.files, cell.identity.source
+        training, source = cell.training, cell.identity.source
+        files = training.backbone.files if isinstance(training, Untrained) else {}
         if not files:
+            watcher = progress.part(f"embedding {source} for {cell.identity.row}", len(store.indices))
+            if not isinstance(training, Untrained):
+                return embed_split(method, store, None, watcher)
             with backbones_in(training.precision, method):
-                return embed_split(method, store, frozen_at_once(training.backbone.largest, store.device))
+                return embed_split(method, store, frozen_at_once(training.backbone.largest, store.device), watcher)
         if not isinstance(method, MetricMethod | ClassifierMethod) or type(method).embed not in _BY_BACKBONE:
             raise SuiteError(
                 f"methods.{cell.identity.row} embeds images in a way of its own, and files of features hold none; give "
@@ -254,11 +256,13 @@ class Worker:
         method.load_state_dict(weights)
         return method
 
-    def _tally(self, cell: Cell, method: Method) -> Tally:
+    def _tally(self, cell: Cell, method: Method, progress: Progress) -> Tally:
         """The answers of a cell so far, as far as this code gave them on such a machine with these weights."""
         environment = self._environment.model_dump(mode="json")
         of = {"cell": cell_id(cell.identity), "weights": weights_digest(method), "environment": environment}
-        return Tally(self._run.tally(cell), of)
+        shot = "" if cell.identity.shot is None else f" {cell.identity.shot}-shot"
+        label = f"testing {cell.identity.row}{shot} on {cell.identity.source}"
+        return Tally(self._run.tally(cell), of, progress.part(label, len(cell.episode_set.episodes)))
 
     def _record(
         self,

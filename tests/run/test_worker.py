@@ -101,9 +101,9 @@ def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monke
     """A sum may be rounded otherwise in a batch of another size."""
     embedded: list[list[int]] = []
 
-    def spying(method: FeatureMethod, store: ImageStore, least: int = 1) -> torch.Tensor:
+    def spying(method: FeatureMethod, store: ImageStore, *more: Any) -> torch.Tensor:
         embedded.append(store.indices.tolist())
-        return embed_split(method, store, least)
+        return embed_split(method, store, *more)
 
     monkeypatch.setattr("fsbench.run.worker.embed_split", spying)
     suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "finetune")), tmp_path / "out"
