@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 from helpers.factories import make_record
 
 ROUNDS = 5

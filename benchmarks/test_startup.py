@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 from helpers.factories import make_record
 
 if TYPE_CHECKING:

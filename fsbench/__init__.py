@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     )
     from fsbench.methods.base import ClassifierMethod, FeatureMethod, Method, MetricMethod
     from fsbench.methods.gradient import GradientMethod
-    from fsbench.records import Record, read_record
+    from fsbench.record_files import read_record
+    from fsbench.records import Record
+    from fsbench.report.arrange import build_table
     from fsbench.report.frames import records_frame, table_frame
-    from fsbench.report.table import Table, build_table
+    from fsbench.report.table import Table
     from fsbench.run.evaluate import Accuracy
     from fsbench.suite import Suite, list_suites, load_suite
     from fsbench.tasks import Batch, Tasks
@@ -83,9 +85,11 @@ _HOMES = {
     "fsbench.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "fsbench.methods.base": ("ClassifierMethod", "FeatureMethod", "Method", "MetricMethod"),
     "fsbench.methods.gradient": ("GradientMethod",),
-    "fsbench.records": ("Record", "read_record"),
+    "fsbench.record_files": ("read_record",),
+    "fsbench.records": ("Record",),
+    "fsbench.report.arrange": ("build_table",),
     "fsbench.report.frames": ("records_frame", "table_frame"),
-    "fsbench.report.table": ("Table", "build_table"),
+    "fsbench.report.table": ("Table",),
     "fsbench.run.evaluate": ("Accuracy",),
     "fsbench.suite": ("Suite", "list_suites", "load_suite"),
     "fsbench.tasks": ("Batch", "Tasks"),

@@ -34,7 +34,8 @@ from statistics import fmean
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
-from fsbench.records import CellIdentity, Record, read_record, reading_many, record_files
+from fsbench.record_files import read_record, reading_many, record_files
+from fsbench.records import CellIdentity, Record
 from fsbench.setting import setting_of
 from fsbench.stats.paired import SIGNIFICANCE, Difference, holm, paired_difference
 from fsbench.stats.seeds import SeedMeans, seed_differences

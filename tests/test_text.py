@@ -18,7 +18,7 @@ from fsbench.cli.main import main
 from fsbench.errors import RecordError, SuiteError, UsageError
 from fsbench.files.tree import open_tree
 from fsbench.progress import printed_log
-from fsbench.records import RecordStore, read_record
+from fsbench.record_files import RecordStore, read_record
 from fsbench.report.csv import to_csv
 from fsbench.report.ranking import rank_file
 from fsbench.suite import load_suite

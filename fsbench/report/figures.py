@@ -10,7 +10,8 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from fsbench.records import Record, RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.records import Record
 from fsbench.report.table import Figure, Line, Table
 from fsbench.stats.friedman import MIN_METHODS, MIN_SOURCES, Friedman, friedman
 from fsbench.stats.paired import episode_accuracies

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 from fsbench.errors import RecordError
 from fsbench.files.atomic import sha256_json
 from fsbench.records import Record, Track
+from fsbench.report.arrange import column_of, measure
 from fsbench.report.contribution import Contribution, read_contribution
-from fsbench.report.table import Column, column_of, measure
+from fsbench.report.table import Column
 from fsbench.report.verification import Verdict, verify_folder
 from fsbench.stats.intervals import Interval
 from fsbench.stats.paired import paired_ranks

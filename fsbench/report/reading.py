@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fsbench.errors import RecordError
 from fsbench.provenance import read_suite_order
-from fsbench.records import Record, read_record, reading_many, record_files
+from fsbench.record_files import read_record, reading_many, record_files
+from fsbench.records import Record
 
 __all__ = ["records_of"]
 

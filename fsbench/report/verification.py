@@ -16,10 +16,12 @@ from typing import Any, Final
 from fsbench.data.pack import load_pack
 from fsbench.errors import DataError, EpisodeError, RecordError
 from fsbench.provenance import SUITE_FILE, read_suite_order
-from fsbench.records import Record, RecordStore, read_record, reading_many
+from fsbench.record_files import RecordStore, read_record, reading_many
+from fsbench.records import Record
+from fsbench.report.arrange import column_of
 from fsbench.report.contribution import CONTRIBUTION_FILE, read_contribution
 from fsbench.report.redrawn import PackAtHand, draw_again, packs_at_hand, protocol_in, shows
-from fsbench.report.table import Column, column_of
+from fsbench.report.table import Column
 
 __all__ = ["VERIFICATION_SCHEMA", "Verdict", "verification_to_json", "verify_folder"]
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from fsbench.errors import UsageError
 from fsbench.files.atomic import write_atomic
 from fsbench.records import Record
+from fsbench.report.arrange import build_table
 from fsbench.report.csv import to_csv
 from fsbench.report.markdown import to_markdown
 from fsbench.report.reading import records_of
-from fsbench.report.table import RankRule, Table, build_table
+from fsbench.report.table import RankRule, Table
 from fsbench.text import path_part
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from fsbench.episodes.files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
 from fsbench.methods.registry import load_methods
-from fsbench.records import Pretraining, Record, RecordStore, Track
+from fsbench.record_files import RecordStore
+from fsbench.records import Pretraining, Record, Track
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained, featured_sources, load_backbones
 from fsbench.run.leakage import seen_by

@@ -9,7 +9,8 @@ from fsbench.errors import ExecutorError, RecordError, UsageError
 from fsbench.files.atomic import make_folder
 from fsbench.progress import open_progress
 from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_order, write_suite_order
-from fsbench.records import Record, cell_id, record_files
+from fsbench.record_files import record_files
+from fsbench.records import Record, cell_id
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import REPORT, write_page, write_reports
 from fsbench.run.executors import Executor
@@ -39,7 +40,7 @@ def run_suite(
         order: What to do.
         executor: Where to do it.
         fresh: Start over: remove the records of this plan first, and the checkpoints of all trainings that it needs.
-        rule: Of the ranks, as in `fsbench.report.table.build_table`.
+        rule: Of the ranks, as in `fsbench.report.arrange.build_table`.
         cell_ranks: Show the rank in every cell of a table of several sources.
 
     Raises:

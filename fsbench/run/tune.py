@@ -18,7 +18,8 @@ from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import Progress, open_progress
 from fsbench.recipe import VARIABLE, at_shot
-from fsbench.records import Record, RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.records import Record
 from fsbench.run.cells import Cell
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 from helpers.commands import fsbench, refused
 from helpers.factories import make_record
 

@@ -18,7 +18,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import FsbenchError, OutputError, RecordError, UsageError
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 from fsbench.report.write import write_everything
 from fsbench.stats.intervals import class_mean_ci
 from helpers.commands import run

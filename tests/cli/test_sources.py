@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fsbench.records import read_record
+from fsbench.record_files import read_record
 from fsbench.suite import load_suite
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SIZE, SOURCE, contents, write_source, write_suite

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fsbench.cli.table import show
-from fsbench.report.table import build_table
+from fsbench.report.arrange import build_table
 from helpers.factories import make_record
 
 

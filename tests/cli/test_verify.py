@@ -17,7 +17,7 @@ from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.files.atomic import canonical_json
 from fsbench.provenance import SuiteOrder, write_suite_order
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 from fsbench.stats.intervals import mean_ci
 from helpers.commands import fsbench, refused
 from helpers.factories import make_record

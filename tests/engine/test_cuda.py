@@ -30,7 +30,8 @@ from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.methods.base import Method
 from fsbench.methods.noise import is_noisy
-from fsbench.records import Record, read_record
+from fsbench.record_files import read_record
+from fsbench.records import Record
 from helpers.commands import fsbench
 from helpers.schedules import TASKS
 from helpers.small import NAMES, build, write_small_pack

@@ -16,7 +16,7 @@ from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError
 from fsbench.methods.registry import load_methods
-from fsbench.records import read_record
+from fsbench.record_files import read_record
 from fsbench.suite import load_suite
 from helpers.commands import run
 from helpers.small import build, write_small_pack

@@ -27,7 +27,7 @@ from fsbench.files.code import load_file
 from fsbench.files.reading import open_regular, read_bytes, read_text
 from fsbench.files.tree import open_tree
 from fsbench.provenance import read_suite_order
-from fsbench.records import read_record
+from fsbench.record_files import read_record
 from fsbench.report.ranking import rank_file
 from fsbench.report.redrawn import packs_at_hand
 from fsbench.suite import load_suite

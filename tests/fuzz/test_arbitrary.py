@@ -23,7 +23,7 @@ from fsbench.episodes.files import read_episodes
 from fsbench.errors import FsbenchError
 from fsbench.files.toml import parse_toml
 from fsbench.files.tree import open_tree
-from fsbench.records import read_record
+from fsbench.record_files import read_record
 from fsbench.report.contribution import read_contribution
 from fsbench.report.ranking import rank_file
 from fsbench.suite import load_suite

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fsbench.records import Record, RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.records import Record
 from helpers.factories import make_record
 
 __all__ = ["BASE", "changed", "record", "write", "write_all_verdicts"]

@@ -12,7 +12,7 @@ import pytest
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.errors import RecordError
 from fsbench.files.atomic import sha256_json
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 from helpers.factories import make_record
 from reliability.folders import contents
 from reliability.forks import Ended

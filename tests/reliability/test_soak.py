@@ -29,7 +29,7 @@ WATCHED = """
 import json, os, sys
 from pathlib import Path
 from fsbench.cli.main import main
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
 
 samples, write = [], RecordStore.write
 

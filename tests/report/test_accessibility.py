@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.report.arrange import build_table
 from fsbench.report.episodes import Sheet
 from fsbench.report.html import to_html
 from fsbench.report.leaderboard_page import write_leaderboard
-from fsbench.report.table import build_table
 from helpers.page import Page, one_source, several_sources
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from fsbench.records import Record
+from fsbench.report.arrange import build_table
 from fsbench.report.differences import ALL_SOURCES, DIFFERENCE_COLUMNS, differences, differences_to_csv
 from fsbench.report.json import to_json
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from fsbench.stats.paired import Difference, holm, mean_difference, paired_difference
 from helpers.factories import make_record
 

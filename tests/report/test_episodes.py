@@ -17,9 +17,10 @@ from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
+from fsbench.report.arrange import build_table
 from fsbench.report.episodes import Sheet, contact_sheets
 from fsbench.report.html import to_html
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from helpers.factories import make_record
 from helpers.small import write_small_pack
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fsbench.report.arrange import build_table
 from fsbench.report.figures import (
     accuracy_panels,
     critical_differences,
@@ -11,7 +12,7 @@ from fsbench.report.figures import (
     padded,
     training_panels,
 )
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from helpers.factories import make_record
 
 

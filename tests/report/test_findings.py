@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsbench.records import Record
+from fsbench.report.arrange import build_table
 from fsbench.report.differences import differences
 from fsbench.report.findings import findings
 from fsbench.report.html import to_html
-from fsbench.report.table import build_table
 from helpers.factories import make_record
 
 BASE = np.tile([40, 46, 52, 49, 43], 20)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fsbench.errors import RecordError
-from fsbench.records import RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.report.arrange import build_table
 from fsbench.report.frames import records_frame, table_frame
-from fsbench.report.table import build_table
 from helpers.factories import make_record
 
 

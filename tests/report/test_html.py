@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from fsbench.records import Record, Validation
+from fsbench.report.arrange import build_table
 from fsbench.report.differences import differences
 from fsbench.report.figures import file_name
 from fsbench.report.html import to_html
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from fsbench.stats.intervals import class_mean_ci
 from helpers.factories import make_record
 from helpers.page import SOURCES, Page, one_source, several_sources

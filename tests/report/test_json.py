@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsbench.compare import compare
+from fsbench.report.arrange import build_table
 from fsbench.report.footnote import footnote
 from fsbench.report.json import comparison_to_json, to_json
 from fsbench.report.latex import to_latex
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from fsbench.report.write import write_reports
 from helpers.compared import write_all_verdicts
 from helpers.factories import make_record

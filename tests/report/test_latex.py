@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fsbench.records import Record
+from fsbench.report.arrange import build_table
 from fsbench.report.footnote import footnote
 from fsbench.report.latex import Notes, to_latex
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from helpers.factories import make_record
 
 FOLDER = Path(__file__).parent

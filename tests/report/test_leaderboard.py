@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from fsbench.records import Record, RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.records import Record
 from fsbench.report.leaderboard import Ranking, rankings, read_folder
 from fsbench.report.leaderboard_page import write_leaderboard
 from fsbench.stats.ranks import metadataset_ranks

@@ -12,10 +12,10 @@ import pytest
 from fsbench.published.results import load_reported
 from fsbench.records import Record, Validation
 from fsbench.report import published
+from fsbench.report.arrange import build_table
 from fsbench.report.html import to_html
 from fsbench.report.latex import to_latex
 from fsbench.report.markdown import to_markdown
-from fsbench.report.table import build_table
 from helpers.factories import make_record
 
 FOLDER = Path(__file__).parent

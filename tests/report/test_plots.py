@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fsbench.report import plots as plots_module
+from fsbench.report.arrange import build_table
 from fsbench.report.plots import plots
-from fsbench.report.table import build_table
 from helpers.factories import make_record
 
 

@@ -9,8 +9,8 @@ import pytest
 from fsbench.methods.registry import METHODS
 from fsbench.published.results import load_reported
 from fsbench.records import Record
+from fsbench.report.arrange import build_table
 from fsbench.report.published import PUBLISHED_AS, Match, beside
-from fsbench.report.table import build_table
 from helpers.factories import make_record
 
 VARIABLE = {"shot": None, "train_sources": ["ilsvrc_2012"]}

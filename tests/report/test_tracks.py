@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fsbench.records import Pretraining, Record
+from fsbench.report.arrange import build_table
 from fsbench.report.differences import differences
 from fsbench.report.figures import critical_differences
 from fsbench.report.findings import findings
@@ -15,7 +16,7 @@ from fsbench.report.frames import table_frame
 from fsbench.report.html import to_html
 from fsbench.report.latex import to_latex
 from fsbench.report.layout import AVERAGE_RANK, Name, lay_out
-from fsbench.report.table import Table, build_table
+from fsbench.report.table import Table
 from helpers.factories import make_record
 
 SEEN = Pretraining(corpora=["imagenet-1k"], overlap="some", library="timm 1", fingerprint=[0.0])

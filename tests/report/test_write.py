@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from fsbench.errors import OutputError
 from fsbench.provenance import SuiteOrder, SuiteRow, write_suite_order
-from fsbench.records import Record, RecordStore
+from fsbench.record_files import RecordStore
+from fsbench.records import Record
 from fsbench.report.markdown import to_markdown
 from fsbench.report.ranking import rank_file
 from fsbench.report.reading import records_of

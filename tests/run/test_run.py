@@ -13,7 +13,7 @@ import torch
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.errors import DeviceError
 from fsbench.provenance import SUITE_FILE, read_suite_order
-from fsbench.records import read_record
+from fsbench.record_files import read_record
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
 from fsbench.suite import load_suite

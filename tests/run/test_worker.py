@@ -17,7 +17,8 @@ from fsbench.engine.store import ImageStore
 from fsbench.errors import DeviceError, SuiteError
 from fsbench.methods.base import FeatureMethod
 from fsbench.methods.fomaml import FirstOrderMAML
-from fsbench.records import Record, read_record
+from fsbench.record_files import read_record
+from fsbench.records import Record
 from fsbench.suite import load_suite
 from fsbench.tasks import Tasks
 from helpers.commands import fsbench, refused, run

@@ -13,8 +13,9 @@ from scipy.stats import scoreatpercentile
 
 from fsbench.errors import RecordError
 from fsbench.records import Record
+from fsbench.report.arrange import build_table
 from fsbench.report.footnote import footnote
-from fsbench.report.table import Figure, Line, RankRule, Table, build_table
+from fsbench.report.table import Figure, Line, RankRule, Table
 from fsbench.stats.intervals import mean_ci
 from fsbench.stats.paired import pairwise_differences
 from helpers.factories import make_record
