@@ -28,20 +28,20 @@ def verify(ctx: click.Context, folders: tuple[Path, ...], as_json: bool) -> None
     from fsbench.report.verification import verification_to_json, verify_folder
 
     found = {folder: verify_folder(folder) for folder in folders}
-    verdicts = [verdict for several in found.values() for verdict in several]
+    checked = [file for several in found.values() for file in several]
     if as_json:
-        click.echo(json.dumps(verification_to_json(verdicts), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(verification_to_json(checked), indent=1, ensure_ascii=False))
     else:
         for folder, several in found.items():
-            records = [verdict for verdict in several if verdict.path.parent != folder]
-            good = [verdict for verdict in records if verdict.problem is None]
-            drawn = sum(verdict.unchecked is None for verdict in good)
+            records = [file for file in several if file.path.parent != folder]
+            good = [file for file in records if file.problem is None]
+            drawn = sum(file.unchecked is None for file in good)
             click.echo(
                 f"{folder}: {len(good)} of {len(records)} records verify, {drawn} with their episodes drawn again"
             )
-        for reason in dict.fromkeys(verdict.unchecked for verdict in verdicts if verdict.unchecked):
+        for reason in dict.fromkeys(file.unchecked for file in checked if file.unchecked):
             click.echo(reason)
-    problems = [verdict.problem for verdict in verdicts if verdict.problem]
+    problems = [file.problem for file in checked if file.problem]
     for problem in problems:
         click.echo(problem, err=True)
     ctx.exit(2 if problems else 0)

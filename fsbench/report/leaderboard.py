@@ -13,7 +13,7 @@ from fsbench.records import Record, Track
 from fsbench.report.arrange import column_of, measure
 from fsbench.report.contribution import Contribution, read_contribution
 from fsbench.report.table import Column
-from fsbench.report.verification import Verdict, verify_folder
+from fsbench.report.verification import CheckedFile, verify_folder
 from fsbench.stats.intervals import Interval
 from fsbench.stats.paired import paired_ranks
 from fsbench.stats.ranks import metadataset_ranks
@@ -29,12 +29,12 @@ class Folder:
 
     path: Path
     contribution: Contribution | None
-    verdicts: tuple[Verdict, ...]
+    checked: tuple[CheckedFile, ...]
 
     @property
     def records(self) -> list[Record]:
         """All records that can be read."""
-        return [verdict.record for verdict in self.verdicts if verdict.record is not None]
+        return [file.record for file in self.checked if file.record is not None]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Ranking:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read and check the out folder of a run; a verdict says what fails, or that there are no records."""
-    verdicts = verify_folder(path)
+    """Read and check the out folder of a run; what fails is said of each file."""
+    checked = verify_folder(path)
     try:
         contribution = read_contribution(path)
-    except RecordError:  # which is among the verdicts
+    except RecordError:  # said of its file
         contribution = None
-    return Folder(path, contribution, tuple(verdicts))
+    return Folder(path, contribution, tuple(checked))
 
 
 def rankings(folders: Sequence[Folder]) -> list[Ranking]:
@@ -115,12 +115,12 @@ def _rows(folder: Folder) -> list[tuple[Record, ...]]:
 
     Files that fail beside others that verify with the same cells are no part of these rows.
     """
-    whole = {verdict.record.cell for verdict in folder.verdicts if verdict.record and not verdict.problem}
+    whole = {file.record.cell for file in folder.checked if file.record and not file.problem}
     rows: dict[str, list[Record]] = {}
-    for verdict in folder.verdicts:
-        if record := verdict.record:
+    for file in folder.checked:
+        if record := file.record:
             of_row = record.identity.model_dump(mode="json", exclude={"training", "train_seed"})
-            copied = verdict.problem is not None and record.cell in whole
+            copied = file.problem is not None and record.cell in whole
             rows.setdefault(sha256_json([of_row, record.track, copied]), []).append(record)
     found: list[tuple[Record, ...]] = []
     for several in rows.values():
@@ -132,10 +132,10 @@ def _rows(folder: Folder) -> list[tuple[Record, ...]]:
 
 def _verified(folder: Folder, records: Sequence[Record]) -> Verified:
     files = set(map(id, records))  # not their cells: a copy of a file has the same, and may fail alone
-    verdicts = [verdict for verdict in folder.verdicts if id(verdict.record) in files]
-    if any(verdict.problem for verdict in verdicts):
+    checked = [file for file in folder.checked if id(file.record) in files]
+    if any(file.problem for file in checked):
         return "no"
-    return "counts" if any(verdict.unchecked for verdict in verdicts) else "yes"
+    return "counts" if any(file.unchecked for file in checked) else "yes"
 
 
 def _ranked(entrants: Sequence[Entrant]) -> tuple[Entrant, ...]:

@@ -53,7 +53,7 @@ def write_leaderboard(paths: Sequence[Path], out: Path) -> Path:
         "leaderboard.html.j2",
         parts=[_part(source, list(found), out) for source, found in by_source],
         contributions=_contributions(folders, out),
-        problems=[verdict.problem for folder in folders for verdict in folder.verdicts if verdict.problem],
+        problems=[file.problem for folder in folders for file in folder.checked if file.problem],
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
@@ -120,8 +120,8 @@ def _contributions(folders: Sequence[Folder], out: Path) -> Grid:
     """Every folder, who contributed it, and how many of its records verify."""
     lines = []
     for folder in folders:
-        records = [verdict for verdict in folder.verdicts if verdict.record is not None]
-        failing = sum(verdict.problem is not None for verdict in folder.verdicts)
+        records = [file for file in folder.checked if file.record is not None]
+        failing = sum(file.problem is not None for file in folder.checked)
         link = folder.contribution.link if folder.contribution else None
         lines.append(
             (

@@ -23,13 +23,13 @@ from fsbench.report.contribution import CONTRIBUTION_FILE, read_contribution
 from fsbench.report.redrawn import PackAtHand, draw_again, packs_at_hand, protocol_in, shows
 from fsbench.report.table import Column
 
-__all__ = ["VERIFICATION_SCHEMA", "Verdict", "verification_to_json", "verify_folder"]
+__all__ = ["VERIFICATION_SCHEMA", "CheckedFile", "verification_to_json", "verify_folder"]
 
 VERIFICATION_SCHEMA: Final = "fsbench-verification-1"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckedFile:
     """What was found of one file.
 
     Attributes:
@@ -59,22 +59,22 @@ class _Episodes:
     unchecked: str | None = None
 
 
-def verify_folder(folder: Path) -> list[Verdict]:
+def verify_folder(folder: Path) -> list[CheckedFile]:
     """Check every record of the out folder of a run, and what lies beside them.
 
     Returns:
-        A verdict for every record by name, or one for `records` if there are none; before them, for what beside them
+        A file for every record by name, or one for `records` if there are none; before them, for what beside them
         cannot be read.
     """
-    verdicts = []
+    checked = []
     for name, read in ((SUITE_FILE, read_suite_order), (CONTRIBUTION_FILE, read_contribution)):
         try:
             read(folder)
         except RecordError as error:
-            verdicts.append(Verdict(folder / name, problem=str(error)))
+            checked.append(CheckedFile(folder / name, problem=str(error)))
     inner = folder / "records"
     if not (paths := sorted(inner.glob("*.json"))):
-        verdicts.append(Verdict(inner, problem=f"there are no records in {inner}; name the out folder of a run."))
+        checked.append(CheckedFile(inner, problem=f"there are no records in {inner}; name the out folder of a run."))
     packs = packs_at_hand()
     drawn: dict[tuple[Column, str], _Episodes] = {}
     with reading_many():
@@ -82,7 +82,7 @@ def verify_folder(folder: Path) -> list[Verdict]:
             try:
                 record = read_record(path)
             except RecordError as error:
-                verdicts.append(Verdict(path, problem=str(error)))
+                checked.append(CheckedFile(path, problem=str(error)))
                 continue
             key = column_of(record), record.identity.pack
             if key not in drawn:
@@ -90,8 +90,8 @@ def verify_folder(folder: Path) -> list[Verdict]:
             fault, unchecked = _fault(record, drawn[key]), drawn[key].unchecked
             name = RecordStore(path.parent).path(record.identity).name
             problem = fault if name == path.name else f"has another name than its identity, {name}; give it that name"
-            verdicts.append(
-                Verdict(
+            checked.append(
+                CheckedFile(
                     path,
                     record,
                     problem and f"the record {path} {problem}.",
@@ -99,23 +99,23 @@ def verify_folder(folder: Path) -> list[Verdict]:
                     unchecked=unchecked,
                 )
             )
-    return verdicts
+    return checked
 
 
-def verification_to_json(verdicts: Iterable[Verdict]) -> dict[str, Any]:
-    """The verdicts for programs; `episodes` is null where nothing was there to compare with."""
+def verification_to_json(checked: Iterable[CheckedFile]) -> dict[str, Any]:
+    """What was found, for programs; `episodes` is null where nothing was there to compare with."""
     files = [
         {
-            "file": str(verdict.path),
-            "cell": verdict.record and verdict.record.cell,
-            "verifies": verdict.problem is None,
-            "problem": verdict.problem,
-            "episodes": verdict.episodes,
-            "unchecked": verdict.unchecked,
+            "file": str(file.path),
+            "cell": file.record and file.record.cell,
+            "verifies": file.problem is None,
+            "problem": file.problem,
+            "episodes": file.episodes,
+            "unchecked": file.unchecked,
         }
-        for verdict in verdicts
+        for file in checked
     ]
-    return {"schema": VERIFICATION_SCHEMA, "verifies": all(file["verifies"] for file in files), "files": files}
+    return {"schema": VERIFICATION_SCHEMA, "verifies": all(entry["verifies"] for entry in files), "files": files}
 
 
 def _fault(record: Record, episodes: _Episodes) -> str | None:

@@ -207,4 +207,4 @@ def test_a_statement_that_is_none_names_nobody(tmp_path: Path) -> None:
     (run / "contribution.toml").write_text(json.dumps({"by": "x"}))
     folder = read_folder(run)
     assert folder.contribution is None
-    assert [verdict.path.name for verdict in folder.verdicts if verdict.problem] == ["contribution.toml"]
+    assert [file.path.name for file in folder.checked if file.problem] == ["contribution.toml"]
