@@ -166,6 +166,33 @@ def test_what_another_run_is_at_comes_last(
     assert all(sampled[path.name] == contents(tmp_path)[path.name] for path in tmp_path.glob("records/*"))
 
 
+def test_after_a_wait_for_a_training_what_another_run_tests_still_comes_last(tmp_path: Path, tiny_cache: Path) -> None:
+    """Two runs that start together: the other has the training for a moment, and then the test on the first source."""
+    write_source(tiny_cache, name="second", seed=1)
+    edits = ((f'test = ["{SOURCE}"]', f'test = ["{SOURCE}", "second"]'),)
+    suite, out = write_suite(tmp_path / "s.toml", *edits, rows=("proto",)), tmp_path / "out"
+    run(suite, out, "--shots", 1)
+    (trained,) = out.glob("checkpoints/*.safetensors.lock")
+    (tested,) = out.glob(f"checkpoints/*.{SOURCE}.lock")
+    for record in out.glob("records/*.json"):
+        record.unlink()
+    words = ["run", "--suite", str(suite), "--out", str(out), "--device", "cpu", "--shots", "1"]
+    with trained.open("a") as training, tested.open("a") as test:
+        for held in (training, test):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        with subprocess.Popen([sys.executable, "-m", "fsbench", *words], stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert any("Waiting for" in line for line in process.stderr)
+            fcntl.flock(training, fcntl.LOCK_UN)
+            assert any("Waiting for" in line for line in process.stderr)
+            done = [path.name for path in out.glob("records/*.json")]
+            fcntl.flock(test, fcntl.LOCK_UN)
+            process.stderr.read()
+    assert process.returncode == 0
+    assert [name.split("-")[1] for name in done] == ["second"]
+    assert len(list(out.glob("records/*.json"))) == 2
+
+
 def test_a_run_of_a_part_says_what_else_the_folder_holds(suite: Path, tmp_path: Path) -> None:
     words = ("--shots", 1, "--episodes", 2)
     assert "Records beside" not in run(suite, tmp_path, "--methods", "knn,finetune", *words).stderr
