@@ -49,19 +49,21 @@ class Tally:
         self._path, self._of, self._watcher = path, dict(of), watcher
         kept = self._read()
         self.counts, self.seconds = ([], 0.0) if kept is None else (kept.counts, kept.seconds)
+        self._answered = len(self.counts)
         self._started = self._saved = time.monotonic()
 
     def update(self, counts: Sequence[Tensor]) -> None:
         """More episodes are answered: tell it, and write the counts of all if it is time to.
 
         Args:
-            counts: int64 `[n]` each, from the first episode on.
+            counts: int64 `[n]` each, from the first episode on; the last of them are new.
 
         Raises:
             OutputError: The folder cannot be written.
         """
+        self._answered += len(counts[-1])
         if self._watcher is not None:
-            self._watcher(sum(map(len, counts)))
+            self._watcher(self._answered)
         now = time.monotonic()
         if now - self._saved < SECONDS_A_SAVE:
             return

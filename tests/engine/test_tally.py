@@ -70,9 +70,9 @@ def test_every_episode_is_answered_once(stops: list[int], variable: bool, store:
     episodes, path = draw(store, variable=variable), tmp_path / "a.tally"
     expected = correct_counts(Brightness(), store, episodes).tolist()
     assert len(set(expected)) > 1
-    methods = [*map(Brightness, stops), Brightness()]
+    methods, told = [*map(Brightness, stops), Brightness()], list[int]()
     for stop, method in enumerate(methods):
-        kept = Tally(path, OF)
+        kept = Tally(path, OF, told.append)
         assert kept.counts == expected[: sum(stops[:stop])]
         if sum(stops[: stop + 1]) < NUMBER and stop < len(stops):
             with pytest.raises(KeyboardInterrupt):
@@ -80,6 +80,7 @@ def test_every_episode_is_answered_once(stops: list[int], variable: bool, store:
         else:
             assert correct_counts(method, store, episodes, None, kept).tolist() == expected
     assert sum(sum(method.asked) for method in methods) == NUMBER
+    assert told == list(range(1, NUMBER + 1))
     kept.discard()
     assert not list(tmp_path.iterdir())
 
