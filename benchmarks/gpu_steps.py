@@ -26,7 +26,7 @@ from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import Episodes
 from fsbench.files.atomic import make_folder
 from fsbench.stats.intervals import mean_ci
-from fsbench.suite import list_suites
+from fsbench.suite_files import list_suites
 from fsbench.tasks import Tasks
 from gpu_drill import drill
 from gpu_matrix import changing_shapes, matrix

@@ -17,7 +17,7 @@ from fsbench.backbones.pretrained import load_pretrained
 from fsbench.engine.evaluation import embed_images, embed_split
 from fsbench.engine.memory import frozen_at_once
 from fsbench.engine.precision import backbones_in, pick_precision
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from made import MINIIMAGENET, OMNIGLOT, Shape, every, method, plain, store
 
 if TYPE_CHECKING:

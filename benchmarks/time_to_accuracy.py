@@ -51,7 +51,7 @@ from fsbench.run.environment import describe_environment
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
 from fsbench.run.worker import Worker
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.plain import PlainConv4, plain_inner_loop
 from loaders import loader
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from fsbench.report.frames import records_frame, table_frame
     from fsbench.report.table import Table
     from fsbench.run.evaluate import Accuracy
-    from fsbench.suite import Suite, list_suites, load_suite
+    from fsbench.suite import Suite
+    from fsbench.suite_files import list_suites, load_suite
     from fsbench.tasks import Batch, Tasks
 
 __all__ = [
@@ -91,7 +92,8 @@ _HOMES = {
     "fsbench.report.frames": ("records_frame", "table_frame"),
     "fsbench.report.table": ("Table",),
     "fsbench.run.evaluate": ("Accuracy",),
-    "fsbench.suite": ("Suite", "list_suites", "load_suite"),
+    "fsbench.suite": ("Suite",),
+    "fsbench.suite_files": ("list_suites", "load_suite"),
     "fsbench.tasks": ("Batch", "Tasks"),
 }
 

@@ -14,7 +14,8 @@ from fsbench.backbones.specification import PretrainedSpec, given_backbone
 from fsbench.errors import UsageError, unknown
 from fsbench.report.reading import records_of
 from fsbench.setting import PROTOCOLS, ProtocolName
-from fsbench.suite import MOST_SEEDS, Suite, check_number, load_suite
+from fsbench.suite import MOST_SEEDS, Suite, check_number
+from fsbench.suite_files import load_suite
 
 if TYPE_CHECKING:
     from fsbench.engine.precision import Precision

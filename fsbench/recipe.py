@@ -1,18 +1,39 @@
-"""How a row of a suite is trained, as the suite's file says it."""
+"""A row of a suite and how it is trained, as the suite's file says it."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PositiveFloat,
+    Strict,
+    field_validator,
+    model_validator,
+)
 
+from fsbench.backbones.specification import BackboneSpec
 from fsbench.errors import SuiteError
-from fsbench.files.strict import Number, Steps, StrictModel
+from fsbench.files.strict import LongText, Number, Steps, StrictModel, Text
 
-__all__ = ["VARIABLE", "BatchTraining", "EpisodicTraining", "PerShot", "TrainingSpec", "at_shot", "shot_of"]
+__all__ = [
+    "UNTRAINED",
+    "VARIABLE",
+    "BatchTraining",
+    "EpisodicTraining",
+    "PerShot",
+    "Row",
+    "TrainingSpec",
+    "at_shot",
+    "shot_of",
+]
 
 _Value = TypeVar("_Value")
+UNTRAINED: Final = "none"  # the training of rows whose backbone was trained elsewhere
 VARIABLE: Final = "variable"  # the entry of a table from shot to value for variable shots
 _SHOT: Final = re.compile(f"[1-9][0-9]{{0,5}}|{VARIABLE}")
 _ROUNDING = 1e-6  # of a sum of shares
@@ -158,3 +179,28 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
             "value for all."
         )
     return table[wanted]
+
+
+class Row(StrictModel):
+    """A row of the table: a method, its hyper-parameters, and how it is trained."""
+
+    method: LongText
+    label: Text | None = None  # in tables; none: the method's own
+    params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
+    training: TrainingSpec | str  # or the name of the row whose training it shares, or "none" for a frozen backbone
+    deviates: Annotated[LongText, Field(min_length=1, max_length=300)] | None = None  # from the paper's training
+    start: Text | None = None  # the row whose trained backbone it starts from; none: random weights
+    freeze: bool = False  # that backbone is not trained: every image is embedded once, and training sees features
+    # none: that of the row whose training it shares, or the suite's; of a row without training a name in `backbones`
+    backbone: BackboneSpec | Text | None = None
+
+    @field_validator("params")
+    @classmethod
+    def _tables_are_by_shot(cls, params: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name, value in params.items():
+            for key in value if isinstance(value, dict) else ():
+                try:
+                    shot_of(key)
+                except ValueError as error:
+                    raise ValueError(f"{name} is a table, which gives a value for every shot, but {error}") from error
+        return params

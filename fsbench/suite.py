@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
-from importlib.metadata import EntryPoint
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -13,46 +10,34 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    JsonValue,
     PositiveFloat,
     PrivateAttr,
     Strict,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from fsbench.backbones.specification import BackboneSpec, PretrainedSpec
 from fsbench.episodes.sampler import Rules
-from fsbench.errors import SuiteError, UsageError, hint, unknown
-from fsbench.files.bases import content_of, place_of, read_layers
-from fsbench.files.findings import finding
-from fsbench.files.strict import LongText, Number, Seed, StrictModel, Text
-from fsbench.files.toml import shown
-from fsbench.plugins import registered
-from fsbench.recipe import TrainingSpec, shot_of
+from fsbench.errors import UsageError, hint
+from fsbench.files.strict import Number, Seed, StrictModel, Text
+from fsbench.recipe import UNTRAINED, Row
 
 __all__ = [
     "MOST_EPISODES",
     "MOST_SEEDS",
-    "UNTRAINED",
     "EpisodeSpec",
     "ImageSpec",
-    "Row",
     "Sources",
     "Suite",
     "ValidationSpec",
     "check_number",
-    "list_suites",
-    "load_suite",
-    "suite_names",
 ]
 
 MOST_SEEDS: Final = 1000  # of training; every one is a whole run
 MOST_EPISODES: Final = 100_000  # drawn in half a gigabyte; their interval is a thirteenth of that of 600
 
 _SUITE_NAME: Final = re.compile(r"^[a-z0-9][a-z0-9-]*$")
-UNTRAINED: Final = "none"  # the training of rows whose backbone was trained elsewhere
 
 
 def _is_name(name: str) -> str:
@@ -146,31 +131,6 @@ class ValidationSpec(StrictModel):
     seed: Seed
 
 
-class Row(StrictModel):
-    """A row of the table: a method, its hyper-parameters, and how it is trained."""
-
-    method: LongText
-    label: Text | None = None  # in tables; none: the method's own
-    params: dict[str, JsonValue] = Field(default_factory=dict)  # a value may be a table from shot to value
-    training: TrainingSpec | str  # or the name of the row whose training it shares, or "none" for a frozen backbone
-    deviates: Annotated[LongText, Field(min_length=1, max_length=300)] | None = None  # from the paper's training
-    start: Text | None = None  # the row whose trained backbone it starts from; none: random weights
-    freeze: bool = False  # that backbone is not trained: every image is embedded once, and training sees features
-    # none: that of the row whose training it shares, or the suite's; of a row without training a name in `backbones`
-    backbone: BackboneSpec | Text | None = None
-
-    @field_validator("params")
-    @classmethod
-    def _tables_are_by_shot(cls, params: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for name, value in params.items():
-            for key in value if isinstance(value, dict) else ():
-                try:
-                    shot_of(key)
-                except ValueError as error:
-                    raise ValueError(f"{name} is a table, which gives a value for every shot, but {error}") from error
-        return params
-
-
 class Suite(StrictModel):
     """A benchmark suite."""
 
@@ -189,6 +149,12 @@ class Suite(StrictModel):
     def folder(self) -> Path | None:
         """The folder of the file that it was read from, where its relative paths are looked for first."""
         return self._folder
+
+    def read_from(self, folder: Path) -> Suite:
+        """The suite, as one whose file lies in a folder."""
+        found = self.model_copy()
+        found._folder = folder
+        return found
 
     @model_validator(mode="after")
     def _frozen_rows_fit(self) -> Suite:
@@ -318,68 +284,3 @@ def check_number(episodes: int | None) -> None:
     """
     if episodes is not None and episodes > MOST_EPISODES:
         raise UsageError(f"{episodes} episodes are more than {MOST_EPISODES:,}; ask for fewer.")
-
-
-def list_suites() -> list[Suite]:
-    """The suites that come with fsbench, by name."""
-    return [load_suite(name) for name in sorted(_shipped())]
-
-
-def suite_names() -> list[str]:
-    """The names of all suites: of fsbench, and of installed packages (entry points of the group "fsbench.suites")."""
-    return sorted({*_shipped(), *registered("suite")})
-
-
-def load_suite(name: str | Path) -> Suite:
-    """Read a suite.
-
-    A file may name another suite as its `base`, or the path of one beside it; it then says only what differs from that.
-
-    Args:
-        name: One of `suite_names()`, or the path of a TOML file.
-
-    Raises:
-        UsageError: There is no suite of this name, or the package that has it fails.
-        SuiteError: The file cannot be read; the text names file, line and key.
-    """
-    name = str(name)
-    layers = read_layers(name, _find)
-    content = content_of(layers)
-    try:
-        suite = Suite.model_validate(content)
-    except ValidationError as error:
-        keys, sentence = finding(error, Suite, content)
-        where = f"{place_of(layers, keys)}: {'.'.join(map(shown, keys)) or 'the suite'}"
-        raise SuiteError(f"{where}: {sentence}") from error
-    if name not in _shipped() and isinstance(found := _find(name), Path):
-        suite._folder = found.resolve().parent
-    return suite
-
-
-def _shipped() -> dict[str, Traversable]:
-    """The files of the suites that come with fsbench, by name."""
-    files = (resources.files("fsbench") / "suites").iterdir()
-    return {file.name.removesuffix(".toml"): file for file in files if file.name.endswith(".toml")}
-
-
-def _find(name: str) -> Traversable:
-    """The file of a suite."""
-    shipped, others = _shipped(), registered("suite")
-    if name.endswith(".toml"):
-        return Path(name)
-    if name in shipped:
-        return shipped[name]
-    if name in others:
-        return _of_package(others[name])
-    raise unknown("suite", name, suite_names())
-
-
-def _of_package(point: EntryPoint) -> Traversable:
-    """The file of a suite beside the module that an entry point names, `<name of the suite>.toml`."""
-    try:
-        return resources.files(point.value) / f"{point.name}.toml"
-    except (Exception, SystemExit) as error:  # anything that somebody else's package may raise
-        raise UsageError(
-            f"the suite {point.name!r} of an installed package fails when {point.value} is imported "
-            f"({type(error).__name__}: {error}); fix or uninstall it."
-        ) from error

@@ -22,7 +22,7 @@ from fsbench.report.reading import records_of
 from fsbench.run.cells import Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.options import Options
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 
 _FOLDER = Path(__file__).parent
 

@@ -17,7 +17,7 @@ from fsbench.data.prepare import prepare_own
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.episodes.streams import Stream, address_key
 from fsbench.errors import EpisodeError, OutputError, SuiteError, UsageError
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.commands import fsbench as command
 from helpers.tiny import write_suite
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 
 CHECKOUT = Path(__file__).parents[1]
 PAGES = [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]

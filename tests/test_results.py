@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fsbench.cli.main import main
 from fsbench.provenance import SUITE_FILE
 from fsbench.report.reading import records_of
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.small import SIZE, write_small_pack
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,9 @@ from fsbench.backbones.registry import BACKBONES
 from fsbench.data.card import load_card
 from fsbench.errors import SuiteError, UsageError
 from fsbench.methods.registry import METHODS, check_row, load_method
-from fsbench.recipe import EpisodicTraining, at_shot
-from fsbench.suite import UNTRAINED, Suite, list_suites, load_suite
+from fsbench.recipe import UNTRAINED, EpisodicTraining, at_shot
+from fsbench.suite import Suite
+from fsbench.suite_files import list_suites, load_suite
 from helpers.commands import refused
 from helpers.tiny import write_suite
 

@@ -21,7 +21,7 @@ from fsbench.progress import printed_log
 from fsbench.record_files import RecordStore, read_record
 from fsbench.report.csv import to_csv
 from fsbench.report.ranking import rank_file
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from fsbench.text import check_printable, printable
 from helpers.commands import fsbench as command
 from helpers.factories import make_record

@@ -18,7 +18,7 @@ def backbones() -> None:
     from fsbench.backbones.corpora import CORPORA
     from fsbench.backbones.registry import BACKBONES
     from fsbench.plugins import registered
-    from fsbench.suite import list_suites
+    from fsbench.suite_files import list_suites
 
     click.echo("Trained here:")
     for name in (*BACKBONES, *registered("backbone")):

@@ -75,7 +75,7 @@ def _params(name: str, method: type[Method], given: Mapping[str, Any]) -> dict[s
 def _in_suites(name: str) -> dict[str, Any]:
     """The hyper-parameters of a method in the first suite of fsbench that has it, `glyphs` before all others."""
     from fsbench.recipe import at_shot
-    from fsbench.suite import list_suites
+    from fsbench.suite_files import list_suites
 
     for suite in sorted(list_suites(), key=lambda suite: suite.name != "glyphs"):
         for row in suite.methods.values():

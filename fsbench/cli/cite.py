@@ -21,7 +21,7 @@ def cite(folder: Path | None, suite_name: str | None) -> None:
     from fsbench.errors import UsageError
     from fsbench.published.citations import cited
     from fsbench.report.reading import records_of
-    from fsbench.suite import load_suite
+    from fsbench.suite_files import load_suite
 
     if (folder is None) == (suite_name is None):
         raise UsageError("give either a FOLDER with records, or --suite NAME.")

@@ -52,7 +52,7 @@ def embed(
     """
     from fsbench.backbones.specification import described, given_backbone
     from fsbench.errors import UsageError
-    from fsbench.suite import load_suite
+    from fsbench.suite_files import load_suite
 
     suite = load_suite(suite_name)
     from fsbench.backbones.pretrained import load_pretrained

@@ -44,7 +44,8 @@ def export(
     from fsbench.episodes.sampler import Sampler
     from fsbench.errors import UsageError, unknown
     from fsbench.run.options import Options, protocols_of
-    from fsbench.suite import check_number, load_suite
+    from fsbench.suite import check_number
+    from fsbench.suite_files import load_suite
 
     check_number(number)
     suite = load_suite(suite_name)

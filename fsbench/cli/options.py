@@ -149,7 +149,8 @@ def selects_cells(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         from fsbench.backbones.specification import given_backbone
         from fsbench.run.options import Options, selected_rows
-        from fsbench.suite import check_number, load_suite
+        from fsbench.suite import check_number
+        from fsbench.suite_files import load_suite
 
         check_number(episodes)
         given = given_backbone(backbone, weights, features, download=download)

@@ -15,7 +15,7 @@ def suites() -> None:
 
     One line each, those of installed packages too.
     """
-    from fsbench.suite import load_suite, suite_names
+    from fsbench.suite_files import load_suite, suite_names
 
     found = {}
     for name in suite_names():

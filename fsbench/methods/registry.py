@@ -15,7 +15,8 @@ from fsbench.backbones.registry import build_backbone, load_backbone
 from fsbench.backbones.specification import BackboneSpec
 from fsbench.errors import SuiteError, UsageError, first_problem, unknown
 from fsbench.plugins import load_class, revision_of_class
-from fsbench.suite import UNTRAINED, Row, Suite
+from fsbench.recipe import UNTRAINED, Row
+from fsbench.suite import Suite
 from fsbench.text import fault_of_label
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.errors import EpisodeError, SuiteError, TrainingError, UsageError
 from fsbench.methods.registry import check_row, load_method
 from fsbench.progress import Progress, open_progress
-from fsbench.recipe import VARIABLE, at_shot
+from fsbench.recipe import UNTRAINED, VARIABLE, Row, at_shot
 from fsbench.record_files import RecordStore
 from fsbench.records import Record
 from fsbench.run.cells import Cell
@@ -28,7 +28,7 @@ from fsbench.run.options import selected_rows
 from fsbench.run.order import Order, Run
 from fsbench.run.worker import Worker
 from fsbench.stats.intervals import Interval, mean_ci
-from fsbench.suite import UNTRAINED, Row, Suite
+from fsbench.suite import Suite
 
 __all__ = ["Tried", "try_values"]
 

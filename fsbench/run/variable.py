@@ -7,7 +7,8 @@ from typing import Final
 
 from fsbench.errors import SuiteError
 from fsbench.recipe import BatchTraining, at_shot
-from fsbench.suite import Suite, list_suites
+from fsbench.suite import Suite
+from fsbench.suite_files import list_suites
 
 __all__ = ["check_variable"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsbench.record_files import read_record
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import SIZE, SOURCE, contents, write_source, write_suite
 

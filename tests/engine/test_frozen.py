@@ -17,7 +17,7 @@ from fsbench.episodes.sampler import Rules
 from fsbench.errors import SuiteError
 from fsbench.methods.registry import load_methods
 from fsbench.record_files import read_record
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.commands import run
 from helpers.small import build, write_small_pack
 from helpers.tiny import write_suite

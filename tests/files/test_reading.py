@@ -30,7 +30,7 @@ from fsbench.provenance import read_suite_order
 from fsbench.record_files import read_record
 from fsbench.report.ranking import rank_file
 from fsbench.report.redrawn import packs_at_hand
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.commands import fsbench as command
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -18,7 +18,7 @@ from fsbench.forecast.outlook import Outlook, look_ahead
 from fsbench.forecast.speeds import LONG, TIMINGS, MeasuredSpeeds
 from fsbench.run.cells import Training
 from fsbench.run.options import Options
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.tiny import write_suite
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_cache")]

@@ -26,7 +26,7 @@ from fsbench.files.tree import open_tree
 from fsbench.record_files import read_record
 from fsbench.report.contribution import read_contribution
 from fsbench.report.ranking import rank_file
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 
 pytestmark = pytest.mark.slow
 

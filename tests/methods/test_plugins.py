@@ -18,7 +18,7 @@ from fsbench.cli.main import main
 from fsbench.errors import UsageError
 from fsbench.methods.proto import ProtoNet
 from fsbench.methods.registry import METHODS, load_method, load_methods
-from fsbench.suite import load_suite, suite_names
+from fsbench.suite_files import load_suite, suite_names
 from helpers.commands import refused
 
 Install = Callable[..., None]

@@ -15,7 +15,7 @@ from fsbench.errors import UsageError
 from fsbench.published.results import Reported, load_reported, read_reported, reported_suites
 from fsbench.report.reported import published_ranks
 from fsbench.stats.ranks import average_ranks
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 
 HEAD = "train_sources,test_source,method,backbone,way,shot,mean,ci95,episodes,transductive,other_protocol,source\n"
 LINE = "a+b,c,M,B,5,1,50.10,0.5,600,true,,S\n"

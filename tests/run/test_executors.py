@@ -19,7 +19,7 @@ from fsbench.errors import ExecutorError
 from fsbench.run import executors
 from fsbench.run.options import Options
 from fsbench.run.order import Order
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.tiny import contents, write_source, write_suite
 
 if TYPE_CHECKING:

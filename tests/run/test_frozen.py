@@ -18,7 +18,7 @@ from fsbench.report.reading import records_of
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
 from fsbench.stats.paired import paired_difference
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.frozen import write_backbone
 from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_source, write_suite

@@ -20,7 +20,8 @@ from fsbench.records import cell_id
 from fsbench.run.cells import Cell, EpisodeSet
 from fsbench.run.options import Options
 from fsbench.run.plan import make_plan
-from fsbench.suite import Suite, load_suite
+from fsbench.suite import Suite
+from fsbench.suite_files import load_suite
 from helpers.factories import make_record
 from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_suite

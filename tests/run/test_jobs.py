@@ -17,7 +17,7 @@ from fsbench.run.jobs import Job, Pool, carry_out
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
 from fsbench.run.worker import Worker
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.tiny import write_source, write_suite
 
 CHAIN = {"proto": "knn", "fomaml": "proto"}  # rows, and where they start

@@ -17,7 +17,7 @@ from fsbench.errors import DataError, DataNotFoundError, EpisodeError, FsbenchEr
 from fsbench.forecast.outlook import look_ahead
 from fsbench.run.material import Material, open_material
 from fsbench.run.options import Options
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.small import write_small_pack
 from helpers.tiny import SOURCE, write_source, write_suite
 

@@ -4,7 +4,8 @@ import pytest
 
 from fsbench.errors import UsageError
 from fsbench.run.options import Options, selected_rows
-from fsbench.suite import Suite, load_suite
+from fsbench.suite import Suite
+from fsbench.suite_files import load_suite
 
 
 def labelled() -> Suite:

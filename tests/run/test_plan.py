@@ -10,7 +10,8 @@ from fsbench.methods.registry import check_row, load_method
 from fsbench.run.cells import Cell, EpisodeSet, Training
 from fsbench.run.options import Options, protocols_of
 from fsbench.run.plan import make_plan
-from fsbench.suite import Suite, load_suite
+from fsbench.suite import Suite
+from fsbench.suite_files import load_suite
 from helpers.small import SIZE, write_small_pack
 
 

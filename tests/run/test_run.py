@@ -16,7 +16,7 @@ from fsbench.provenance import SUITE_FILE, read_suite_order
 from fsbench.record_files import read_record
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.commands import fsbench, refused, run
 from helpers.small import write_small_pack
 from helpers.tiny import SIZE, SOURCE, contents, write_source, write_suite

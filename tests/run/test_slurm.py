@@ -15,7 +15,7 @@ from fsbench.run.executors import Local, Slurm, make_executor
 from fsbench.run.options import Options
 from fsbench.run.order import Order
 from fsbench.run.run import run_suite
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.tiny import contents, write_source, write_suite
 
 

@@ -18,7 +18,7 @@ from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.methods.registry import build_frozen, load_method
 from fsbench.run.tune import Tried
 from fsbench.stats.intervals import Interval
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from helpers.commands import fsbench, refused
 from helpers.frozen import RIDGE, write_backbone
 from helpers.small import write_small_pack

@@ -19,7 +19,7 @@ from fsbench.methods.base import FeatureMethod
 from fsbench.methods.fomaml import FirstOrderMAML
 from fsbench.record_files import read_record
 from fsbench.records import Record
-from fsbench.suite import load_suite
+from fsbench.suite_files import load_suite
 from fsbench.tasks import Tasks
 from helpers.commands import fsbench, refused, run
 from helpers.tiny import contents, write_suite
