@@ -11,13 +11,8 @@ from fsbench.report.wording import listed
 __all__ = ["initialisations"]
 
 
-def initialisations(table: Table, one: str) -> Iterator[str]:
-    """Where trainings started from, and how good their models were before any step of their own, in words.
-
-    Args:
-        table: Of their models.
-        one: What a reader sees the figures of a method as.
-    """
+def initialisations(table: Table) -> Iterator[str]:
+    """Where trainings started from, and how good their models were before any step of their own, in words."""
     names = {record.identity.row: line.name for line in table.lines for record in line.records}
     starting: dict[str, dict[str, list[Record]]] = {}
     for record in table.records:
@@ -36,7 +31,7 @@ def initialisations(table: Table, one: str) -> Iterator[str]:
             text += f" Before its own training, on the validation episodes: {'; '.join(before)}."
         yield text
     if any(_before(records) for by_row in starting.values() for records in by_row.values()):
-        text = f"{one}s that start from one classifier share much of their accuracy: what a method adds"
+        text = f"{table.line_noun}s that start from one classifier share much of their accuracy: what a method adds"
         yield f"{text} is the difference from where it began."
 
 

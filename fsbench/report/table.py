@@ -204,6 +204,16 @@ class Table:
         return len(self.sources) > 1
 
     @property
+    def line_noun(self) -> str:
+        """What a reader sees the figures of a line as."""
+        return "method" if self.by_source else "row"
+
+    @property
+    def column_noun(self) -> str:
+        """What a reader sees the figures of a column as."""
+        return "row" if self.by_source else "column"
+
+    @property
     def records(self) -> tuple[Record, ...]:
         """All records, by row, column and training seed."""
         return tuple(record for line in self.lines for record in line.records)

@@ -1,10 +1,18 @@
-"""Values as a table and its footnote say them."""
+"""Values as a table and its footnote say them, and what a footnote is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-__all__ = ["listed", "signed", "span", "steady"]
+__all__ = ["Note", "listed", "signed", "span", "steady"]
+
+
+class Note(NamedTuple):
+    """One point of a footnote, as plain text."""
+
+    term: str
+    text: str
 
 
 def listed(values: Iterable[object], separator: str = ", ") -> str:
