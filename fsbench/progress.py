@@ -38,6 +38,9 @@ class Progress(Protocol):
     def training(self, label: str, steps: int) -> TrainingView:
         """A training of at most `steps` steps begins; the one before has ended."""
 
+    def look(self, label: str, total: int) -> Callable[[int], None]:
+        """The training looks at its validation episodes; returns what is told how many of them are answered."""
+
     def part(self, label: str, total: int) -> Callable[[int], None]:
         """A test that may take long begins; returns what is told how many of its episodes or images are done."""
 
@@ -86,13 +89,12 @@ def open_counter(what: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bars.add_task(what, total=total)
             yield lambda more: bars.advance(task, more)
         return
-    done, last = 0, time.monotonic()
+    done, pace = 0, _Pace()
 
     def count(more: int) -> None:
-        nonlocal done, last
+        nonlocal done
         done += more
-        if time.monotonic() - last >= _SECONDS_A_LINE:
-            last = time.monotonic()
+        if pace.due():
             _LOG.info("%s of %s %s", f"{done:,}", f"{total:,}", what)
 
     yield count
@@ -106,7 +108,7 @@ class _Printed(logging.Handler):
 
 
 class _Lines:
-    """Plain lines, a training's at most every few seconds."""
+    """Plain lines, at most one every few seconds of what is under way."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console, self._total, self._done = console, total, 0
@@ -115,30 +117,26 @@ class _Lines:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def training(self, label: str, steps: int) -> TrainingView:
-        meter = _Meter(steps)
-        last = time.monotonic()
+        meter, pace = _Meter(steps), _Pace()
 
         def show(step: int, loss: float, accuracy: float | None) -> None:
-            nonlocal last
             meter.update(step, loss, accuracy)
-            if step == steps or time.monotonic() - last >= _SECONDS_A_LINE:
-                last = time.monotonic()
+            if pace.due() or step == steps:
                 self._line(f"  {label}: step {step}/{steps}, {meter}")
 
         return show
 
     def part(self, label: str, total: int) -> Callable[[int], None]:
-        clock = _Clock(total)
-        last = time.monotonic()
+        clock, pace = _Clock(total), _Pace()
 
         def show(done: int) -> None:
-            nonlocal last
             clock.update(done)
-            if time.monotonic() - last >= _SECONDS_A_LINE:
-                last = time.monotonic()
+            if pace.due():
                 self._line(f"  {label}: {done}/{total}{clock.left}")
 
         return show
+
+    look = part
 
     def advance(self) -> None:
         self._done += 1
@@ -146,7 +144,7 @@ class _Lines:
 
 
 class _Bars:
-    """Two bars: the run, and the training or test that is under way."""
+    """Two bars: the run, and the training or test that is under way; a third while a training validates."""
 
     def __init__(self, console: Console, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -175,6 +173,15 @@ class _Bars:
         self._part = self._bars.add_task(label, total=total, figures="")
         return self._part
 
+    def _counted(self, task: TaskID, total: int) -> Callable[[int], None]:
+        clock = _Clock(total)
+
+        def show(done: int) -> None:
+            clock.update(done)
+            self._bars.update(task, completed=done, figures=clock.left.removeprefix(", "))
+
+        return show
+
     def training(self, label: str, steps: int) -> TrainingView:
         task, meter = self._begin(label, steps), _Meter(steps)
 
@@ -185,16 +192,36 @@ class _Bars:
         return show
 
     def part(self, label: str, total: int) -> Callable[[int], None]:
-        task, clock = self._begin(label, total), _Clock(total)
+        return self._counted(self._begin(label, total), total)
+
+    def look(self, label: str, total: int) -> Callable[[int], None]:
+        task = self._bars.add_task(label, total=total, figures="")
+        count = self._counted(task, total)
 
         def show(done: int) -> None:
-            clock.update(done)
-            self._bars.update(task, completed=done, figures=clock.left.removeprefix(", "))
+            count(done)
+            if done == total:
+                self._bars.remove_task(task)
 
         return show
 
     def advance(self) -> None:
         self._bars.advance(self._run)
+
+
+class _Pace:
+    """How often there is a line."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for another, which then counts as printed."""
+        now = time.monotonic()
+        if now - self._last < _SECONDS_A_LINE:
+            return False
+        self._last = now
+        return True
 
 
 class _Clock:

@@ -64,6 +64,28 @@ def test_a_bar_of_a_test_takes_the_place_of_that_of_the_training(
     assert not any("training" in line for line in last)
 
 
+def test_the_bar_of_a_look_stands_below_that_of_the_training_until_all_is_answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with open_progress(1, live=True) as progress:
+        show = progress.training("training fomaml", 10)
+        show(1, 1.0, None)
+        look = progress.look("validating fomaml", 200)
+        look(100)
+    shown = capsys.readouterr().err
+    assert shown.rindex("training fomaml") < shown.rindex("validating fomaml") < shown.rindex("100/200")
+    with open_progress(1, live=True) as progress:
+        show = progress.training("training fomaml", 10)
+        look = progress.look("validating fomaml", 200)
+        look(100)
+        look(200)
+        show(2, 1.0, 40.0)
+    shown = capsys.readouterr().err
+    assert "2/10" in shown and "validating" not in shown[shown.rindex("training fomaml") :]
+
+
 def test_a_count_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "fsbench")
     with open_counter("images", 10) as count:

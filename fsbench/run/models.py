@@ -1,30 +1,48 @@
-"""The models of a run, as they are before training, and whether they can be built before the first is trained."""
+"""The models of a run: before their training, after it, and as the cells test them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from fsbench.backbones.base import Backbone
-from fsbench.backbones.probe import check_backbone
 from fsbench.backbones.registry import backbone_revision
-from fsbench.errors import FsbenchError, SuiteError, UsageError
-from fsbench.files.atomic import canonical_json
+from fsbench.backbones.weights import weights_digest
+from fsbench.engine.training_files import load_trained
+from fsbench.errors import RecordError, SuiteError, UsageError
 from fsbench.methods.base import Method
-from fsbench.methods.gradient import GradientMethod
 from fsbench.methods.registry import build_frozen, build_model
+from fsbench.records import TrainingSummary
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.order import Run
-from fsbench.run.trainable import trainings_of
-from fsbench.suite import ImageSpec
-from fsbench.tasks import Tasks
 
-__all__ = ["backbone_of", "check_models", "initial_model"]
+__all__ = [
+    "Trained",
+    "backbone_of",
+    "initial_model",
+    "is_trained",
+    "starting_model",
+    "tested_model",
+    "trained_model",
+]
 
-_CPU = torch.device("cpu")  # where building takes milliseconds, and no memory that a run needs
+
+class Trained(NamedTuple):
+    """What came of a training.
+
+    Attributes:
+        weights: Of the method, by name; none where the backbone came from elsewhere.
+        summary: How they came about.
+        seconds: That it took.
+    """
+
+    weights: Mapping[str, Tensor]
+    summary: TrainingSummary
+    seconds: float
 
 
 def initial_model(
@@ -59,6 +77,58 @@ def initial_model(
     return model
 
 
+def starting_model(run: Run, training: Training) -> tuple[Method, str | None]:
+    """The method of a training before its first step, and the SHA-256 of the trained weights that it starts from.
+
+    Raises:
+        FsbenchError: As for `initial_model`, `trained_model` and `backbone_of`.
+    """
+    method = initial_model(run, training.method, training.params, training, device=run.device)
+    start = training.starts_from
+    if start is None:
+        return method, None
+    trained = _loaded(run, start)[0]
+    backbone_of(method, training).load_state_dict(backbone_of(trained, start).state_dict())
+    return method, weights_digest(trained)
+
+
+def is_trained(run: Run, training: Training) -> bool:
+    """Whether there are the weights of a finished training.
+
+    Raises:
+        RecordError: The checkpoint is damaged.
+    """
+    return _finished(run, training) is not None
+
+
+def trained_model(run: Run, training: Training | Untrained) -> Trained:
+    """What came of a training, or what stands for it on a frozen backbone.
+
+    Raises:
+        RecordError: The checkpoint is damaged, or gone.
+    """
+    if isinstance(training, Untrained):
+        return Trained({}, _without_training(training), 0.0)
+    method, summary, seconds = _loaded(run, training)
+    return Trained(method.state_dict(), summary, seconds)
+
+
+def tested_model(run: Run, cell: Cell, trained: Trained) -> Method:
+    """The method of a cell with the weights of its training, or on its frozen backbone.
+
+    Args:
+        run: What the cell belongs to.
+        cell: What is tested.
+        trained: Its training.
+    """
+    name, params, training = cell.identity.method, cell.identity.params, cell.training
+    if isinstance(training, Untrained):
+        return build_frozen(training.backbone.network, cell.identity.row, run.methods[name], params, device=run.device)
+    method = initial_model(run, name, params, training, device=run.device)
+    method.load_state_dict(trained.weights)
+    return method
+
+
 def backbone_of(method: Method, training: Training) -> Backbone:
     """What a training takes over from the one that it starts from, or gives to those that start from it.
 
@@ -74,108 +144,29 @@ def backbone_of(method: Method, training: Training) -> Backbone:
     return found[0]
 
 
-def check_models(run: Run, cells: Sequence[Cell]) -> None:
-    """Build every model that some cells need once: those of their trainings, and those that are tested.
-
-    Raises:
-        SuiteError: A row's method cannot use its backbone, or the smallest images that its training begins with, or
-            has none to start from, or has other weights than its start or its training, or there are no features of a
-            source; the text names the row or the source.
-    """
-    trainings, built = trainings_of(cells), dict[bytes, _Shapes]()
-    linked = {each.id for last in trainings if last.starts_from is not None for each in (last.starts_from, last)}
-
-    def build(
-        row: str,
-        name: str,
-        params: Mapping[str, Any],
-        training: Training | Untrained,
-        hands_on: bool = False,
-        smallest: int | None = None,
-    ) -> _Shapes:
-        key = canonical_json([name, dict(params), training.backbone.identity(), hands_on, smallest])
-        if key not in built:
-            if isinstance(training, Untrained):
-                model = build_frozen(training.backbone.network, row, run.methods[name], params, device=_CPU)
-            else:
-                model = _built(run, row, name, params, training)
-                _check_backbones(model, run.order.suite.images)
-                if smallest is not None:
-                    _check_smallest(model, row, run.order.suite.images.channels, smallest)
-            built[key] = _Shapes(
-                _shapes(model),
-                _shapes(backbone_of(model, training)) if isinstance(training, Training) and hands_on else {},
-            )
-        return built[key]
-
-    trained: dict[str, _Shapes] = {}
-    for each in trainings:
-        smallest = min((size for size, _ in each.schedule.sizes), default=None)
-        trained[each.id] = build(each.row, each.method, each.params, each, each.id in linked, smallest)
-        if (start := each.starts_from) is not None and trained[each.id].backbone != trained[start.id].backbone:
-            raise SuiteError(
-                f"methods.{each.row} cannot start from the backbone of {start.row}: their weights differ; name another "
-                "start, or leave it out."
-            )
-    for cell in cells:
-        _check_features(cell)
-        tested = build(cell.identity.row, cell.identity.method, cell.identity.params, cell.training)
-        if isinstance(cell.training, Training) and tested.model != trained[cell.training.id].model:
-            raise SuiteError(
-                f"methods.{cell.identity.row} cannot use the training of {cell.training.row}: their weights differ; "
-                "give it a training of its own."
-            )
+def _finished(run: Run, training: Training) -> tuple[Method, TrainingSummary, float] | None:
+    method = initial_model(run, training.method, training.params, training, device=run.device)
+    found = load_trained(run.checkpoint(training), method)
+    return None if found is None else (method, *found)
 
 
-def _check_backbones(model: Method, images: ImageSpec) -> None:
-    """Look at what the model has that is not fsbench's own, whose contract its tests hold it to."""
-    for module in model.modules():
-        if isinstance(module, Backbone) and not type(module).__module__.startswith("fsbench."):
-            adapts = isinstance(model, GradientMethod)
-            check_backbone(module, channels=images.channels, size=images.size, adapts=adapts)
+def _loaded(run: Run, training: Training) -> tuple[Method, TrainingSummary, float]:
+    found = _finished(run, training)
+    if found is None:
+        raise RecordError(f"the checkpoint {run.checkpoint(training)} is gone; run again.")
+    return found
 
 
-def _check_smallest(model: Method, row: str, channels: int, size: int) -> None:
-    """See that a model answers a task of the smallest images of its training."""
-    images, labels = torch.zeros(1, 2, channels, size, size), torch.arange(2).unsqueeze(0)
-    try:
-        model.eval().predict(Tasks(images, labels, images, labels, 2))
-    except (FsbenchError, RuntimeError, TypeError, ValueError) as error:  # as somebody's backbone takes one size alone
-        raise SuiteError(
-            f"methods.{row} cannot begin with images of {size}x{size} pixels, as its small_first says "
-            f"({str(error).rstrip('.')}); raise them, or leave small_first out."
-        ) from error
-
-
-class _Shapes(NamedTuple):
-    """The shapes of weights by name: of a model, and of its backbone where another training takes that over."""
-
-    model: Mapping[str, torch.Size]
-    backbone: Mapping[str, torch.Size]
-
-
-def _shapes(module: torch.nn.Module) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in module.state_dict().items()}
-
-
-def _check_features(cell: Cell) -> None:
-    if not isinstance(cell.training, Untrained):
-        return
-    backbone, source = cell.training.backbone, cell.identity.source
-    if backbone.files and source not in backbone.files:
-        raise SuiteError(
-            f"there are no features of {source} for the backbone {backbone.name}, only of {', '.join(backbone.files)}; "
-            "add a file, take the source out of the suite, or name in --methods the rows without training alone."
-        )
-
-
-def _built(run: Run, row: str, name: str, params: Mapping[str, Any], training: Training) -> Method:
-    try:
-        return initial_model(run, name, params, training, device=_CPU)
-    except FsbenchError as error:
-        raise SuiteError(f"methods.{row}: {error}") from error
-    except (TypeError, ValueError) as error:  # as somebody's backbone says that it gives no maps
-        raise SuiteError(
-            f"methods.{row} cannot be built on the backbone {training.backbone.name} ({error}); choose another "
-            "backbone, or leave the row out: name the others in --methods."
-        ) from error
+def _without_training(untrained: Untrained) -> TrainingSummary:
+    """What stands for the history of a training in the records of a frozen backbone."""
+    return TrainingSummary(
+        steps=0,
+        planned_steps=0,
+        best_step=0,
+        best_accuracy=None,
+        stopped_early=False,
+        parameters=0,
+        frozen=untrained.backbone.parameters,
+        history=[],
+        precision=None if untrained.precision == "fp32" else untrained.precision,
+    )

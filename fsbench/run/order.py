@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fsbench.engine.devices import pick_device
 from fsbench.engine.tally import SUFFIX
+from fsbench.engine.training_files import forget_training
 from fsbench.episodes.files import EpisodeFile
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import remove
@@ -128,8 +129,7 @@ class Run:
             remove(self.store.path(cell.identity))
             remove(self.tally(cell))
         for training in trainings_of(self.plan):
-            remove(self.checkpoint(training))
-            remove(self.checkpoint(training).with_suffix(SUFFIX))
+            forget_training(self.checkpoint(training))
 
     def finished(self, cell: Cell) -> Record | None:
         """The record of a cell if it is there and whole, and of the features that its backbone makes today.

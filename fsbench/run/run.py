@@ -13,8 +13,8 @@ from fsbench.record_files import record_files
 from fsbench.records import Record, cell_id
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import REPORT, write_page, write_reports
+from fsbench.run.buildable import check_models
 from fsbench.run.executors import Executor
-from fsbench.run.models import check_models
 from fsbench.run.order import Order, Run
 from fsbench.suite import Suite
 

@@ -20,10 +20,10 @@ from fsbench.progress import Progress, open_progress
 from fsbench.recipe import UNTRAINED, VARIABLE, Row, at_shot
 from fsbench.record_files import RecordStore
 from fsbench.records import Record
+from fsbench.run.buildable import check_models
 from fsbench.run.cells import Cell
 from fsbench.run.jobs import by_training
 from fsbench.run.leakage import validates_on_tested
-from fsbench.run.models import check_models
 from fsbench.run.options import selected_rows
 from fsbench.run.order import Order, Run
 from fsbench.run.worker import Worker

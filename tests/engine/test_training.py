@@ -20,7 +20,8 @@ from fsbench.engine.schedule import Schedule
 from fsbench.engine.statistics import recompute_statistics
 from fsbench.engine.steps import Stepper
 from fsbench.engine.store import ImageStore
-from fsbench.engine.training import load_trained, train
+from fsbench.engine.training import train
+from fsbench.engine.training_files import load_trained
 from fsbench.episodes.fixed import Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.errors import RecordError, TrainingError

@@ -98,6 +98,17 @@ def test_rows_of_one_training_that_embed_otherwise_do_not_share_features(tmp_pat
     assert found["after"]["proto"] == found["before"]["proto"] != found["alone"]["mine"]
 
 
+def test_a_look_that_adapts_to_every_episode_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0.0)
+    suite = write_suite(tmp_path / "s.toml", rows=("proto", "fomaml"))
+    number = load_suite(suite).validation.number
+    lines = run(suite, tmp_path / "out", "--shots", 1).stderr.splitlines()
+    assert any(line.startswith(f"  validating fomaml 1-shot: {number}/{number}") for line in lines)
+    assert not any("validating proto" in line for line in lines)  # its images are embedded at once, in no time
+
+
 def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sum may be rounded otherwise in a batch of another size."""
     embedded: list[list[int]] = []
@@ -106,7 +117,7 @@ def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monke
         embedded.append(store.indices.tolist())
         return embed_split(method, store, *more)
 
-    monkeypatch.setattr("fsbench.run.worker.embed_split", spying)
+    monkeypatch.setattr("fsbench.run.images.embed_split", spying)
     suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "finetune")), tmp_path / "out"
     run(suite, out, "--episodes", 2)
     assert len(embedded) == 1  # for both rows and both shots
@@ -209,7 +220,7 @@ def test_images_that_no_work_needs_make_room_on_a_full_device(tmp_path: Path, mo
         alive.add(store)
         return store
 
-    monkeypatch.setattr("fsbench.run.worker.ImageStore", small)
+    monkeypatch.setattr("fsbench.run.images.ImageStore", small)
     run(write_suite(tmp_path / "s.toml", rows=("proto",)), tmp_path / "out", "--episodes", 2, "--shots", 1)
     assert refused == ["test"]
 
