@@ -43,8 +43,8 @@ from fsbench.files.atomic import write_atomic
 from fsbench.forecast.outlook import look_ahead
 from fsbench.forecast.speeds import MeasuredSpeeds
 from fsbench.methods.base import Method, prototypes
+from fsbench.methods.building import build_model
 from fsbench.methods.gradient import GradientMethod
-from fsbench.methods.registry import build_model
 from fsbench.progress import TrainingView
 from fsbench.run.cells import Training
 from fsbench.run.environment import describe_environment

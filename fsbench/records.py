@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from fsbench.files.atomic import sha256_json
-from fsbench.files.strict import Accuracy, Count, LongText, Number, Seed, StrictModel, Text
+from fsbench.files.strict import Count, LongText, Number, Percent, Seed, StrictModel, Text
 from fsbench.stats.intervals import mean_ci
 
 __all__ = [
@@ -127,7 +127,7 @@ class Validation(StrictModel):
 
     step: Count
     loss: float | None  # mean training loss since the last look; None before the first step
-    accuracy: Accuracy  # percent, on the validation episodes
+    accuracy: Percent  # on the validation episodes
 
 
 class TrainingSummary(StrictModel):
@@ -136,7 +136,7 @@ class TrainingSummary(StrictModel):
     steps: Count  # steps taken
     planned_steps: Count
     best_step: Count  # the step whose weights were kept, chosen on validation episodes
-    best_accuracy: Accuracy | None  # percent, validation; None: there was no training
+    best_accuracy: Percent | None  # on the validation episodes; None: there was no training
     stopped_early: bool
     parameters: Count  # trained
     frozen: Count = 0  # parameters that were not trained
@@ -153,7 +153,7 @@ class Pretraining(StrictModel):
     corpora: list[Text]  # empty: unknown
     overlap: LongText  # with the test classes, in words
     library: LongText  # name and version of what built it, or what a file of features says; empty: a file of code
-    fingerprint: list[float]  # of its features, as in `fsbench.backbones.pretrained`
+    fingerprint: list[float]  # of its features, as in `fsbench.backbones.fingerprint`
 
 
 class Cuda(StrictModel):

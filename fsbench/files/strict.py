@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from fsbench.text import check_printable
 
-__all__ = ["Accuracy", "Count", "LongText", "Number", "Seed", "Steps", "StrictModel", "Text"]
+__all__ = ["Count", "LongText", "Number", "Percent", "Seed", "Steps", "StrictModel", "Text"]
 
 _Printable = AfterValidator(check_printable)
 Text: TypeAlias = Annotated[str, StringConstraints(max_length=200), _Printable]  # a name, or a cell of a table
@@ -17,7 +17,7 @@ Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]  # of which there may b
 Number: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # of ways, shots, queries, tasks
 Steps: TypeAlias = Annotated[int, Field(ge=1, le=10**9)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Accuracy: TypeAlias = Annotated[float, Field(ge=0, le=100)]  # percent
+Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 
 
 class StrictModel(BaseModel):

@@ -32,7 +32,7 @@ from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.forecast.outlook import Outlook
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.methods.registry import build_frozen, build_model
+from fsbench.methods.building import build_frozen, build_model
 from fsbench.run.cells import Training
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fsbench.records import Record
 from fsbench.report.differences import Family, Pair
 from fsbench.report.figures import file_name, trace
-from fsbench.report.layout import AVERAGE_RANK, Accuracy, LeftOut, Mark, Name, Rank, lay_out, method_name
+from fsbench.report.layout import AVERAGE_RANK, LeftOut, Mark, Measured, Name, Rank, lay_out, method_name
 from fsbench.report.layout import Entry as LayoutEntry
 from fsbench.report.marks import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, track_mark, trained_on
 from fsbench.report.published import beside
@@ -99,7 +99,7 @@ class Grids:
             (
                 Entry(_name(method_name(match.line)), kind="name"),
                 Entry(str(match.column), kind="text"),
-                replace(self._accuracy(Accuracy(match.line, match.column, match.figure)), mark=""),
+                replace(self._accuracy(Measured(match.line, match.column, match.figure)), mark=""),
                 Entry(match.published.figure, sort=float(match.published.mean)),
                 Entry(signed(match.difference), sort=match.difference),
                 Entry({True: "yes", False: "no", None: _NOTHING}[match.inside], kind="text"),
@@ -174,7 +174,7 @@ class Grids:
             return self._nothing(f"{entry.source} was left out: {entry.reason}")
         return self._accuracy(entry)
 
-    def _accuracy(self, entry: Accuracy) -> Entry:
+    def _accuracy(self, entry: Measured) -> Entry:
         if (figure := entry.figure) is None:
             return self._nothing(f"no finished record of {entry.line.name} on {entry.column}")
         spread = "" if figure.spread is None else f" ({figure.spread:.2f})"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 from fsbench.report.footnote import footnote
-from fsbench.report.layout import Accuracy, Entry, Layout, Mark, Name, Rank, lay_out
+from fsbench.report.layout import Entry, Layout, Mark, Measured, Name, Rank, lay_out
 from fsbench.report.marks import partial, reduced
 from fsbench.report.table import Figure, Table
 from fsbench.report.wording import listed, span
@@ -98,7 +98,7 @@ def _tabular(layout: Layout, digits: int) -> str:
 
 def _kind(entries: Iterable[Entry]) -> str:
     """Names are aligned left and numbers right; where there are any, spreads have a column of their own."""
-    figures = [entry.figure for entry in entries if isinstance(entry, Accuracy)]
+    figures = [entry.figure for entry in entries if isinstance(entry, Measured)]
     if any(figure is not None and figure.spread is not None for figure in figures):
         return _WITH_SPREAD
     return "r" if figures or all(isinstance(entry, Rank) for entry in entries) else "l"
@@ -121,7 +121,7 @@ def _entry(entry: Entry, digits: int) -> str:
     if isinstance(entry, Name):
         backbone = f", {_escape(entry.backbone)}" if entry.backbone else ""
         return _escape(entry.text) + _superscript(*entry.marks) + backbone
-    if isinstance(entry, Accuracy) and entry.figure is not None:
+    if isinstance(entry, Measured) and entry.figure is not None:
         return _figure(entry.figure, digits)
     return (str(entry) if isinstance(entry, Rank) else "") or _NOTHING
 
@@ -136,7 +136,7 @@ def _figure(figure: Figure, digits: int) -> str:
 
 
 def _spread(entry: Entry) -> str:
-    figure = entry.figure if isinstance(entry, Accuracy) else None
+    figure = entry.figure if isinstance(entry, Measured) else None
     return "" if figure is None or figure.spread is None else f" ({figure.spread:.2f})"
 
 

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from fsbench.report.table import Column, Figure, Line, Table
 
-__all__ = ["AVERAGE_RANK", "Accuracy", "Entry", "Layout", "LeftOut", "Mark", "Name", "Rank", "lay_out", "method_name"]
+__all__ = ["AVERAGE_RANK", "Entry", "Layout", "LeftOut", "Mark", "Measured", "Name", "Rank", "lay_out", "method_name"]
 
 AVERAGE_RANK: Final = "average rank"
 
@@ -33,7 +33,7 @@ class Name(NamedTuple):
     backbone: str = ""
 
 
-class Accuracy(NamedTuple):
+class Measured(NamedTuple):
     """A figure of the table; `figure` is None where there is no record, and `with_rank` asks for the rank beside it."""
 
     line: Line
@@ -59,7 +59,7 @@ class Rank(NamedTuple):
         return "" if self.value is None else f"{self.value:.{self.decimals}f}"
 
 
-Entry: TypeAlias = Name | Accuracy | LeftOut | Rank
+Entry: TypeAlias = Name | Measured | LeftOut | Rank
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _compact(table: Table, with_backbone: bool, name_way: bool) -> Layout:
 def _compact_line(table: Table, line: Line, with_backbone: bool) -> tuple[Entry, ...]:
     entries: list[Entry] = [*_method(line, with_backbone)]
     for column, figure in zip(table.columns, line.figures, strict=True):
-        entries += [Accuracy(line, column, figure), Rank(figure.rank if figure else None, 1)]
+        entries += [Measured(line, column, figure), Rank(figure.rank if figure else None, 1)]
     return (*entries, Rank(line.average_rank, 2))
 
 
@@ -130,7 +130,7 @@ def _by_source(table: Table, setting: str, cell_ranks: bool, several_backbones: 
     lines: list[tuple[Entry, ...]] = []
     for index, column in enumerate(table.columns):
         if column.setting == setting:
-            figures = (Accuracy(line, column, line.figures[index], cell_ranks) for line in table.lines)
+            figures = (Measured(line, column, line.figures[index], cell_ranks) for line in table.lines)
             lines.append((Name(column.source, ("partial",) if column.partial else ()), *figures))
     for source, reason in table.left_out.items():
         lines.append((Name(source), *(LeftOut(source, reason) for _ in table.lines)))

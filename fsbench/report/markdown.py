@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fsbench.published.results import MARKS
 from fsbench.records import Record
 from fsbench.report.footnote import footnote
-from fsbench.report.layout import Accuracy, Entry, Layout, Name, Rank, lay_out, method_name
+from fsbench.report.layout import Entry, Layout, Measured, Name, Rank, lay_out, method_name
 from fsbench.report.marks import DEVIATES_MARK, PARTIAL_MARK, REDUCED_MARK, partial, reduced, track_mark, trained_on
 from fsbench.report.published import Match, beside
 from fsbench.report.table import Figure, Table
@@ -90,7 +90,7 @@ def _entry(entry: Entry) -> str:
     if isinstance(entry, Name):
         backbone = f", {escape(entry.backbone)}" if entry.backbone else ""
         return escape(entry.text) + "".join(_SIGNS[mark] for mark in entry.marks) + backbone
-    if isinstance(entry, Accuracy) and entry.figure is not None:
+    if isinstance(entry, Measured) and entry.figure is not None:
         return _figure(entry.figure, entry.with_rank)
     return (str(entry) if isinstance(entry, Rank) else "") or _NOTHING
 

@@ -12,8 +12,8 @@ from fsbench.backbones.probe import check_backbone
 from fsbench.errors import FsbenchError, SuiteError
 from fsbench.files.atomic import canonical_json
 from fsbench.methods.base import Method
+from fsbench.methods.building import build_frozen
 from fsbench.methods.gradient import GradientMethod
-from fsbench.methods.registry import build_frozen
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.models import backbone_of, initial_model

@@ -14,7 +14,7 @@ from fsbench.backbones.weights import weights_digest
 from fsbench.engine.training_files import load_trained
 from fsbench.errors import RecordError, SuiteError, UsageError
 from fsbench.methods.base import Method
-from fsbench.methods.registry import build_frozen, build_model
+from fsbench.methods.building import build_frozen, build_model
 from fsbench.records import TrainingSummary
 from fsbench.run.cells import Cell, Training
 from fsbench.run.frozen import Untrained

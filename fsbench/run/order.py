@@ -168,7 +168,7 @@ class Run:
             self.store.write(record)
         if not isinstance(cell.training, Untrained):
             return record
-        from fsbench.backbones.pretrained import fingerprints_agree
+        from fsbench.backbones.fingerprint import fingerprints_agree
 
         before = record.pretraining
         if before is not None and fingerprints_agree(cell.training.backbone.fingerprint, before.fingerprint):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from fsbench.backbones.corpora import CORPORA, corpora_of
-from fsbench.backbones.pretrained import Pretrained, fingerprints_agree, load_pretrained
+from fsbench.backbones.fingerprint import fingerprints_agree
+from fsbench.backbones.pretrained import Pretrained, load_pretrained
 from fsbench.backbones.specification import InputSpec, PretrainedSpec, given_backbone
 from fsbench.backbones.weights import find_weights, load_into, read_tensors, weights_digest
 from fsbench.errors import DataError, DataNotFoundError, FsbenchError, SuiteError, UsageError

@@ -20,7 +20,8 @@ from fsbench.episodes.fixed import FixedProtocol, draw_episodes
 from fsbench.episodes.pool import pool_of
 from fsbench.errors import TrainingError
 from fsbench.methods.base import FeatureMethod, Method
-from fsbench.methods.registry import build_frozen, load_method
+from fsbench.methods.building import build_frozen
+from fsbench.methods.registry import load_method
 from fsbench.tasks import Tasks
 from helpers.frozen import write_backbone
 from helpers.small import PARAMS, build, random_tasks, write_small_pack

@@ -15,7 +15,8 @@ from fsbench.engine.evaluation import correct_counts
 from fsbench.engine.store import ImageStore
 from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules, Sampler
-from fsbench.methods.registry import build_frozen, load_method
+from fsbench.methods.building import build_frozen
+from fsbench.methods.registry import load_method
 from fsbench.run.tune import Tried
 from fsbench.stats.intervals import Interval
 from fsbench.suite_files import load_suite
