@@ -46,6 +46,7 @@ SUITE = Suite.model_validate(
         "methods": {
             "proto": {
                 "method": "proto",
+                "params": {"temperature": 1.0},
                 "training": {
                     "kind": "episodes",
                     "way": 5,
