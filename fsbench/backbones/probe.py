@@ -43,6 +43,7 @@ def check_backbone(backbone: Backbone, *, channels: int, size: int, adapts: bool
             if adapts:
                 _check_leading(backbone, images, others)
     except RuntimeError as error:
+        backbone(images.float(), _LEADING if adapts else None)  # raises what is wrong with it whatever the type
         raise SuiteError(
             f"the backbone {backbone.label} fails on images [4, {channels}, {size}, {size}] of float64, on which it is "
             f"looked at ({str(error).partition(chr(10))[0]:.200}); let it compute in the type of its images."
