@@ -159,6 +159,7 @@ class _Bars:
         )
         self._run = self._bars.add_task("run", total=total, figures="")
         self._part: TaskID | None = None
+        self._look: TaskID | None = None
 
     def __enter__(self) -> _Bars:
         self._bars.start()
@@ -168,10 +169,16 @@ class _Bars:
         self._bars.stop()
 
     def _begin(self, label: str, total: int) -> TaskID:
+        self._end_look()
         if self._part is not None:
             self._bars.remove_task(self._part)
         self._part = self._bars.add_task(label, total=total, figures="")
         return self._part
+
+    def _end_look(self) -> None:
+        if self._look is not None:
+            self._bars.remove_task(self._look)
+            self._look = None
 
     def _counted(self, task: TaskID, total: int) -> Callable[[int], None]:
         clock = _Clock(total)
@@ -186,6 +193,7 @@ class _Bars:
         task, meter = self._begin(label, steps), _Meter(steps)
 
         def show(step: int, loss: float, accuracy: float | None) -> None:
+            self._end_look()
             meter.update(step, loss, accuracy)
             self._bars.update(task, completed=step, figures=str(meter))
 
@@ -195,15 +203,9 @@ class _Bars:
         return self._counted(self._begin(label, total), total)
 
     def look(self, label: str, total: int) -> Callable[[int], None]:
-        task = self._bars.add_task(label, total=total, figures="")
-        count = self._counted(task, total)
-
-        def show(done: int) -> None:
-            count(done)
-            if done == total:
-                self._bars.remove_task(task)
-
-        return show
+        self._end_look()
+        self._look = self._bars.add_task(label, total=total, figures="")
+        return self._counted(self._look, total)
 
     def advance(self) -> None:
         self._bars.advance(self._run)

@@ -11,6 +11,12 @@ from fsbench.progress import open_counter, open_progress, printed_log
 LOG = logging.getLogger("fsbench")
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 def test_the_log_is_printed_to_standard_error_while_the_block_lasts(capsys: pytest.CaptureFixture[str]) -> None:
     with printed_log():
         LOG.info("reading %s images", 3)
@@ -49,11 +55,10 @@ def test_a_long_test_says_how_far_it_is_and_what_is_left(
     ]
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_bar_of_a_test_takes_the_place_of_that_of_the_training(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "120")
     with open_progress(1, live=True) as progress:
         progress.training("training fomaml", 10)(10, 1.0, None)
         show = progress.part("testing fomaml", 600)
@@ -64,11 +69,10 @@ def test_a_bar_of_a_test_takes_the_place_of_that_of_the_training(
     assert not any("training" in line for line in last)
 
 
+@pytest.mark.usefixtures("terminal")
 def test_the_bar_of_a_look_stands_below_that_of_the_training_until_all_is_answered(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "120")
     with open_progress(1, live=True) as progress:
         show = progress.training("training fomaml", 10)
         show(1, 1.0, None)
@@ -81,6 +85,16 @@ def test_the_bar_of_a_look_stands_below_that_of_the_training_until_all_is_answer
         look = progress.look("validating fomaml", 200)
         look(100)
         look(200)
+        show(2, 1.0, 40.0)
+    shown = capsys.readouterr().err
+    assert "2/10" in shown and "validating" not in shown[shown.rindex("training fomaml") :]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_bar_of_a_look_goes_where_a_stopped_one_had_answered_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_progress(1, live=True) as progress:
+        show = progress.training("training fomaml", 10)
+        progress.look("validating fomaml", 200)
         show(2, 1.0, 40.0)
     shown = capsys.readouterr().err
     assert "2/10" in shown and "validating" not in shown[shown.rindex("training fomaml") :]

@@ -82,13 +82,13 @@ def load_trained(path: Path, method: Method) -> tuple[TrainingSummary, float] | 
         return TrainingSummary.model_validate(found[1]["summary"]), _SECONDS.validate_python(found[1]["seconds"])
 
 
-def save_trained(path: Path, weights: Mapping[str, Tensor], summary: TrainingSummary, seconds: float) -> None:
+def save_trained(path: Path, weights: dict[str, Tensor], summary: TrainingSummary, seconds: float) -> None:
     """Write the kept weights of a finished training, in the place of its state, and what the records say of it.
 
     Raises:
         OutputError: The folder cannot be written.
     """
-    save_checkpoint(path, dict(weights), {"summary": summary.model_dump(), "seconds": seconds})
+    save_checkpoint(path, weights, {"summary": summary.model_dump(), "seconds": seconds})
     remove(tally_file(path))
 
 
@@ -166,7 +166,7 @@ def forget_training(path: Path) -> None:
 def _load(
     tensors: Mapping[str, Tensor], method: Method, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Load what `_save` wrote into method and optimiser; return the best weights and the losses."""
+    """Load what `save_training` wrote into method and optimiser; return the best weights and the losses."""
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "look": {}}
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
