@@ -52,11 +52,12 @@ def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
     """Set what holds for the whole process.
 
     Large activations of one shape come from glibc's heap instead of fresh pages, which would be faulted in again in
-    every step (half of the time on a CPU); those of many shapes would leave gaps there, of gigabytes. What a process
-    has once set so stays: runs of fixed and of variable shots are better apart. With `deterministic`, operations that
-    are not reproducible bit by bit are errors, and a GPU neither searches for the fastest algorithm nor uses TF32. Else
-    convolutions may use TF32; products of matrices never do, since distances between features are differences of large
-    numbers.
+    every step (half of the time on a CPU); those of many shapes would leave gaps there, of gigabytes, and come from
+    fresh pages of 2 MiB, where the system has them: PyTorch asks for these if it is told to before its first tensor.
+    What a process has once set so stays: runs of fixed and of variable shots are better apart. With `deterministic`,
+    operations that are not reproducible bit by bit are errors, and a GPU neither searches for the fastest algorithm nor
+    uses TF32. Else convolutions may use TF32; products of matrices never do, since distances between features are
+    differences of large numbers.
 
     Args:
         deterministic: Only operations that are reproducible bit by bit.
@@ -69,6 +70,8 @@ def tune_process(*, deterministic: bool, one_shape: bool = True) -> None:
         # raises it by itself as blocks are freed, but no longer once the other one is set.
         if any(libc.mallopt(_M_MMAP_THRESHOLD, most) for most in (1 << 30, 1 << 25)):
             libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    if not one_shape:
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # nothing reads it

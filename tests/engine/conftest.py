@@ -9,8 +9,9 @@ import torch
 
 
 @pytest.fixture
-def process_as_before() -> Iterator[None]:
+def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what `tune_process` sets for the whole process."""
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, cudnn.benchmark, matmul.allow_tf32
     deterministic = torch.are_deterministic_algorithms_enabled()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +19,11 @@ from fsbench.engine.transfer import send
 from fsbench.errors import DeviceError, FsbenchError
 
 pytestmark = pytest.mark.usefixtures("process_as_before")
+
+
+def _has_large_pages() -> bool:
+    of_system = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return of_system.exists() and "[madvise]" in of_system.read_text(encoding="utf-8")
 
 
 def test_a_deterministic_run_leaves_nothing_behind() -> None:
@@ -57,6 +64,23 @@ print(resident() - before)
 """
     kept = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
     assert (kept > 90e6) == one_shape
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _has_large_pages(), reason="the system gives no large pages to those who ask")
+def test_memory_for_many_shapes_comes_in_large_pages() -> None:
+    program = """
+import resource, torch
+from fsbench.engine.devices import tune_process
+tune_process(deterministic=False, one_shape=False)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before, large = faults(), torch.ones(100_000_000, dtype=torch.uint8)
+print(faults() - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) < 12_000  # half of its small pages: some of the large ones may not be free
 
 
 @pytest.mark.parametrize(
