@@ -39,6 +39,7 @@ def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
     from fsbench.engine.precision import pick_precision
     from fsbench.forecast.cost import cost_of
     from fsbench.forecast.speeds import MeasuredSpeeds
+    from fsbench.progress import open_counter
 
     chosen = pick_device(device)
     tune_process(deterministic=options.deterministic, one_shape=not options.variable)
@@ -47,5 +48,6 @@ def plan(suite: Suite, options: Options, with_cost: bool, device: str) -> None:
     click.echo("Measuring; with large images on a CPU this takes minutes.", err=True)
     precision = pick_precision(options.precision, chosen, deterministic=options.deterministic)
     speeds = MeasuredSpeeds(outlook, chosen, precision)
-    cost = cost_of(outlook, speeds)
+    with open_counter("trainings and cells", len(outlook.trainings) + len(outlook.cells)) as watcher:
+        cost = cost_of(outlook, speeds, watcher)
     click.echo(cost_to_markdown(outlook, speeds, chosen, cost))

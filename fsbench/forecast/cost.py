@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -100,8 +100,14 @@ def _embedding_seconds(outlook: Outlook, training: Training, speeds: Speeds) -> 
     return images * speeds.image(training.method, training.params, training.backbone)
 
 
-def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
-    """What the whole run takes; a training that may stop early is taken to go on to its end."""
+def cost_of(outlook: Outlook, speeds: Speeds, watcher: Callable[[int], None] = lambda more: None) -> Cost:
+    """What the whole run takes; a training that may stop early is taken to go on to its end.
+
+    Args:
+        outlook: The run.
+        speeds: Of the machine.
+        watcher: Is told how many more of its trainings and cells are computed; these may first have to be measured.
+    """
     rows: dict[str, RowCost] = defaultdict(RowCost)
     chains: dict[str, tuple[float, tuple[str, ...]]] = {}
     for training in outlook.trainings:
@@ -112,6 +118,7 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
         row.validation += looking
         before, names = chains[training.starts_from.id] if training.starts_from else (0.0, ())
         chains[training.id] = before + stepping + looking, (*names, _name(training))
+        watcher(1)
 
     jobs: dict[tuple[str, str], float] = {}  # of a training and a test source
     embedded: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)  # images for every protocol of a job
@@ -125,6 +132,7 @@ def cost_of(outlook: Outlook, speeds: Speeds) -> Cost:
             seconds += images * speeds.image(identity.method, identity.params, cell.training.backbone)
         rows[identity.row].evaluation += seconds
         jobs[job] = jobs.get(job, 0.0) + seconds
+        watcher(1)
 
     chained = [
         (before + seconds, (*names, f"its evaluation on {source}"))

@@ -136,6 +136,12 @@ def test_costs_are_products_and_sums(ahead: Outlook) -> None:
     assert cost.total == sum(sum(parts) for parts in seconds.values())
 
 
+def test_how_far_the_cost_is_computed_is_told(ahead: Outlook) -> None:
+    told: list[int] = []
+    cost_of(ahead, FixedSpeeds(), told.append)
+    assert sum(told) == len(ahead.trainings) + len(ahead.cells)
+
+
 def test_a_frozen_backbone_embeds_all_images_once_before_its_training(tmp_path: Path) -> None:
     frozen = ('method = "r2d2"\n', 'method = "r2d2"\nstart = "knn"\nfreeze = true\n')
     suite = write_suite(tmp_path / "s.toml", frozen, rows=("knn", "r2d2"))
