@@ -117,7 +117,7 @@ def cost_of(outlook: Outlook, speeds: Speeds, watcher: Callable[[int], None] = l
         row.training += stepping
         row.validation += looking
         before, names = chains[training.starts_from.id] if training.starts_from else (0.0, ())
-        chains[training.id] = before + stepping + looking, (*names, _name(training))
+        chains[training.id] = before + stepping + looking, (*names, training.title)
         watcher(1)
 
     jobs: dict[tuple[str, str], float] = {}  # of a training and a test source
@@ -141,7 +141,3 @@ def cost_of(outlook: Outlook, speeds: Speeds, watcher: Callable[[int], None] = l
     ]
     longest, chain = max(chained, key=lambda entry: entry[0])
     return Cost(dict(rows), longest, chain)
-
-
-def _name(training: Training) -> str:
-    return training.row if training.shot is None else f"{training.row} {training.shot}-shot"

@@ -57,6 +57,11 @@ class Training:
         return [] if self.starts_from is None else [*self.starts_from.upon, self.starts_from]
 
     @property
+    def title(self) -> str:
+        """What it is called where its progress is told."""
+        return _title(self.row, self.shot, self.schedule.seed)
+
+    @property
     def name(self) -> str:
         """A readable file name that no other training has."""
         sources = "+".join(self.sources) if len(self.sources) == 1 else f"{len(self.sources)}sources"
@@ -104,3 +109,13 @@ class Cell:
     label: str
     training: Training | Untrained
     episode_set: EpisodeSet
+
+    @property
+    def title(self) -> str:
+        """What it is called where its progress is told; without its source."""
+        return _title(self.identity.row, self.identity.shot, self.identity.train_seed)
+
+
+def _title(row: str, shot: int | None, seed: int) -> str:
+    of_shot, of_seed = "" if shot is None else f" {shot}-shot", f" (seed {seed})" if seed else ""
+    return f"{row}{of_shot}{of_seed}"

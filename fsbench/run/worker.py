@@ -143,11 +143,10 @@ class Worker:
             return True
 
     def _train(self, training: Training, progress: Progress) -> None:
-        shot = "" if training.shot is None else f" {training.shot}-shot"
         looked_at = self._images.of(training.validation_source, "val")
         episodes = Sampler(looked_at.pack, training.validation, training.schedule.rules).draw()
         stores = [self._images.of(source, "train") for source in training.sources]
-        view = progress.training(f"training {training.row}{shot}", training.schedule.steps)
+        view = progress.training(f"training {training.title}", training.schedule.steps)
         path = self._run.checkpoint(training)
         precision = "fp32" if training.frozen else self._precision  # its features are those of the tests
 
@@ -164,7 +163,7 @@ class Worker:
                     precision=precision,
                     start=start,
                     commit=self._environment.commit,
-                    open_look=lambda: progress.look(f"validating {training.row}{shot}", len(episodes)),
+                    open_look=lambda: progress.look(f"validating {training.title}", len(episodes)),
                 )
 
         try:
@@ -177,8 +176,7 @@ class Worker:
         """The answers of a cell so far, as far as this code gave them on such a machine with these weights."""
         environment = self._environment.model_dump(mode="json")
         of = {"cell": cell_id(cell.identity), "weights": weights_digest(method), "environment": environment}
-        shot = "" if cell.identity.shot is None else f" {cell.identity.shot}-shot"
-        label = f"testing {cell.identity.row}{shot} on {cell.identity.source}"
+        label = f"testing {cell.title} on {cell.identity.source}"
         return Tally(self._run.tally(cell), of, progress.part(label, len(cell.episode_set.episodes)))
 
 

@@ -109,6 +109,15 @@ def test_a_look_that_adapts_to_every_episode_says_how_far_it_is(
     assert not any("validating proto" in line for line in lines)  # its images are embedded at once, in no time
 
 
+def test_what_is_told_of_another_training_seed_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0.0)
+    suite = write_suite(tmp_path / "s.toml", rows=("fomaml",))
+    lines = run(suite, tmp_path / "out", "--shots", 1, "--seeds", 2).stderr.splitlines()
+    told = {line.split(":")[0].strip() for line in lines if line.startswith("  t")}
+    first = {"training fomaml 1-shot", "testing fomaml 1-shot on tiny"}
+    assert told == first | {"training fomaml 1-shot (seed 1)", "testing fomaml 1-shot (seed 1) on tiny"}
+
+
 def test_a_resumed_run_embeds_the_same_images_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sum may be rounded otherwise in a batch of another size."""
     embedded: list[list[int]] = []
