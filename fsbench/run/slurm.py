@@ -25,7 +25,7 @@ _EVERY: Final = 2.0  # seconds between two looks at the jobs
 
 
 @contextmanager
-def slurm_pool(order: Order, number: int | None, cluster: str) -> Iterator[Pool]:
+def slurm_pool(order: Order, number: int | None, cluster: str = "slurm") -> Iterator[Pool]:
     """A pool whose jobs wait in Slurm's queue; what is left of them when the context ends is cancelled.
 
     submitit unpickles results from the folder `slurm` of the out folder, so nobody else may write into it.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from fsbench.errors import ExecutorError
-from fsbench.run import executors
+from fsbench.run import processes
 from fsbench.run.options import Options
 from fsbench.run.order import Order
 from fsbench.suite_files import load_suite
@@ -169,18 +169,18 @@ def test_a_run_that_was_told_to_ignore_sigint_goes_on_after_one(folder: Path) ->
 
 
 def test_a_process_that_does_not_end_when_it_is_asked_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "_GRACE", 0.2)
-    processes = [executors._Spawning().Process(target=time.sleep, args=(600,)) for _ in range(2)]
+    monkeypatch.setattr(processes, "_GRACE", 0.2)
+    started = [processes._Spawning().Process(target=time.sleep, args=(600,)) for _ in range(2)]
     former = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which they inherit
     try:
-        processes[0].start()
+        started[0].start()
     finally:
         signal.signal(signal.SIGTERM, former)
-    processes[1].start()
-    executors._end(processes)
-    for process in processes:
+    started[1].start()
+    processes._end(started)
+    for process in started:
         process.join(30)
-    assert [process.exitcode for process in processes] == [-signal.SIGKILL, -signal.SIGTERM]
+    assert [process.exitcode for process in started] == [-signal.SIGKILL, -signal.SIGTERM]
 
 
 class Deadly:
@@ -196,7 +196,7 @@ class Deadly:
 @pytest.mark.parametrize("deadly", [Deadly(os._exit, 0), Deadly(ctypes.string_at, 0)], ids=["_exit", "SIGSEGV"])
 def test_a_process_that_ends_itself_is_one_sentence(deadly: Any) -> None:
     order = Order(load_suite("glyphs"), Options(), Path("nowhere"), device="cpu")
-    with pytest.raises(ExecutorError, match="a process was killed"), executors.Processes(1)._open(order, 1) as pool:
+    with pytest.raises(ExecutorError, match="a process was killed"), processes.processes_pool(order, 1, None) as pool:
         pool.submit(deadly).result()
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from fsbench.errors import TrainingError
-from fsbench.run.executors import Processes
 from fsbench.run.jobs import Job, Pool, carry_out
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run
+from fsbench.run.processes import processes_pool
 from fsbench.run.worker import Worker
 from fsbench.suite_files import load_suite
 from helpers.tiny import write_source, write_suite
@@ -92,7 +92,7 @@ def test_a_pool_ends_its_own_processes_and_no_others(run: Run) -> None:
     other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
     other.start()
     try:
-        with Processes(1)._open(run.order, 1) as pool:
+        with processes_pool(run.order, 1, None) as pool:
             running = pool.submit(Job("none"))
             with pytest.raises(Exception, match="makes another plan of this run"):
                 running.result()

@@ -11,7 +11,7 @@ import pytest
 
 from fsbench.errors import DeviceError, ExecutorError, FsbenchError, UsageError
 from fsbench.run import slurm
-from fsbench.run.executors import Local, Slurm, make_executor
+from fsbench.run.executors import Elsewhere, Local, make_executor
 from fsbench.run.options import Options
 from fsbench.run.order import Order
 from fsbench.run.run import run_suite
@@ -37,7 +37,7 @@ def _order(folder: Path, out: str) -> Order:
 @pytest.mark.slow
 def test_jobs_of_a_queue_leave_the_same_bytes(folder: Path) -> None:
     run_suite(_order(folder, "serial"), executor=Local())
-    run_suite(_order(folder, "queued"), executor=Slurm(cluster="local"))
+    run_suite(_order(folder, "queued"), executor=Elsewhere(lambda order, _: slurm.slurm_pool(order, None, "local")))
     logs = list((folder / "queued" / "slurm").glob("*_log.err"))
     assert len(logs) == 2  # a training, and its evaluation
     assert (folder / "queued" / "slurm").stat().st_mode & 0o777 == 0o700
