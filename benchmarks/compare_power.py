@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fsbench.compare import Verdict, verdicts
 from fsbench.stats.paired import Difference, student
 from fsbench.stats.seeds import SeedMeans, seed_differences
+from fsbench.verdict import Verdict, verdicts
 
 __all__ = ["NOISES", "Rates", "rates", "rates_over_episodes"]
 

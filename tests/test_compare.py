@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fsbench.compare import EXIT_CODES, Comparison, Finding, Verdict, compare
+from fsbench.compare import compare
 from fsbench.errors import UsageError
 from fsbench.records import Record
+from fsbench.verdict import EXIT_CODES, Comparison, Finding, Verdict
 from helpers.compared import BASE, changed, record, write, write_all_verdicts
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fsbench.text import printable
 
 if TYPE_CHECKING:
-    from fsbench.compare import Comparison, Finding
+    from fsbench.verdict import Comparison, Finding
 
 __all__ = ["conclusion", "to_summary", "to_text"]
 

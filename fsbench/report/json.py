@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
-from fsbench.compare import Comparison, Finding
 from fsbench.report.differences import Family, differences
 from fsbench.report.footnote import footnote
 from fsbench.report.marks import partial, reduced
 from fsbench.report.table import Figure, Line, Table
 from fsbench.report.wording import steady
+from fsbench.verdict import Comparison, Finding
 
 __all__ = ["COMPARISON_SCHEMA", "TABLE_SCHEMA", "comparison_to_json", "to_json"]
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Final
 from xml.etree import ElementTree
 
-from fsbench.compare import EXIT_CODES, Comparison, Finding, Verdict
+from fsbench.verdict import EXIT_CODES, Comparison, Finding, Verdict
 
 __all__ = ["to_junit"]
 

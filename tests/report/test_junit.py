@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fsbench.compare import Comparison, Finding, compare
+from fsbench.compare import compare
 from fsbench.report.junit import to_junit
+from fsbench.verdict import Comparison, Finding
 from helpers.compared import record, write, write_all_verdicts
 
 FOLDER = Path(__file__).parent
