@@ -39,7 +39,7 @@ class _Side:
 
 
 def compare(base: Path, new: Path, *, margin: float = 0.5, strict: bool = False) -> Comparison:
-    """Compare two folders of records by the rule of this module.
+    """Compare two folders of records.
 
     Args:
         base: What is trusted: a folder with `records/`, or of records.

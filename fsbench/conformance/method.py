@@ -10,14 +10,15 @@ from typing import Any, Final
 from fsbench.conformance.answer_checks import ANSWER_CHECKS
 from fsbench.conformance.check import Check, NotApplicableError
 from fsbench.conformance.findings import Findings, Outcome, Verdict
+from fsbench.conformance.form_checks import FORM_CHECKS, TASKS_CHECKS
+from fsbench.conformance.learning_checks import LEARNING_CHECKS
 from fsbench.conformance.subject import Subject
-from fsbench.conformance.training_checks import FORM_CHECKS, LEARNING_CHECKS
 from fsbench.methods.base import Method
 from fsbench.methods.registry import check_values
 
 __all__ = ["CHECKS", "Findings", "Outcome", "check_method"]
 
-CHECKS: Final = (*FORM_CHECKS, *LEARNING_CHECKS, *ANSWER_CHECKS)
+CHECKS: Final = (*FORM_CHECKS, *TASKS_CHECKS, *LEARNING_CHECKS, *ANSWER_CHECKS)
 
 
 def check_method(method_class: type[Method], params: Mapping[str, Any]) -> Findings:
