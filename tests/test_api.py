@@ -19,7 +19,7 @@ import torch
 import fsbench
 from fsbench.backbones.registry import build_backbone
 from fsbench.cli.run import run as command
-from fsbench.data.pack import load_pack
+from fsbench.data.pack_files import load_pack
 from fsbench.engine.training_files import load_trained
 from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules, Sampler

@@ -10,7 +10,8 @@ from pathlib import Path
 from fsbench.data import places
 from fsbench.data.card import Card, Variant, list_cards, load_card, plugins
 from fsbench.data.duplicates import duplicates_across_splits
-from fsbench.data.pack import SPLITS, Pack, differing_split, load_pack
+from fsbench.data.pack import SPLITS, Pack, differing_split
+from fsbench.data.pack_files import load_pack
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.data.sources import folder as own_folder
 from fsbench.data.sources.registry import source_module

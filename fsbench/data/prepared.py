@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from fsbench.data.decoding import Undecoded
 from fsbench.data.listing import Hierarchy, ImageItem
-from fsbench.data.pack import PACK_SCHEMA, SPLITS, Pack, load_pack
+from fsbench.data.pack import SPLITS, Pack
+from fsbench.data.pack_files import PACK_SCHEMA, load_pack
 from fsbench.errors import DataError, OutputError
 from fsbench.files.atomic import atomic_path, make_folder, sha256_file, sha256_json, write_atomic
 

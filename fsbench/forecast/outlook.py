@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from fsbench.data.card import load_card
-from fsbench.data.pack import SPLITS, Pack, load_pack
+from fsbench.data.pack import SPLITS, Pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.prepare import pack_folder
 from fsbench.episodes.protocol import AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler

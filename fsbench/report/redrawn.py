@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from fsbench.data.pack import Pack, load_pack
+from fsbench.data.pack import Pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.places import packs_folder
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol

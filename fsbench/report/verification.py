@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fsbench.data.pack import load_pack
+from fsbench.data.pack_files import load_pack
 from fsbench.errors import DataError, EpisodeError, RecordError
 from fsbench.provenance import SUITE_FILE, read_suite_order
 from fsbench.record_files import RecordStore, read_record, reading_many

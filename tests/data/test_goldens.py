@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fsbench.data import decoding
-from fsbench.data.pack import load_pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.prepare import ensure_pack, prepare_own
 from fsbench.data.sources.folder import OwnSource
 

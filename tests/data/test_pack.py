@@ -13,7 +13,8 @@ from PIL import Image
 
 from fsbench.data.decoding import Undecoded
 from fsbench.data.listing import FileImage, Hierarchy
-from fsbench.data.pack import Pack, load_pack
+from fsbench.data.pack import Pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.prepared import Prepared, write_pack
 from fsbench.errors import DataError
 

@@ -14,7 +14,7 @@ import pytest
 import fsbench
 from fsbench.data.card import Card, read_toml
 from fsbench.data.coco import read_labels
-from fsbench.data.pack import load_pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.sources.folder import read_rule
 from fsbench.data.sources.miniimagenet import _read as read_lines
 from fsbench.data.specification import read_specification

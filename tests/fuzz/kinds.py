@@ -20,7 +20,7 @@ from scipy.io import savemat
 from tfrecord import TFRecordWriter
 
 from fsbench.cli.main import main
-from fsbench.data.pack import load_pack
+from fsbench.data.pack_files import load_pack
 from fsbench.engine.checkpoints import load_checkpoint, save_checkpoint
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.files import EpisodeFile, read_episodes, write_episodes

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fsbench.data.coco import read_labels
 from fsbench.data.images import decode_image
-from fsbench.data.pack import load_pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.sources.folder import read_rule
 from fsbench.data.specification import read_specification
 from fsbench.data.tfrecords import index_records, parse_example

@@ -20,7 +20,8 @@ from tfrecord import TFRecordWriter
 from fsbench.cli.main import main
 from fsbench.data.card import load_card
 from fsbench.data.listing import FileImage, Listing
-from fsbench.data.pack import Pack, load_pack
+from fsbench.data.pack import Pack
+from fsbench.data.pack_files import load_pack
 from fsbench.data.prepare import ensure_pack, verify
 from fsbench.data.sources.listed import arrange
 from fsbench.errors import DataError, DataNotFoundError
