@@ -44,7 +44,7 @@ def to_json(table: Table) -> str:
 
 
 def comparison_to_json(comparison: Comparison) -> str:
-    """Write a comparison: its exit code, and every finding by the names of `fsbench.compare`."""
+    """Write a comparison: its exit code, and every finding by the names of `fsbench.verdict`."""
     return _json(
         {
             "schema": COMPARISON_SCHEMA,
