@@ -19,7 +19,7 @@ FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/fsbench /opt/fsbench
 ENV PATH=/opt/fsbench/bin:$PATH FSBENCH_CACHE=/bench/.fsbench
 RUN useradd --create-home --uid 1000 fsbench
-USER fsbench
+USER 1000
 WORKDIR /bench
 ENTRYPOINT ["fsbench"]
 CMD ["--help"]
