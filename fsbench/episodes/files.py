@@ -18,8 +18,9 @@ from fsbench.data.pack import Pack
 from fsbench.episodes.fixed import Episodes, FixedProtocol
 from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol, Block
+from fsbench.episodes.ragged import RaggedEpisode, RaggedEpisodes
 from fsbench.episodes.streams import Integers
-from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, VariableProtocol
+from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import EpisodeError, UsageError
 from fsbench.files.arrays import UNREADABLE
 from fsbench.files.atomic import atomic_path, write_atomic
@@ -187,7 +188,7 @@ def _variable(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
         [slice(start, stop) for start, stop in itertools.pairwise(column)] for column in offsets.T.tolist()
     )
     blocks = (
-        VariableEpisode(
+        RaggedEpisode(
             classes=arrays["classes"][None, those],
             support_images=arrays["support"][None, shown],
             support_labels=arrays["support_labels"][None, shown],
@@ -196,7 +197,7 @@ def _variable(content: Mapping[str, Any]) -> tuple[AnyProtocol, AnyEpisodes]:
         )
         for those, shown, asked in zip(classes, support, query, strict=True)
     )
-    episodes = VariableEpisodes(tuple(blocks))
+    episodes = RaggedEpisodes(tuple(blocks))
     return VariableProtocol(str(content["split"]), len(episodes), int(content["seed"])), episodes
 
 

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from fsbench.episodes.pool import ClassPool, digest_of
+from fsbench.episodes.ragged import RaggedEpisode, RaggedEpisodes
 from fsbench.episodes.streams import Integers, Stream, address_key, choose_unequal
-from fsbench.episodes.variable import VariableEpisode, VariableEpisodes
 from fsbench.errors import EpisodeError
 from fsbench.setting import setting_of
 
@@ -69,12 +69,12 @@ class KShotProtocol:
     def __str__(self) -> str:
         return f"{setting_of(self.way, self.shot)}, the whole {self.split} set"
 
-    def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> VariableEpisodes:
+    def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> RaggedEpisodes:
         """As `draw_k_shot`."""
         return draw_k_shot(pool, self, start, stop)
 
 
-def draw_k_shot(pool: ClassPool, protocol: KShotProtocol, start: int = 0, stop: int | None = None) -> VariableEpisodes:
+def draw_k_shot(pool: ClassPool, protocol: KShotProtocol, start: int = 0, stop: int | None = None) -> RaggedEpisodes:
     """Draw the episodes `start` to `stop` of a protocol.
 
     Args:
@@ -98,7 +98,7 @@ def draw_k_shot(pool: ClassPool, protocol: KShotProtocol, start: int = 0, stop: 
         )
     shown, asked = _parted(pool, protocol.split)
     numbers = range(start, protocol.episodes if stop is None else stop)
-    return VariableEpisodes(tuple(_draw_one(pool, protocol, shown, asked, number) for number in numbers))
+    return RaggedEpisodes(tuple(_draw_one(pool, protocol, shown, asked, number) for number in numbers))
 
 
 def _parted(pool: ClassPool, split: str) -> tuple[list[Integers], list[Integers]]:
@@ -129,7 +129,7 @@ def _parted(pool: ClassPool, split: str) -> tuple[list[Integers], list[Integers]
 
 def _draw_one(
     pool: ClassPool, protocol: KShotProtocol, shown: list[Integers], asked: list[Integers], number: int
-) -> VariableEpisode:
+) -> RaggedEpisode:
     way, shot, queries = len(shown), protocol.shot, sum(map(len, asked))
     stream = Stream(
         _key(pool, [protocol.split, protocol.seed]),
@@ -141,7 +141,7 @@ def _draw_one(
     (turn,) = choose_unequal(stream, way + way * MOST_SHOTS, np.array([queries]), np.array([queries]))
     support = [pool.first[label] + shown[label][places[label][:shot]] for label in order]
     query = [pool.first[label] + asked[label] for label in order]
-    return VariableEpisode(
+    return RaggedEpisode(
         classes=pool.labels[order][None],
         support_images=np.concatenate(support)[None],
         support_labels=np.repeat(np.arange(way), shot)[None],

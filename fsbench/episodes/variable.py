@@ -26,16 +26,15 @@ platform to platform: fractions are integers over 2^53, and `decimal` rounds cor
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
-from functools import cached_property
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from fsbench.episodes.pool import ClassPool, digest_of
+from fsbench.episodes.pool import ClassPool
+from fsbench.episodes.ragged import RaggedEpisode, RaggedEpisodes
 from fsbench.episodes.streams import FRACTION_BITS, Integers, Stream, address_key, choose_unequal
 from fsbench.errors import EpisodeError
 from fsbench.setting import setting_of
@@ -51,8 +50,6 @@ __all__ = [
     "MIN_LOG_WEIGHT",
     "MIN_WAYS",
     "SAMPLER",
-    "VariableEpisode",
-    "VariableEpisodes",
     "VariableProtocol",
     "draw_variable",
 ]
@@ -119,79 +116,14 @@ class VariableProtocol:
     def __str__(self) -> str:
         return f"{setting_of(self.way, self.shot)}, at most {MAX_NUM_QUERY} queries per class"
 
-    def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> VariableEpisodes:
+    def draw(self, pool: ClassPool, start: int = 0, stop: int | None = None) -> RaggedEpisodes:
         """As `draw_variable`."""
         return draw_variable(pool, self, start, stop)
 
 
-@dataclass(frozen=True)
-class VariableEpisode:
-    """One episode with a shape of its own, as an `fsbench.episodes.protocol.Block`: E is 1, or 0 after slicing.
-
-    Attributes:
-        classes: Labels in the pack, int64 `[E, way]`; the position in this row is the label within the episode.
-        support_images: Image indices, class by class, int64 `[E, S]`.
-        support_labels: Their labels within the episode, int64 `[E, S]`.
-        query_images: Image indices in the order of presentation, int64 `[E, Q]`.
-        query_labels: Their labels within the episode, int64 `[E, Q]`.
-    """
-
-    classes: Integers
-    support_images: Integers
-    support_labels: Integers
-    query_images: Integers
-    query_labels: Integers
-
-    def __len__(self) -> int:
-        return len(self.classes)
-
-    def __getitem__(self, which: slice) -> VariableEpisode:
-        return VariableEpisode(*(array[which] for array in self.arrays))
-
-    @property
-    def way(self) -> int:
-        """Classes of the episode."""
-        return int(self.classes.shape[1])
-
-    @property
-    def arrays(self) -> tuple[Integers, ...]:
-        """All that it holds, in the order above."""
-        return self.classes, self.support_images, self.support_labels, self.query_images, self.query_labels
-
-
-@dataclass(frozen=True)
-class VariableEpisodes:
-    """Episodes of different shapes as indices into a pack.
-
-    Attributes:
-        blocks: The episodes, one by one.
-    """
-
-    blocks: tuple[VariableEpisode, ...]
-
-    def __len__(self) -> int:
-        return len(self.blocks)
-
-    def __getitem__(self, which: slice) -> VariableEpisodes:
-        return VariableEpisodes(self.blocks[which])
-
-    @property
-    def arrays(self) -> Mapping[str, Integers]:
-        """The indices and labels by name, one episode after another, and where in them each starts and ends."""
-        sizes = [[block.way, block.support_images.size, block.query_images.size] for block in self.blocks]
-        joined = [np.concatenate(parts, axis=1)[0] for parts in zip(*(b.arrays for b in self.blocks), strict=True)]
-        names = ("classes", "support", "support_labels", "query", "query_labels")
-        return dict(zip(names, joined, strict=True)) | {"offsets": np.cumsum([[0, 0, 0], *sizes], axis=0)}
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over all indices."""
-        return digest_of(itertools.chain.from_iterable(block.arrays for block in self.blocks))
-
-
 def draw_variable(
     pool: ClassPool, protocol: VariableProtocol, start: int = 0, stop: int | None = None
-) -> VariableEpisodes:
+) -> RaggedEpisodes:
     """Draw the episodes `start` to `stop` of a protocol.
 
     Args:
@@ -211,7 +143,7 @@ def draw_variable(
     nodes = _eligible_nodes(pool, protocol.split)
     key = _key(pool, protocol)
     numbers = range(start, protocol.episodes if stop is None else stop)
-    return VariableEpisodes(tuple(_draw_one(pool, nodes, key, number) for number in numbers))
+    return RaggedEpisodes(tuple(_draw_one(pool, nodes, key, number) for number in numbers))
 
 
 def _key(pool: ClassPool, protocol: VariableProtocol) -> bytes:
@@ -249,7 +181,7 @@ def _takes_all(pool: ClassPool) -> bool:
     return pool.hierarchy is not None and pool.hierarchy.kind == "graph"
 
 
-def _draw_one(pool: ClassPool, nodes: Sequence[Integers], key: bytes, number: int) -> VariableEpisode:
+def _draw_one(pool: ClassPool, nodes: Sequence[Integers], key: bytes, number: int) -> RaggedEpisode:
     stream = Stream(key, words=_WORDS, episodes=range(number, number + 1))
 
     def below(position: int, bound: int) -> int:
@@ -269,7 +201,7 @@ def _draw_one(pool: ClassPool, nodes: Sequence[Integers], key: bytes, number: in
     query = np.concatenate([found[shot:] for found, shot in zip(images, shots, strict=True)])
     asked = np.array([way * queries])
     order = choose_unequal(stream, _ORDER, asked, asked)[0]
-    return VariableEpisode(
+    return RaggedEpisode(
         classes=pool.labels[chosen][None],
         support_images=support[None],
         support_labels=np.repeat(np.arange(way), shots)[None],

@@ -12,8 +12,9 @@ from fsbench.episodes.files import EpisodeFile, parts_tracks, read_episodes, wri
 from fsbench.episodes.fixed import SAMPLER, Episodes, FixedProtocol, draw_episodes
 from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.pool import pool_of
+from fsbench.episodes.ragged import RaggedEpisode, RaggedEpisodes
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
-from fsbench.episodes.variable import VariableEpisode, VariableEpisodes, VariableProtocol, draw_variable
+from fsbench.episodes.variable import VariableProtocol, draw_variable
 from fsbench.errors import EpisodeError, UsageError
 from helpers.tiny import write_source
 
@@ -196,7 +197,7 @@ def test_broken_episodes_of_variable_shape_are_refused(
     pack: Pack, variable: EpisodeFile, rule: str, sentence: str
 ) -> None:
     episodes = variable.episodes
-    assert isinstance(episodes, VariableEpisodes)
+    assert isinstance(episodes, RaggedEpisodes)
     classes, support, support_labels, query, query_labels = (array.copy() for array in episodes.blocks[3].arrays)
     match rule:
         case "image":
@@ -218,10 +219,10 @@ def test_broken_episodes_of_variable_shape_are_refused(
         case "shot":
             kept = support_labels[0] > 0
             support, support_labels = support[:, kept], support_labels[:, kept]
-    broken = VariableEpisode(classes, support, support_labels, query, query_labels)
+    broken = RaggedEpisode(classes, support, support_labels, query, query_labels)
     blocks = (*episodes.blocks[:3], broken, *episodes.blocks[4:])
     with pytest.raises(EpisodeError, match=sentence):
-        replace(variable, episodes=VariableEpisodes(blocks)).check(pack)
+        replace(variable, episodes=RaggedEpisodes(blocks)).check(pack)
 
 
 @pytest.mark.parametrize(

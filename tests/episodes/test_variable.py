@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, ks_2samp, sem
 
 from fsbench.episodes.pool import ClassPool, PoolHierarchy
+from fsbench.episodes.ragged import RaggedEpisode
 from fsbench.episodes.streams import Integers
-from fsbench.episodes.variable import VariableEpisode, VariableProtocol, draw_variable
+from fsbench.episodes.variable import VariableProtocol, draw_variable
 from fsbench.errors import EpisodeError
 
 CANNOT_BE_CHANCE = 1e-4  # the draws below are fixed, so a test of them passes always or never
@@ -71,7 +72,7 @@ class Shape(NamedTuple):
     shots: list[int]
 
 
-def shape_of(episode: VariableEpisode) -> Shape:
+def shape_of(episode: RaggedEpisode) -> Shape:
     shots = np.bincount(episode.support_labels[0], minlength=episode.way).tolist()
     return Shape(episode.way, episode.query_images.size // episode.way, shots)
 
