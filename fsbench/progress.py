@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from fsbench.pace import Clock, Meter, Pace
 from fsbench.text import printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "TrainingView", "open_counter", "open_progress", "printed_log"]
 
 _LOG = logging.getLogger("fsbench")
-_SECONDS_A_LINE = 15.0
 
 
 class TrainingView(Protocol):
@@ -89,7 +88,7 @@ def open_counter(what: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bars.add_task(what, total=total)
             yield lambda more: bars.advance(task, more)
         return
-    done, pace = 0, _Pace()
+    done, pace = 0, Pace()
 
     def count(more: int) -> None:
         nonlocal done
@@ -117,7 +116,7 @@ class _Lines:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def training(self, label: str, steps: int) -> TrainingView:
-        meter, pace = _Meter(steps), _Pace()
+        meter, pace = Meter(steps), Pace()
 
         def show(step: int, loss: float, accuracy: float | None) -> None:
             meter.update(step, loss, accuracy)
@@ -127,7 +126,7 @@ class _Lines:
         return show
 
     def part(self, label: str, total: int) -> Callable[[int], None]:
-        clock, pace = _Clock(total), _Pace()
+        clock, pace = Clock(total), Pace()
 
         def show(done: int) -> None:
             clock.update(done)
@@ -181,7 +180,7 @@ class _Bars:
             self._look = None
 
     def _counted(self, task: TaskID, total: int) -> Callable[[int], None]:
-        clock = _Clock(total)
+        clock = Clock(total)
 
         def show(done: int) -> None:
             clock.update(done)
@@ -190,7 +189,7 @@ class _Bars:
         return show
 
     def training(self, label: str, steps: int) -> TrainingView:
-        task, meter = self._begin(label, steps), _Meter(steps)
+        task, meter = self._begin(label, steps), Meter(steps)
 
         def show(step: int, loss: float, accuracy: float | None) -> None:
             self._end_look()
@@ -209,56 +208,3 @@ class _Bars:
 
     def advance(self) -> None:
         self._bars.advance(self._run)
-
-
-class _Pace:
-    """How often there is a line."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def due(self) -> bool:
-        """Whether it is time for another, which then counts as printed."""
-        now = time.monotonic()
-        if now - self._last < _SECONDS_A_LINE:
-            return False
-        self._last = now
-        return True
-
-
-class _Clock:
-    """How fast things are done, and the time left, from the second call on.
-
-    Attributes:
-        speed: Things a second; 0 while it is not known.
-        left: As text that follows another; empty while it is not known.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total, self.speed, self.left = total, 0.0, ""
-        self._first: tuple[float, int] | None = None
-
-    def update(self, done: int) -> None:
-        now = time.monotonic()
-        if self._first is None:  # what was done before only sets the clock
-            self._first = now, done
-        started, before = self._first
-        self.speed = (done - before) / max(now - started, 1e-9)
-        self.left = f", {(self._total - done) / self.speed:.0f} s left" if self.speed > 0 else ""
-
-
-class _Meter:
-    """Loss, validation accuracy, speed and time left of one training, as text."""
-
-    def __init__(self, steps: int) -> None:
-        self._clock, self._text, self._accuracy = _Clock(steps), "", ""
-
-    def update(self, step: int, loss: float, accuracy: float | None) -> None:
-        self._clock.update(step)
-        if accuracy is not None:
-            self._accuracy = f", validation {accuracy:.2f} %"
-        speed = f", {self._clock.speed:.1f} steps/s" if self._clock.left else ""
-        self._text = f"loss {loss:.4f}{self._accuracy}{speed}{self._clock.left}"
-
-    def __str__(self) -> str:
-        return self._text

@@ -43,7 +43,7 @@ def test_a_long_test_says_how_far_it_is_and_what_is_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("fsbench.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fsbench.pace.time.monotonic", lambda: now[0])
     with open_progress(1, live=False) as progress:
         show = progress.part("testing fomaml 5-shot on mscoco", 600)
         for answered, now[0] in ((121, 110.0), (131, 120.0), (136, 125.0), (161, 150.0)):  # 120 were answered before
@@ -105,7 +105,7 @@ def test_a_count_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch, caplog:
     with open_counter("images", 10) as count:
         count(4)
     assert caplog.messages == []
-    monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0)
+    monkeypatch.setattr("fsbench.pace.SECONDS_A_LINE", 0)
     with open_counter("images", 10_000) as count:
         count(4)
         count(9_000)

@@ -19,7 +19,7 @@ from fsbench.run.frozen import Untrained
 from fsbench.run.models import backbone_of, initial_model
 from fsbench.run.order import Run
 from fsbench.run.trainable import trainings_of
-from fsbench.suite import ImageSpec
+from fsbench.suite_sections import ImageSpec
 from fsbench.tasks import Tasks
 
 __all__ = ["check_models"]

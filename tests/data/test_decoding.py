@@ -118,7 +118,7 @@ def test_unreadable_images_are_left_out_and_named_by_their_numbers(items: list[F
 def test_what_is_done_is_logged(
     items: list[FileImage], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0)
+    monkeypatch.setattr("fsbench.pace.SECONDS_A_LINE", 0)
     caplog.set_level("INFO", "fsbench")
     decode(items)
     assert caplog.messages == [f"{done} of 150 images decoded" for done in (64, 128, 150)]

@@ -101,7 +101,7 @@ def test_rows_of_one_training_that_embed_otherwise_do_not_share_features(tmp_pat
 def test_a_look_that_adapts_to_every_episode_says_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr("fsbench.pace.SECONDS_A_LINE", 0.0)
     suite = write_suite(tmp_path / "s.toml", rows=("proto", "fomaml"))
     number = load_suite(suite).validation.number
     lines = run(suite, tmp_path / "out", "--shots", 1).stderr.splitlines()
@@ -110,7 +110,7 @@ def test_a_look_that_adapts_to_every_episode_says_how_far_it_is(
 
 
 def test_what_is_told_of_another_training_seed_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsbench.progress._SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr("fsbench.pace.SECONDS_A_LINE", 0.0)
     suite = write_suite(tmp_path / "s.toml", rows=("fomaml",))
     lines = run(suite, tmp_path / "out", "--shots", 1, "--seeds", 2).stderr.splitlines()
     told = {line.split(":")[0].strip() for line in lines if line.startswith("  t")}
