@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SEEDS, KILLS = 6, 9  # together 54
 ONCE = re.compile(r"step (\d+)/\1,|: \d+\.\d\d ± ")  # in lines of a finished training or cell
-AGAIN = "\nInterrupted; what is finished is kept: run the same command again to go on.\n"
+AGAIN = "\nInterrupted; run the same command again: it goes on from whatever was finished.\n"
 
 Run = Callable[..., Ended]
 
