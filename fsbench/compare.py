@@ -18,8 +18,9 @@ from pathlib import Path
 from statistics import fmean
 
 from fsbench.errors import NewerRecordError, RecordError, UsageError
+from fsbench.identity import CellIdentity
 from fsbench.record_files import read_record, reading_many, record_files
-from fsbench.records import CellIdentity, Record
+from fsbench.records import Record
 from fsbench.stats.paired import Difference, paired_difference
 from fsbench.stats.seeds import SeedMeans, seed_differences
 from fsbench.verdict import EXIT_CODES, Comparison, Finding, Place, verdicts

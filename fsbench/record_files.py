@@ -15,8 +15,9 @@ from pydantic_core import from_json  # three times as fast as json.loads
 from fsbench.errors import NewerRecordError, RecordError, first_problem
 from fsbench.files.atomic import canonical_json, rename, sha256_json, write_atomic
 from fsbench.files.reading import read_bytes
+from fsbench.identity import CellIdentity, cell_id
 from fsbench.provenance import SUITE_FILE
-from fsbench.records import RECORD_SCHEMA, CellIdentity, Record, cell_id
+from fsbench.records import RECORD_SCHEMA, Record
 
 __all__ = ["RecordStore", "read_record", "reading_many", "record_files"]
 

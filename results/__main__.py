@@ -17,7 +17,7 @@ import click
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files.atomic import canonical_json
 from fsbench.forecast.outlook import look_ahead
-from fsbench.records import CellIdentity
+from fsbench.identity import CellIdentity
 from fsbench.report.reading import records_of
 from fsbench.run.cells import Training
 from fsbench.run.frozen import Untrained

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fsbench.errors import RecordError
 from fsbench.files.atomic import sha256_json
+from fsbench.identity import CellIdentity, cell_id
 from fsbench.provenance import SUITE_FILE
 from fsbench.record_files import RecordStore, read_record, record_files
-from fsbench.records import CellIdentity, cell_id
 from fsbench.text import printable
 from helpers.factories import make_record
 

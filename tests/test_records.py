@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsbench.records import cell_id
+from fsbench.identity import cell_id
 from helpers.factories import make_record
 
 

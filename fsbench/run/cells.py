@@ -11,7 +11,7 @@ from fsbench.engine.schedule import Schedule
 from fsbench.episodes.content import content_digest
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol
 from fsbench.episodes.sampler import Rules, Sampler
-from fsbench.records import CellIdentity
+from fsbench.identity import CellIdentity
 from fsbench.run.frozen import Untrained
 
 __all__ = ["Cell", "EpisodeSet", "Training"]

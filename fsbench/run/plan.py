@@ -16,9 +16,9 @@ from fsbench.episodes.sampler import protocol_of
 from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.errors import SuiteError
 from fsbench.files.atomic import sha256_json
+from fsbench.identity import CellIdentity
 from fsbench.methods.registry import revision_of
 from fsbench.recipe import VARIABLE, BatchTraining, PerShot, Row, at_shot
-from fsbench.records import CellIdentity
 from fsbench.run.cells import Cell, EpisodeSet, Training
 from fsbench.run.frozen import Untrained
 from fsbench.run.options import Options, selected_rows

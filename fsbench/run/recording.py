@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from fsbench.backbones.base import Backbone
 from fsbench.engine.evaluation import asked_counts
+from fsbench.identity import cell_id
 from fsbench.methods.base import Method
-from fsbench.records import Environment, Record, cell_id
+from fsbench.records import Environment, Record
 from fsbench.run.cells import Cell
 from fsbench.run.models import Trained
 from fsbench.run.order import Run

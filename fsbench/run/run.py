@@ -7,10 +7,11 @@ import logging
 from fsbench.engine.devices import cost_of_determinism, pick_device
 from fsbench.errors import ExecutorError, RecordError, UsageError
 from fsbench.files.atomic import make_folder
+from fsbench.identity import cell_id
 from fsbench.progress import open_progress
 from fsbench.provenance import SUITE_FILE, SuiteOrder, SuiteRow, read_suite_order, write_suite_order
 from fsbench.record_files import record_files
-from fsbench.records import Record, cell_id
+from fsbench.records import Record
 from fsbench.report.table import RankRule, Table
 from fsbench.report.write import REPORT, write_page, write_reports
 from fsbench.run.buildable import check_models

@@ -21,9 +21,9 @@ from fsbench.episodes.sampler import Sampler
 from fsbench.errors import NewerRecordError, RecordError
 from fsbench.files.atomic import set_aside
 from fsbench.files.locks import locked
+from fsbench.identity import cell_id
 from fsbench.methods.base import FeatureMethod, Method
 from fsbench.progress import Progress
-from fsbench.records import cell_id
 from fsbench.run.cells import Cell, Training
 from fsbench.run.environment import describe_environment
 from fsbench.run.frozen import Untrained

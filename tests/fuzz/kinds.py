@@ -30,8 +30,8 @@ from fsbench.episodes.variable import SAMPLER as VARIABLE_SAMPLER
 from fsbench.episodes.variable import VariableProtocol, draw_variable
 from fsbench.errors import FsbenchError
 from fsbench.files.atomic import sha256_json
+from fsbench.identity import CellIdentity, cell_id
 from fsbench.record_files import RecordStore
-from fsbench.records import CellIdentity, cell_id
 from fuzz.mutations import Mutate
 from helpers.factories import make_record
 from helpers.small_card import write_card

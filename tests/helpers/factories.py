@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fsbench.records import CellIdentity, Environment, Record, TrainingSummary, Validation, cell_id
+from fsbench.identity import CellIdentity, cell_id
+from fsbench.records import Environment, Record, TrainingSummary, Validation
 from fsbench.stats.intervals import mean_ci
 
 __all__ = ["make_record"]

@@ -13,7 +13,8 @@ from fsbench.backbones.specification import given_backbone
 from fsbench.cli.main import main
 from fsbench.errors import FsbenchError, SuiteError, UsageError
 from fsbench.files.atomic import canonical_json, sha256_json
-from fsbench.records import Record, cell_id
+from fsbench.identity import cell_id
+from fsbench.records import Record
 from fsbench.report.reading import records_of
 from fsbench.run.options import Options
 from fsbench.run.order import Order, Run

@@ -15,8 +15,8 @@ from fsbench.episodes.fixed import FixedProtocol
 from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.variable import VariableProtocol
 from fsbench.errors import SuiteError
+from fsbench.identity import cell_id
 from fsbench.methods.registry import load_method
-from fsbench.records import cell_id
 from fsbench.run.cells import Cell, EpisodeSet
 from fsbench.run.options import Options
 from fsbench.run.plan import make_plan
