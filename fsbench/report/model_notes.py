@@ -8,7 +8,7 @@ from fsbench.backbones.specification import FEATURES
 from fsbench.records import Cuda, Record
 from fsbench.report.marks import DEVIATES_MARK
 from fsbench.report.starts import initialisations
-from fsbench.report.table import Table
+from fsbench.report.table import Line, Table
 from fsbench.report.wording import Note, listed, span
 
 __all__ = ["machine_notes", "model_notes"]
@@ -142,10 +142,16 @@ def _precision(table: Table) -> Iterator[Note]:
         others = [line.name for line in table.lines if line.name not in trained]
         but = f" but {listed(others)}" if others else ""
         who = f"all {one}s{but}" if len(others) < len(trained) else listed(trained)
-        text = f"in their own training the backbones of {who} computed in bf16, and in the tests they compute in fp32."
+        mixed = [line.name for line in table.lines if line.name in trained and not _all_in_bf16(line)]
+        some = f", those of {listed(mixed)} in some trainings only" if mixed else ""
+        text = f"in their own training the backbones of {who} computed in bf16{some}; in the tests they compute in fp32."
         yield Note("Precision", text)
     if tested:
         yield Note("Precision", f"the pretrained backbones of {listed(tested)} compute in bf16.")
+
+
+def _all_in_bf16(line: Line) -> bool:
+    return all(record.training.precision == "bf16" for record in line.records)
 
 
 def _made_with(table: Table) -> Note:

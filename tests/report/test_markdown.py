@@ -200,9 +200,15 @@ def test_rows_trained_in_bf16_are_named(precisions: tuple[str | None, ...], who:
     records = [_trained(label, precision=given) for label, given in zip("ABC", precisions, strict=True)]
     notes = [line for line in to_markdown(build_table(records)).splitlines() if "**Precision**" in line]
     assert len(notes) == (who is not None)
-    assert all(
-        f"the backbones of {who}computed in bf16, and in the tests they compute in fp32." in line for line in notes
-    )
+    assert all(f"the backbones of {who}computed in bf16; in the tests they compute in fp32." in line for line in notes)
+
+
+def test_a_row_that_was_trained_in_both_precisions_is_named() -> None:
+    bf16 = {"training": make_record().training.model_copy(update={"precision": "bf16"})}
+    seeds = [make_record("A", train_seed=seed) for seed in range(2)]
+    records = [make_record("B").model_copy(update=bf16), seeds[0], seeds[1].model_copy(update=bf16)]
+    note = _line(to_markdown(build_table(records)), "- **Precision**")
+    assert "the backbones of all rows computed in bf16, those of A in some trainings only; in the tests" in note
 
 
 def test_all_way_columns_whose_episodes_are_one_are_named() -> None:
