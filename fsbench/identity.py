@@ -67,6 +67,11 @@ class CellIdentity(StrictModel):
     backbone_revision: Count | Text | None = None
 
     @property
+    def but_for_seed(self) -> dict[str, Any]:
+        """What the cells of one recipe have in common, whatever their training seed, on the same episodes."""
+        return self.model_dump(mode="json", exclude={"training", "train_seed"})
+
+    @property
     def by_content(self) -> bool:
         """Whether `episode_set` tells what the episodes show, at whatever size of the images."""
         return self.engine is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -21,6 +22,7 @@ from fsbench.records import RECORD_SCHEMA, Record
 
 __all__ = ["RecordStore", "read_record", "reading_many", "record_files"]
 
+_SEED: Final = re.compile(r"-seed(\d+)-[0-9a-f]{12}\.json$")
 _LARGEST: Final = 2**24  # bytes; a record of the most episodes has a twelfth of them
 
 
@@ -51,6 +53,12 @@ class RecordStore:
         path = self.path(record.identity)
         write_atomic(path, content[:-1] + _ending(sha256(content).hexdigest()))
         return path
+
+    @property
+    def seeds(self) -> int:
+        """One more than the highest training seed that the name of a record tells."""
+        told = (_SEED.search(path.name) for path in self.folder.glob("*.json"))
+        return max((int(seed[1]) + 1 for seed in told if seed), default=0)
 
     def supersede_others(self, identities: Iterable[CellIdentity]) -> int:
         """Rename what other settings gave for the rows, sources, ways, shots and seeds of cells to `<name>.superseded`.

@@ -130,6 +130,7 @@ class Record(StrictModel):
     mean: float  # accuracy over episodes, percent
     ci95: float  # half width of the 95 % confidence interval of the mean, percent
     training: TrainingSummary
+    recipe: Text | None = None  # what `identity.training` would be with training seed 0; None: not recorded
     environment: Environment
     timings: dict[Text, _Seconds] = Field(default_factory=dict)  # the only part that differs between equal runs
 
@@ -144,6 +145,11 @@ class Record(StrictModel):
         if abs(self.mean - found.mean) > _ROUNDING or abs(self.ci95 - found.half_width) > _ROUNDING:
             raise ValueError("the mean and its interval are not those of the episodes")
         return self
+
+    @property
+    def known_recipe(self) -> str | None:
+        """The hash of its training but for the seed; None where it cannot be told."""
+        return self.identity.training if self.identity.train_seed == 0 else self.recipe
 
     @property
     def accuracies(self) -> npt.NDArray[np.float64]:

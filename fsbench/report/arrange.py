@@ -17,7 +17,7 @@ from fsbench.stats.intervals import Interval, mean_ci
 from fsbench.stats.paired import episode_accuracies, paired_ranks
 from fsbench.stats.ranks import average_ranks, metadataset_ranks
 
-__all__ = ["build_table", "column_of", "measure"]
+__all__ = ["build_table", "column_of", "measure", "of_one_recipe"]
 
 _DECIMALS: Final = 6  # kept of every figure, so that the ranks are those of the figures in table.csv
 
@@ -35,7 +35,8 @@ def build_table(records: Sequence[Record], *, ranks: RankRule = "metadataset") -
 
     Raises:
         RecordError: There is no record, or they do not belong side by side: other suites, other episodes or
-            another pack within a column, a cell twice, or a row that is more than one method or backbone.
+            another pack within a column, a cell twice, a cell of seeds with different settings, or a row that is more
+            than one method or backbone.
     """
     suites = sorted({record.identity.suite for record in records})
     if len(suites) != 1:
@@ -69,6 +70,16 @@ def measure(records: Sequence[Record]) -> Interval:
     """
     mean, half_width = mean_ci(episode_accuracies(records))
     return Interval(round(mean, _DECIMALS), round(half_width, _DECIMALS))
+
+
+def of_one_recipe(records: Sequence[Record]) -> bool:
+    """Whether records of a row and column differ in their training seed alone, as far as they tell."""
+    first = records[0]
+    alike = all(
+        record.track == first.track and record.identity.but_for_seed == first.identity.but_for_seed
+        for record in records[1:]
+    )
+    return alike and len({record.known_recipe for record in records} - {None}) <= 1
 
 
 def column_of(record: Record) -> Column:
@@ -204,3 +215,9 @@ def _check_row(by_column: Mapping[Column, Sequence[Record]]) -> None:
         seed, times = Counter(record.identity.train_seed for record in by_seed).most_common(1)[0]
         if times > 1:
             raise RecordError(f"{label} on {column} has {times} records with training seed {seed}; keep one of them.")
+        if not of_one_recipe(by_seed):
+            seeds = ", ".join(str(seed) for seed in sorted(record.identity.train_seed for record in by_seed))
+            raise RecordError(
+                f"{label} on {column} has training seeds {seeds} of different settings, which have no mean; run them "
+                "again with one, or delete the records of the others."
+            )

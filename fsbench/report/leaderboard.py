@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from fsbench.errors import RecordError
 from fsbench.files.atomic import sha256_json
 from fsbench.records import Record, Track
-from fsbench.report.arrange import column_of, measure
+from fsbench.report.arrange import column_of, measure, of_one_recipe
 from fsbench.report.contribution import Contribution, read_contribution
 from fsbench.report.table import Column
 from fsbench.report.verification import CheckedFile, verify_folder
@@ -111,7 +111,7 @@ def _order(ranking: Ranking) -> tuple[Any, ...]:
 
 
 def _rows(folder: Folder) -> list[tuple[Record, ...]]:
-    """Records that differ in their training seed alone, together; of one seed twice, each on its own.
+    """Records that differ in their training seed alone, together; of one seed twice or of two trainings, each alone.
 
     Files that fail beside others that verify with the same cells are no part of these rows.
     """
@@ -119,13 +119,12 @@ def _rows(folder: Folder) -> list[tuple[Record, ...]]:
     rows: dict[str, list[Record]] = {}
     for file in folder.checked:
         if record := file.record:
-            of_row = record.identity.model_dump(mode="json", exclude={"training", "train_seed"})
             copied = file.problem is not None and record.cell in whole
-            rows.setdefault(sha256_json([of_row, record.track, copied]), []).append(record)
+            rows.setdefault(sha256_json([record.identity.but_for_seed, record.track, copied]), []).append(record)
     found: list[tuple[Record, ...]] = []
     for several in rows.values():
         several.sort(key=lambda record: record.identity.train_seed)
-        alone = len({record.identity.train_seed for record in several}) < len(several)
+        alone = len({record.identity.train_seed for record in several}) < len(several) or not of_one_recipe(several)
         found += [(record,) for record in several] if alone else [tuple(several)]
     return found
 

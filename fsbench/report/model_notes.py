@@ -144,7 +144,9 @@ def _precision(table: Table) -> Iterator[Note]:
         who = f"all {one}s{but}" if len(others) < len(trained) else listed(trained)
         mixed = [line.name for line in table.lines if line.name in trained and not _all_in_bf16(line)]
         some = f", those of {listed(mixed)} in some trainings only" if mixed else ""
-        text = f"in their own training the backbones of {who} computed in bf16{some}; in the tests they compute in fp32."
+        text = (
+            f"in their own training the backbones of {who} computed in bf16{some}; in the tests they compute in fp32."
+        )
         yield Note("Precision", text)
     if tested:
         yield Note("Precision", f"the pretrained backbones of {listed(tested)} compute in bf16.")

@@ -21,11 +21,9 @@ def row_names(first: Mapping[str, Record]) -> dict[str, str]:
     """
     plain = {row: row_label(record.label, transductive=record.identity.transductive) for row, record in first.items()}
     on_backbone = {row: f"{name} ({first[row].backbone_label})" for row, name in plain.items()}
-    labels, both = Counter(plain.values()), Counter(on_backbone.values())
-
-    def called(row: str) -> str:
-        if labels[plain[row]] == 1:
-            return plain[row]
-        return on_backbone[row] if both[on_backbone[row]] == 1 else f"{plain[row]} [{row}]"
-
-    return {row: called(row) for row in first}
+    keyed = {row: f"{name} [{row}]" for row, name in plain.items()}
+    names = plain
+    for longer in (on_backbone, keyed, keyed):  # a label may look like any of these
+        times = Counter(names.values())
+        names = {row: name if times[name] == 1 else longer[row] for row, name in names.items()}
+    return names

@@ -103,11 +103,20 @@ class EpisodeSet:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number to measure: a training or a frozen backbone, evaluated as a row on the test episodes of a source."""
+    """One number to measure: a training or a frozen backbone, evaluated as a row on the test episodes of a source.
+
+    Attributes:
+        identity: What can change the number.
+        label: The row's name in tables.
+        training: What made its model.
+        recipe: The id that the training would have with seed 0, which is one for all seeds.
+        episode_set: What it is tested on.
+    """
 
     identity: CellIdentity
     label: str
     training: Training | Untrained
+    recipe: str
     episode_set: EpisodeSet
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from fsbench.run.plan import make_plan
 from fsbench.run.trainable import check_trainings, trainings_of
 from fsbench.run.variable import check_variable
 from fsbench.run.ways import check_ways
-from fsbench.suite import Suite
+from fsbench.suite import MOST_SEEDS, Suite
 
 if TYPE_CHECKING:
     import torch
@@ -95,12 +95,16 @@ class Run:
             given=featured_sources(suite, rows, self.backbones),
             every_test=order.every_test,
         )
-        packs, columns = self.material.packs, self.material.episode_sets
-        self.plan = make_plan(suite, options, self.methods, packs, columns, self.backbones, self.material.sized)
-        check_trainings(self.plan, packs)
-        check_ways(self.plan, self.methods, packs, suite.episodes.rules)
+        self.plan = self._planned(options)
+        check_trainings(self.plan, self.material.packs)
+        check_ways(self.plan, self.methods, self.material.packs, suite.episodes.rules)
         self.store = RecordStore(order.out / "records")
         self._seen: dict[tuple[str, str, str], tuple[Track, Pretraining | None]] = {}
+
+    def _planned(self, options: Options) -> list[Cell]:
+        material = self.material
+        columns, sized = material.episode_sets, material.sized
+        return make_plan(self.order.suite, options, self.methods, material.packs, columns, self.backbones, sized)
 
     @cached_property
     def device(self) -> torch.device:
@@ -131,6 +135,19 @@ class Run:
         for training in trainings_of(self.plan):
             forget_training(self.checkpoint(training))
 
+    def supersede(self) -> int:
+        """Put aside the records that other settings gave for the cells of the plan, at whatever training seed.
+
+        Returns:
+            How many.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        seeds = max(self.order.options.seeds, min(self.store.seeds, MOST_SEEDS))
+        cells = self._planned(replace(self.order.options, seeds=seeds))
+        return self.store.supersede_others(cell.identity for cell in cells)
+
     def finished(self, cell: Cell) -> Record | None:
         """The record of a cell if it is there and whole, and of the features that its backbone makes today.
 
@@ -160,6 +177,7 @@ class Run:
             "deviates": self.order.suite.methods[cell.identity.row].deviates,
             "absent": dict(self.material.left_out),
             "track": track,
+            "recipe": cell.recipe,
         }
         if record.pretraining is not None and pretraining is not None:
             words["pretraining"] = record.pretraining.model_copy(update={"overlap": pretraining.overlap})

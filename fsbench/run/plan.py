@@ -169,8 +169,10 @@ class _Planner:
             training = Untrained(row, backbone, "bf16" if in_bf16 else "fp32")
             pack = self._sized[source, backbone.prepared_size or suite.images.size]
             images, revision = backbone.images_identity() or suite.images.identity(), backbone.revision
+            recipe = training.id
         else:
             training, pack = self.training(suite.trained_as(row), shot, seed), self._packs[source]
+            recipe = self.training(suite.trained_as(row), shot, 0).id
             images = suite.images.identity()
             revision = training.backbone_revision
         identity = CellIdentity(
@@ -205,7 +207,7 @@ class _Planner:
             engine=ENGINE,
             backbone_revision=revision,
         )
-        return Cell(identity, entry.label or method.label, training, episode_set)
+        return Cell(identity, entry.label or method.label, training, recipe, episode_set)
 
     def _protocol(
         self, split: str, shot: int | None, seed: int, number: int, value: Callable[[str], Any]

@@ -72,7 +72,7 @@ def run_suite(
                 )
             records[cell_id(cell.identity)] = record
             progress.advance()
-    if superseded := run.store.supersede_others(cell.identity for cell in run.plan):
+    if superseded := run.supersede():
         _LOG.info(
             "%d records in %s are of the same cells with other settings; their names end with .superseded now.",
             superseded,

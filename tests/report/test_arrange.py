@@ -123,6 +123,18 @@ def test_rows_that_share_a_label_are_told_apart_by_their_backbones_if_these_diff
     assert [line.name for line in table.lines] == ["ProtoNet (Conv4-64)", "ProtoNet (ResNet-12)", "k-NN"]
 
 
+def test_a_label_that_looks_like_the_name_of_another_row_does_not_become_it() -> None:
+    rows = {"a": ("ProtoNet", "Conv4-64"), "b": ("ProtoNet", "ResNet-12"), "c": ("ProtoNet (ResNet-12)", "ResNet-12")}
+    records = [
+        make_record(label, row=row, method="proto").model_copy(update={"backbone_label": backbone})
+        for row, (label, backbone) in rows.items()
+    ]
+    names = ["ProtoNet (Conv4-64)", "ProtoNet [b]", "ProtoNet (ResNet-12) [c]"]
+    assert [line.name for line in build_table(records).lines] == names
+    records.append(make_record("ProtoNet [b]", row="d", method="proto"))
+    assert [line.name for line in build_table(records).lines] == [*names, "ProtoNet [b] [d]"]
+
+
 def test_training_seeds_are_averaged_episode_by_episode() -> None:
     records = [make_record("ProtoNet", correct, train_seed=seed) for seed, correct in ((0, (75, 45)), (1, (45, 60)))]
     figure = _figure(build_table(records), "ProtoNet")
@@ -230,6 +242,15 @@ def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
         )
 
 
+def _of_recipe(recipe: str, seed: int) -> Record:
+    return make_record(train_seed=seed).model_copy(update={"recipe": recipe})
+
+
+def test_seeds_of_one_recipe_have_a_mean_whether_all_recorded_it_or_not() -> None:
+    records = [make_record(training="x"), _of_recipe("x", 1), _of_recipe("x", 2), make_record(train_seed=3)]
+    assert build_table(records).lines[0].figures[0].spread is not None
+
+
 @pytest.mark.parametrize(
     ("records", "sentence"),
     [
@@ -247,6 +268,10 @@ def test_the_order_of_the_records_decides_only_the_order_of_rows_and_sources(
             "variable way and shot has",
         ),
         ([make_record(), make_record()], "2 records with training seed 0; keep one"),
+        ([make_record(params={"k": 1}), make_record(train_seed=1)], "training seeds 0, 1 of different settings"),
+        ([make_record(), make_record(train_seed=1).model_copy(update={"track": "C"})], "of different settings"),
+        ([_of_recipe("x", 1), _of_recipe("y", 2)], "training seeds 1, 2 of different settings"),
+        ([make_record(training="x"), _of_recipe("y", 1)], "training seeds 0, 1 of different settings"),
         ([make_record(), make_record(shot=5, method="other")], "of different methods or backbones"),
         (
             [make_record(), make_record(shot=5).model_copy(update={"backbone_label": "ResNet-12"})],

@@ -129,6 +129,12 @@ def test_training_seeds_are_one_row_and_what_differs_otherwise_is_two(tmp_path: 
     assert [len(entrant.records) for entrant in ranking.entrants] == [1, 1, 1, 1]
 
 
+def test_seeds_of_two_recipes_are_two_rows(tmp_path: Path) -> None:
+    other = _of("A", train_seed=1).model_copy(update={"recipe": "a longer one"})
+    (ranking,) = _rankings(_run(tmp_path / "run", _of("A"), other))
+    assert [len(entrant.records) for entrant in ranking.entrants] == [1, 1]
+
+
 def test_the_rankings_of_most_episodes_come_first(tmp_path: Path) -> None:
     few = make_record("C", RIGHT["C"][:2], engine=1, episode_set="a few")
     runs = [_run(tmp_path / "few", few), _run(tmp_path / "many", _of("A"), _of("B", shot=None), _of("B", way=10))]

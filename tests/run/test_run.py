@@ -185,6 +185,23 @@ def test_what_a_trial_left_gives_way_to_the_run_and_is_kept(tmp_path: Path) -> N
     assert (again.exit_code, again.stdout) == (0, ended.stdout)
 
 
+def test_seeds_of_a_recipe_that_changed_give_way_to_the_run_too(tmp_path: Path) -> None:
+    def of_seeds() -> dict[int, tuple[str, str | None]]:
+        found = [read_record(path) for path in out.glob("records/*.json")]
+        return {record.identity.train_seed: (record.identity.training, record.recipe) for record in found}
+
+    suite, out = write_suite(tmp_path / "s.toml", rows=("proto",)), tmp_path / "out"
+    run(suite, out, *QUICK, "--seeds", 3)
+    first = of_seeds()
+    assert {recipe for _, recipe in first.values()} == {first[0][0]}
+    run(suite, out, *QUICK)
+    assert of_seeds() == first
+    changed = write_suite(tmp_path / "s.toml", ("rate = 1e-3", "rate = 2e-3"), rows=("proto",))
+    assert "3 records in" in run(changed, out, *QUICK).stderr
+    assert of_seeds().keys() == {0}
+    assert fsbench("table", out).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
