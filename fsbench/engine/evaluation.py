@@ -16,7 +16,7 @@ from fsbench.engine.tally import Tally
 from fsbench.engine.transfer import send
 from fsbench.episodes.protocol import AnyEpisodes, Block
 from fsbench.errors import TrainingError
-from fsbench.methods.base import FeatureMethod, Method
+from fsbench.methods.base import FeatureMethod, Method, check_logits
 
 __all__ = ["asked_counts", "asked_images", "correct_counts", "embed_images", "embed_split"]
 
@@ -128,7 +128,7 @@ def correct_counts(
     if (right < 0).any():
         raise TrainingError(
             f"{method.label} gives logits that are not finite in episode {int(np.argmax(right < 0))} of the "
-            f"{store.split} episodes of {store.pack.source}; lower the learning rates."
+            f"{store.split} episodes of {store.pack.source}; lower the learning rates, or mend how it computes them."
         )
     return right
 
@@ -198,10 +198,6 @@ def _on_gpu(store: ImageStore) -> bool:
 
 def _right(method: Method, logits: Tensor, labels: Tensor, way: int) -> Tensor:
     """1 for every query that is answered rightly, 0 for every other; `_NO_ANSWER` where a logit is not finite."""
-    if logits.shape != (*labels.shape, way):
-        raise TrainingError(
-            f"{method.label} gives logits of shape {list(logits.shape)} for {labels.shape[1]} queries of each of "
-            f"{labels.shape[0]} tasks of {way} classes; they must be {[*labels.shape, way]}, as Method.predict says."
-        )
+    check_logits(method, logits, labels, way)
     right = (logits.argmax(-1) == labels).long()
     return right.masked_fill(~logits.isfinite().all(-1), _NO_ANSWER)

@@ -112,7 +112,14 @@ class Stepper:
         losses, first = [], 0
         for part, share in self._parts(data):
             with self._noise(first):
-                loss = self._method.loss(part) * share
+                loss = self._method.loss(part)
+                if not (isinstance(loss, Tensor) and loss.ndim == 0):
+                    found = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
+                    raise TrainingError(
+                        f"the loss of {self._method.label} has the {found}; return a scalar tensor, a mean over the "
+                        "tasks."
+                    )
+                loss = loss * share
                 if not loss.requires_grad:
                     raise TrainingError(
                         f"the loss of {self._method.label} depends on no weight that is trained; compute it from their "

@@ -115,9 +115,9 @@ def train(
             if looks:
                 loss = torch.stack(losses).mean().item()
                 if not math.isfinite(loss):
-                    raise TrainingError(
-                        f"the loss of {method.label} is not finite at step {course.step}; lower the learning rate."
-                    )
+                    untrained = course.step == len(losses) and not math.isfinite(losses[0].item())
+                    cure = "no step was taken yet, so mend how it is computed" if untrained else "lower the learning rate"
+                    raise TrainingError(f"the loss of {method.label} is not finite at step {course.step}; {cure}.")
                 if schedule.recompute_statistics is not None:
                     recompute_statistics(method, stores, schedule.recompute_statistics, schedule.seed)
                 accuracy = look(loss)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsbench.backbones.base import MakeBackbone
+from fsbench.errors import TrainingError
 from fsbench.tasks import Batch, PooledTasks, Tasks
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "FeatureMethod",
     "Method",
     "MetricMethod",
+    "check_logits",
     "cosines",
     "nearest",
     "one_hot",
@@ -127,7 +129,9 @@ class FeatureMethod(Method):
     def answer(self, tasks: Tasks | PooledTasks) -> Tensor:
         """Logits `[B, Q, way]`, by `embed` and `compare`; the images of all tasks are embedded as one batch."""
         support, query = tasks.gathered(self.embed(tasks.images))
-        return self.compare(support, tasks.support_labels, query, tasks.way)
+        logits = self.compare(support, tasks.support_labels, query, tasks.way)
+        check_logits(self, logits, tasks.query_labels, tasks.way)
+        return logits
 
 
 class MetricMethod(FeatureMethod):
@@ -182,6 +186,21 @@ class ClassifierTraining(Method):
 
 class ClassifierMethod(ClassifierTraining, FeatureMethod):
     """A backbone trained to classify all training classes, then frozen."""
+
+
+def check_logits(method: Method, logits: object, labels: Tensor, way: int) -> None:
+    """See that a method answers every query of every task, `[B, Q]`, by a number for every class.
+
+    Raises:
+        TrainingError: It does not.
+    """
+    wanted = [*labels.shape, way]
+    found = f"logits of shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    if not isinstance(logits, Tensor) or list(logits.shape) != wanted:
+        raise TrainingError(
+            f"{method.label} gives {found} for {labels.shape[1]} queries of each of {labels.shape[0]} tasks of {way} "
+            f"classes; give logits of shape {wanted}."
+        )
 
 
 def one_hot(labels: Tensor, way: int, like: Tensor) -> Tensor:

@@ -108,6 +108,8 @@ def load_method(name: str, beside: Path | None = None) -> type[Method]:
         UsageError: There is no such method, or it cannot be loaded.
     """
     found = cast("type[Method]", load_class("method", name, _OWN, "fsbench.methods.base:Method", beside))
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        raise UsageError(f"{name!r} lacks {' and '.join(lacking)}; write what docs/add-a-method.md says of it.")
     if not hasattr(found, "label"):
         raise UsageError(f"{name!r} has no label; give the class one, its name in tables.")
     if fault := fault_of_label(found.label):
@@ -186,6 +188,13 @@ def check_row(name: str, row: Row, method: type[Method]) -> None:
         raise SuiteError(
             f"methods.{name}.training.pool asks for many tasks on the same images, but {method.label} does not embed "
             "images once to compare them; leave it out."
+        )
+    from fsbench.methods.base import FeatureMethod  # by now torch is there
+
+    if method.embeds_once() and method.predict is not FeatureMethod.predict:
+        raise SuiteError(
+            f"methods.{name}: {method.label} has a `predict` of its own, which no run calls, since it answers from "
+            "features of single images; write it in `embed` and `compare`, or derive from Method."
         )
     if row.freeze and not method.embeds_once():
         raise SuiteError(
