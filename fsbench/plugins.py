@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, TypeAlias
 
 from fsbench.errors import FsbenchError, UsageError, unknown
@@ -164,14 +165,16 @@ def _without_class(kind: Kind, name: str, base: str, beside: Path | None) -> Usa
     """The error for a file of which no class is named, with those that it has."""
     module, wanted = load_file(_existing(kind, f"{name}:", beside)), _imported(base)
     assert isinstance(wanted, type)
-    fitting = [
-        f"{name}:{attribute}"
-        for attribute, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, wanted) and value.__module__ == module.__name__
-    ]
+    fitting = [f"{name}:{attribute}" for attribute, value in _classes(module).items() if issubclass(value, wanted)]
     if not fitting:
         return UsageError(f"{name} has no subclass of {base.replace(':', '.')}; see docs/add-a-{kind}.md.")
     return UsageError(f"{name} is a file; name its class, too: {' or '.join(fitting)}.")
+
+
+def _classes(module: ModuleType) -> dict[str, type]:
+    """The classes that a module defines, by name."""
+    found = {name: value for name, value in vars(module).items() if inspect.isclass(value)}
+    return {name: value for name, value in found.items() if value.__module__ == module.__name__}
 
 
 def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
@@ -179,7 +182,7 @@ def _from_file(kind: Kind, name: str, beside: Path | None) -> object:
     path = _existing(kind, name, beside)
     module = load_file(path)
     if not hasattr(module, attribute):
-        raise UsageError(f"{path} has no class {attribute!r}; give the {kind} as path/to/file.py:Class.")
+        raise unknown(f"class of {path}", attribute, _classes(module))
     _of_files.setdefault(path.resolve(), {})[attribute] = kind
     return getattr(module, attribute)
 

@@ -175,8 +175,8 @@ def at_shot(value: Any, shot: int | None, name: str) -> Any:
     if wanted not in table:
         given = ", ".join(map(str, table))
         raise SuiteError(
-            f"{name} has values for the shots {given}, but none for {wanted}; add {wanted} = ... there, or give one "
-            "value for all."
+            f"{name} has values for the shots {given}, but none for {wanted}; add {wanted} = ... there, or one "
+            "value for all, in a suite file of your own (with base = the name of this one)."
         )
     return table[wanted]
 

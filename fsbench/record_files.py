@@ -23,6 +23,7 @@ from fsbench.records import RECORD_SCHEMA, Record
 __all__ = ["RecordStore", "read_record", "reading_many", "record_files"]
 
 _SEED: Final = re.compile(r"-seed(\d+)-[0-9a-f]{12}\.json$")
+_AGAIN: Final = "get it again, or delete it and run again."
 _LARGEST: Final = 2**24  # bytes; a record of the most episodes has a twelfth of them
 
 
@@ -135,15 +136,15 @@ def read_record(path: Path) -> Record:
         # As written, the file is canonical already, which is far faster to hash; anything else has to be made so.
         as_written = data.removesuffix(_ending(checksum)) + b"}"
         if sha256(as_written).hexdigest() != checksum != sha256_json(content):
-            raise RecordError(f"the record {path} is damaged (its checksum does not fit its content).")
+            raise RecordError(f"the record {path} is damaged (its checksum does not fit its content); {_AGAIN}")
         record = Record.model_validate(content)
         whole = record.cell == cell_id(record.identity)  # there is none of what no JSON can say
     except ValidationError as error:
-        raise RecordError(f"the record {path} is damaged ({first_problem(error)}).") from error
+        raise RecordError(f"the record {path} is damaged ({first_problem(error)}); {_AGAIN}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"the record {path} is damaged ({type(error).__name__}).") from error
+        raise RecordError(f"the record {path} is damaged ({type(error).__name__}); {_AGAIN}") from error
     if not whole:
-        raise RecordError(f"the record {path} is damaged (its identity does not fit its name).")
+        raise RecordError(f"the record {path} is damaged (its identity does not fit its name); {_AGAIN}")
     return record
 
 

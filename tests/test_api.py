@@ -136,6 +136,7 @@ def test_only_the_test_sources_need_be_there(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (lambda: fsbench.evaluate("net", "tiny.toml"), "the model is 'net'; give a Method, or a function or module"),  # type: ignore[arg-type]
         (lambda: fsbench.evaluate(lambda images: images[0], "tiny.toml"), r"for N = \d+ images, not \(1, 24, 24\)"),
         (lambda: fsbench.evaluate(lambda images: images.numpy(), "tiny.toml", device="cpu"), "not ndarray"),
         (lambda: fsbench.evaluate(mean_colour, "tiny.toml", shots=0), "shots is 0; every shot must be at least 1."),

@@ -210,6 +210,7 @@ def test_a_base_that_cannot_be_is_one_sentence(tmp_path: Path, base: str, senten
             ("rate = 1e-3", "rate = 1e-3\npace = 1"),
             "proto.training.pace: unknown key 'pace'; did you mean 'patience'?",
         ),
+        (("rate = 1e-3", "raet = 1e-3"), "proto.training.raet: unknown key 'raet'; did you mean 'rate'?"),
         (("rate = 1e-3", "rate = 1e-3\nbatch = 8"), "proto.training.batch: unknown key 'batch'; known: augment, betas"),
         (
             ('method = "proto"', 'methd = "proto"\nmethod = "x"'),

@@ -90,8 +90,8 @@ class FeatureFile:
         if missing:
             raise DataError(
                 f"{self.path} has no features of {len(missing):,} of the {len(wanted):,} images of {self.head.source} "
-                f"that the episodes show, as {missing[0][1]!r:.80} of the class {missing[0][0]!r:.80}; embed them too, "
-                "those of validation classes with `fsbench embed --split val`."
+                f"that the episodes show, as {missing[0][1]!r:.80} of the class {missing[0][0]!r:.80}; embed them too: "
+                "test classes by `fsbench embed --split test`, validation classes by `--split val`."
             )
         return self.features[[rows[image] for image in wanted]]
 

@@ -111,6 +111,9 @@ def conv_norm_pool(
         leading: As in `BatchNorm2d.forward`.
         pooled: Whether there is pooling.
     """
+    if not hasattr(norm, "folded"):  # as of torch
+        found = f"{type(norm).__module__}.{type(norm).__name__}"
+        raise TypeError(f"{found} is no fsbench.backbones.norm.BatchNorm2d, which knows of tasks")
     groups = images.shape[1] // conv.weight.shape[1]
     images = _channels_last(images)
 

@@ -85,8 +85,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise DataError(f"the weights {path} cannot be read ({error}); get the file again.") from error
     except Exception as error:  # a damaged or hostile pickle raises whatever comes up
         raise DataError(
-            f"the weights {path} cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]:.200}); "
-            "they must be tensors alone: get the file again, or save its state_dict as safetensors."
+            f"the weights {path} cannot be read ({type(error).__name__}): the file is damaged, or holds more than "
+            "tensors; get it again, or save the model's state_dict as safetensors."
         ) from error
     for name in _WITHIN:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):

@@ -167,7 +167,12 @@ def load_card(name: str) -> Card:
         return _read_card(cards_folder() / name)
     if name in others:
         return _plugin_card(others[name])
-    raise unknown("source", name, [*names, *others])
+    raise unknown("source", name, [*names, *others], otherwise=of_your_own(name))
+
+
+def of_your_own(name: str) -> str:
+    """What to do first where a name that no card has is that of somebody's own images."""
+    return f"one of your own is made by `fsbench data prepare {name} --from FOLDER`"
 
 
 def plugins() -> dict[str, EntryPoint]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fsbench.data import places
-from fsbench.data.card import Card, Variant, list_cards, load_card, plugins
+from fsbench.data.card import Card, Variant, list_cards, load_card, of_your_own, plugins
 from fsbench.data.duplicates import duplicates_across_splits
 from fsbench.data.pack import SPLITS, Pack, differing_split
 from fsbench.data.pack_files import load_pack
@@ -56,6 +56,8 @@ def ensure_pack(
             )
         return load_pack(folder)
     card, variant = declared
+    if origin is not None and not card.files:
+        raise UsageError(f"{card.name} is drawn, and has no files for --from {origin}; leave --from out.")
     pixels = card.size if size is None else size
     files = places.source_files(card.name, places.data_root(data_root)) if origin is None else origin
 
@@ -195,7 +197,7 @@ def _declared(reference: str) -> tuple[Card, Variant] | None:
         load_card(name)  # says why it is not among them
     own = places.own_packs()
     if reference not in own:
-        raise unknown("source", reference, [*cards, *own])
+        raise unknown("source", reference, [*cards, *own], otherwise=of_your_own(reference))
     return None
 
 

@@ -9,7 +9,7 @@ import platform
 
 import torch
 
-from fsbench.errors import DeviceError, unknown
+from fsbench.errors import DeviceError, UsageError
 
 __all__ = ["cost_of_determinism", "pick_device", "tune_process"]
 
@@ -42,7 +42,9 @@ def pick_device(choice: str) -> torch.device:
         _LOG.warning("%s", _OF_MPS)
         return torch.device("mps")
     if choice != "cuda":
-        raise unknown("device", choice, ["auto", "cpu", "cuda", "mps"])
+        raise UsageError(
+            f"unknown device {choice!r}; give auto, cpu, cuda or mps. Which GPU it is says CUDA_VISIBLE_DEVICES."
+        )
     if not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available here; use --device cpu, or auto.")
     return torch.device("cuda")

@@ -116,7 +116,7 @@ def train(
                 loss = torch.stack(losses).mean().item()
                 if not math.isfinite(loss):
                     untrained = course.step == len(losses) and not math.isfinite(losses[0].item())
-                    cure = "no step was taken yet, so mend how it is computed" if untrained else "lower the learning rate"
+                    cure = "mend how it is computed" if untrained else "lower the learning rate"
                     raise TrainingError(f"the loss of {method.label} is not finite at step {course.step}; {cure}.")
                 if schedule.recompute_statistics is not None:
                     recompute_statistics(method, stores, schedule.recompute_statistics, schedule.seed)

@@ -130,7 +130,7 @@ def _sources(path: Path) -> dict[str, bytes]:
         if name in sources:
             continue
         sources[name] = read_bytes(file)
-        for imported in _imports(sources[name]):
+        for imported in _imports(sources[name], file):
             waiting += [beside] if (beside := folder / f"{imported}.py").is_file() else []
             waiting += sorted((folder / imported).rglob("*.py")) if _is_package(folder, imported) else []
     return sources
@@ -146,9 +146,9 @@ def _is_package(folder: Path, name: str) -> bool:
     return (folder / name).resolve() in (Path(place).resolve() for place in places)
 
 
-def _imports(source: bytes) -> set[str]:
-    """The first parts of the names of all modules that some code imports."""
-    nodes = list(ast.walk(ast.parse(source)))
+def _imports(source: bytes, file: Path) -> set[str]:
+    """The first parts of the names of all modules that the code of a file imports."""
+    nodes = list(ast.walk(ast.parse(source, file.name)))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
     return {name.partition(".")[0] for name in names}

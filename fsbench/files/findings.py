@@ -31,7 +31,8 @@ def finding(error: ValidationError, model: type[BaseModel], content: dict[str, A
     found = [
         (keys_of(content, entry["loc"], entry["type"] == "missing"), entry) for entry in error.errors(include_url=False)
     ]
-    keys = max((keys for keys, _ in found), key=len)
+    # A key that is misspelt is unknown, and its right name missing.
+    keys, _ = max(found, key=lambda each: (len(each[0]), each[1]["type"] == "extra_forbidden"))
     said = dict.fromkeys(_words(entry, model, keys, content) for at, entry in found if at == keys)
     sentence = "; or: ".join(said)
     return keys, sentence if sentence.endswith((".", "?")) else f"{sentence}."

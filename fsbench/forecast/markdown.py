@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,12 @@ _NONE = "–"
 
 
 def outlook_to_markdown(outlook: Outlook) -> str:
-    """The trainings of a run, those that differ in their seed alone in one line, and how many cells use them."""
+    """The trainings of a run, those that differ in their seed alone in one line, and how many cells use them.
+
+    Rows without training follow.
+    """
     from fsbench.report.markdown import escape
+    from fsbench.run.frozen import Untrained
 
     lines = []
     for training, seeds in _by_shape(outlook):
@@ -43,6 +48,8 @@ def outlook_to_markdown(outlook: Outlook) -> str:
                 f"{cells}",
             ]
         )
+    untrained = Counter(cell.identity.row for cell in outlook.cells if isinstance(cell.training, Untrained))
+    lines += [[row, _ANY, "0", *[_NONE] * 3, f"{cells}"] for row, cells in untrained.items()]
     heads = ("row", "shot", "trainings", "steps of each", "a step", "starts from", "cells")
     steps = sum(training.schedule.steps for training in outlook.trainings)
     episodes = sum(cell.episode_set.protocol.episodes for cell in outlook.cells)

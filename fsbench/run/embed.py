@@ -157,7 +157,7 @@ def _made_with(backbone: Pretrained, pack: Pack, precision: str) -> str:
     enlarged = f" enlarged from {backbone.enlarged_from}" if backbone.enlarged_from else ""
     scale = f"mean {', '.join(map(str, backbone.mean))}, std {', '.join(map(str, backbone.std))}"
     return (
-        f"{backbone.library}; weights {backbone.weights}; {backbone.kind} features in {precision}; "
+        f"{backbone.library or 'a file of code'}; weights {backbone.weights}; {backbone.kind} features in {precision}; "
         f"pack {pack.digest}{size}{enlarged}, {scale}"
     )
 

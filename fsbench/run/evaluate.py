@@ -116,6 +116,8 @@ def evaluate_model(
         UsageError: The model does not return features.
         TrainingError: They are not finite.
     """
+    if not callable(model):
+        raise UsageError(f"the model is {model!r:.80}; give a Method, or a function or module from images to features.")
     where = pick_device(device)
     method = (model if isinstance(model, Method) else _NearestMean(model)).to(where)
     material = open_material(suite, options, data_root=data_root, episode_file=None, trains=False)

@@ -59,7 +59,9 @@ def run_suite(
     check_models(run, missing)
     if fresh:
         run.forget()
-    _write_suite(order, before)
+    described = before is None
+    if described:  # else what lies there stays what it says until there is something new
+        _write_suite(order, before)
     records: dict[str, Record] = dict(finished)
     with open_progress(len(run.plan), live=executor.here) as progress:
         for _ in finished:
@@ -71,7 +73,12 @@ def run_suite(
                     "give --out a folder that all nodes share."
                 )
             records[cell_id(cell.identity)] = record
+            if not described:
+                _write_suite(order, before)
+                described = True
             progress.advance()
+    if not described:
+        _write_suite(order, before)
     if superseded := run.supersede():
         _LOG.info(
             "%d records in %s are of the same cells with other settings; their names end with .superseded now.",

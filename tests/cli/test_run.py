@@ -297,7 +297,7 @@ def test_lists_name_everything() -> None:
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
-        (('test = ["tiny"]', 'test = ["tinny"]'), "unknown source 'tinny'; did you mean 'tiny'?"),
+        (('test = ["tiny"]', 'test = ["tinny"]'), "tinny --from FOLDER`; did you mean 'tiny'?"),
         (("queries = 5", "queries = 12"), "needs 13 images a class"),
         (('title = "', "title = = "), "is not valid TOML: Invalid value (at line 2, column 9)."),
         (("width = 8", 'width = "wide"'), "line 12: backbone.width: Input should be a valid integer"),

@@ -101,7 +101,7 @@ def test_packs_lie_in_the_cache_by_name_variant_and_size(cache: Path) -> None:
 def test_an_unknown_source_names_the_nearest_one(function: object, birds: Path) -> None:
     assert callable(function)
     prepare_own("birds", birds, OwnSource(size=8))
-    with pytest.raises(UsageError, match="unknown source 'bird'; did you mean 'birds'"):
+    with pytest.raises(UsageError, match=r"unknown source 'bird'; .* --from FOLDER`; did you mean 'birds'"):
         function("bird")
     with pytest.raises(UsageError, match="variant of omniglot 'vinyls'; did you mean 'vinyals'"):
         function("omniglot:vinyls")
@@ -245,6 +245,11 @@ def test_the_commands_prepare_list_and_verify(characters: Path, birds: Path) -> 
 def test_prepare_from_a_folder_of_the_archives(characters: Path) -> None:
     done = run("prepare", "omniglot:original", "--from", characters / "omniglot")
     assert "2 train, 2 val, 2 test" in done.output
+
+
+def test_a_source_that_is_drawn_takes_no_files() -> None:
+    done = run("prepare", "glyphs", "--from", "nowhere")
+    assert "glyphs is drawn, and has no files for --from nowhere; leave --from out." in done.output
 
 
 def test_the_command_draws_by_the_given_fractions(birds: Path) -> None:

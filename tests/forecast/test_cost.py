@@ -259,7 +259,7 @@ def test_variable_shots_can_be_measured(tmp_path: Path) -> None:
         (("--methods", "prot"), "unknown method of the suite glyphs 'prot'; did you mean 'proto'?"),
         (("--methods", "proto", "--shots", "4"), "has values for the shots 1, 5, but none for 4"),
         (("--suite", "omniglot", "--methods", "knn", "--shots", "100"), "an episode needs"),
-        (("--cost", "--device", "gpu"), "unknown device 'gpu'; did you mean 'cpu'?"),
+        (("--cost", "--device", "gpu"), "unknown device 'gpu'; give auto, cpu, cuda or mps"),
     ],
 )
 def test_a_mistake_is_one_sentence(words: tuple[str, ...], said: str) -> None:
@@ -269,7 +269,11 @@ def test_a_mistake_is_one_sentence(words: tuple[str, ...], said: str) -> None:
 def test_a_source_that_is_neither_known_nor_there_is_named(suite: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(suite.read_text().replace('"tiny"]', '"tinny"]'))
-    refused("unknown source 'tinny'; did you mean 'tiny'?", "--suite", str(other))
+    refused(
+        "`fsbench data prepare tinny --from FOLDER`; did you mean 'tiny'?",
+        "--suite",
+        str(other),
+    )
 
 
 def refused(said: str, *words: str) -> None:

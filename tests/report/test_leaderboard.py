@@ -164,7 +164,8 @@ def test_the_page_says_and_links_everything(tmp_path: Path) -> None:
         "0123456789ab",
         "B not the whole training; reduced training (50 % of the suite's length)",
         "C (transductive) transductive",
-        f"the record {other / 'records' / 'broken.json'} is damaged (KeyError).",
+        f"the record {other / 'records' / 'broken.json'} is damaged (KeyError); get it again, or delete it and run "
+        "again.",
         f"{make_record('A', RIGHT['A']).mean:.2f} ± {make_record('A', RIGHT['A']).ci95:.2f}",
     ):
         assert said in shown

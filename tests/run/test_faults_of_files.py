@@ -82,3 +82,62 @@ def test_a_loss_without_a_gradient_is_named(folder: Path) -> None:
     code = METHOD.format(line="pass") + "    def loss(self, data):\n        return super().loss(data).detach()\n"
     (folder / "mine.py").write_text(code)
     assert said(folder).startswith("the loss of Mine depends on no weight that is trained; compute it from their")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("    def loss(self, data):\n        return None\n", "the loss of Mine has the type NoneType; return a scalar"),
+        (
+            "    def loss(self, data):\n        return super().loss(data)[None]\n",
+            "the loss of Mine has the shape [1]; ",
+        ),
+        (
+            "    def loss(self, data):\n        return super().loss(data) * float('nan')\n",
+            "the loss of Mine is not finite at step 2; mend how it is computed",
+        ),
+        (
+            "    def compare(self, *given):\n        return super().compare(*given)[..., 1:]\n",
+            "Mine gives logits of shape [2, 25, 4] for 25 queries of each of 2 tasks of 5 classes; "
+            "give logits of shape [2, 25, 5].",
+        ),
+        (
+            "    def compare(self, *given):\n        super().compare(*given)\n",
+            "Mine gives a NoneType for 25 queries of each of 2 tasks of 5 classes; give logits of shape [2, 25, 5].",
+        ),
+        (
+            "    def predict(self, tasks):\n        return -super().predict(tasks)\n",
+            "methods.proto: Mine has a `predict` of its own, which no run calls",
+        ),
+        (
+            "    transductive = True\n    def predict(self, tasks):\n        pass\n",
+            "Mine gives a NoneType for 25 queries of each of ",
+        ),
+    ],
+)
+def test_what_a_method_gives_is_looked_at_where_it_is_used(folder: Path, body: str, sentence: str) -> None:
+    (folder / "mine.py").write_text(METHOD.format(line="pass") + body)
+    assert said(folder, "--methods", "proto").startswith(sentence)
+
+
+def test_a_class_that_lacks_a_method_is_named(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from fsbench.methods.base import MetricMethod\n\nclass Mine(MetricMethod):\n    label = 'Mine'\n\n"
+        "class Other(Mine):\n    def compare(self, *given):\n        pass\n"
+    )
+    assert said(folder) == "'mine.py:Mine' lacks compare; write what docs/add-a-method.md says of it."
+
+
+def test_a_class_that_is_misspelt_is_unknown(folder: Path) -> None:
+    (folder / "mine.py").write_text(METHOD.format(line="pass").replace("class Mine", "class Mein"))
+    assert "unknown class of" in said(folder) and said(folder).endswith("mine.py 'Mine'; did you mean 'Mein'?")
+
+
+def test_a_normalisation_of_torch_is_named(folder: Path) -> None:
+    (folder / "mine.py").write_text(METHOD.format(line="pass"))
+    wrong = "for block in self.blocks: block.norm = __import__('torch').nn.BatchNorm2d(8)"
+    (folder / "net.py").write_text(BACKBONE.format(line=wrong))
+    assert re.fullmatch(
+        r"net.py, line \d+, raises TypeError: torch\S+BatchNorm2d is no fsbench.backbones.norm.BatchNorm2d.*fix it.",
+        said(folder, "--backbone", "net.py:Net"),
+    )

@@ -460,3 +460,17 @@ def test_the_weights_of_the_suite_frozen_fit() -> None:
     assert (found.network.features, found.parameters, found.size, found.mean) == (1280, 3_371_008, 224, (0.5, 0.5, 0.5))
     assert found.corpora == ("imagenet-1k",)
     assert found.weights == suite.backbones["lite0"].sha256
+
+
+def test_the_plan_has_a_line_for_every_row_without_training(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["plan", "--suite", str(write(tmp_path)), "--shots", "1"])
+    cells = {
+        line.split("|")[1].strip(): line.split("|")[-2].strip() for line in result.output.splitlines() if "|" in line
+    }
+    assert {row: cells[row] for row in ("proto", "shot", "ridge", "ridge-large")} == {
+        "proto": "1",
+        "shot": "1",
+        "ridge": "1",
+        "ridge-large": "1",
+    }
+    assert "4 cells" in result.output

@@ -42,6 +42,18 @@ def test_the_suite_beside_the_records_is_that_of_the_file_not_of_the_options(tmp
     assert (out / SUITE_FILE).read_bytes() == first
 
 
+def test_a_run_that_ends_before_its_first_record_leaves_the_suite_of_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(write_suite(tmp_path / "s.toml", rows=("proto",)), out, *QUICK)
+    before = contents(out)
+    code = "from fsbench.methods.proto import ProtoNet\n\nclass Mine(ProtoNet):\n    def loss(self, tasks):\n"
+    (tmp_path / "mine.py").write_text(f"{code}        pass\n")
+    changed = write_suite(tmp_path / "s.toml", ('method = "proto"', 'method = "mine.py:Mine"'), rows=("proto",))
+    assert "has the type NoneType" in refused("run", "--suite", changed, "--out", out, *QUICK)
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+
+
 def test_a_suite_that_changed_is_replaced_and_that_is_said(tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(write_suite(tmp_path / "s.toml", rows=("knn",)), out, *QUICK)

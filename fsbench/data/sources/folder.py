@@ -66,7 +66,9 @@ class SplitRule:
             }
             for split, part in zip(SPLITS, self.fractions, strict=True):
                 if part > 0 and not drawn[split]:
-                    raise UsageError(f"{part:g} of {len(classes)} classes leaves none for {split}; raise its fraction.")
+                    parts = sum(part > 0 for part in self.fractions)
+                    cure = "raise its fraction" if len(classes) >= parts else f"{parts} splits need {parts} classes"
+                    raise UsageError(f"{part:g} of {len(classes)} classes leaves none for {split}; {cure}.")
             return drawn
         labels = {name: label for label, name in enumerate(classes)}
         members = [name for names in self.listed.values() for name in names]

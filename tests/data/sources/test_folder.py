@@ -277,5 +277,7 @@ def test_fractions_add_up_to_one(fractions: tuple[float, float, float]) -> None:
 
 
 def test_a_fraction_that_gets_no_class_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"0.16 of 3 classes leaves none for val"):
+    with pytest.raises(UsageError, match=r"0.16 of 3 classes leaves none for val; raise its fraction"):
         SplitRule(None, (0.64, 0.16, 0.2), 0).apply(["a", "b", "c"])
+    with pytest.raises(UsageError, match=r"of 2 classes leaves none for \w+; 3 splits need 3 classes"):
+        SplitRule(None, (0.64, 0.16, 0.2), 0).apply(["a", "b"])
