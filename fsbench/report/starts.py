@@ -54,10 +54,11 @@ def _from_another(kept: Mapping[tuple[str, int, int | None], set[str | None]], r
 
 
 def _before(records: Iterable[Record]) -> str:
-    """The validation accuracies of trainings at step 0, where they looked: at every training shot, once a training."""
-    looks = []
+    """The validation accuracies of trainings at step 0, where they looked: at every training shot, of all seeds."""
+    looks: dict[str, list[str]] = {}
     for record in {record.identity.training: record for record in records}.values():
         at = f" at {shot}-shot" if (shot := record.identity.train_shot) else ""
         kept = "" if record.training.best_step else " (kept: no step did better)"
-        looks += [f"{look.accuracy:.2f} %{at}{kept}" for look in record.training.history if look.step == 0]
-    return ", ".join(looks)
+        first = [f"{look.accuracy:.2f}" for look in record.training.history if look.step == 0]
+        looks.setdefault(f"{at}{kept}", []).extend(first)
+    return ", ".join(f"{' / '.join(seeds)} %{where}" for where, seeds in looks.items() if seeds)
