@@ -30,6 +30,7 @@ __all__ = [
     "cards_folder",
     "list_cards",
     "load_card",
+    "of_your_own",
     "plugin_error",
     "plugins",
     "read_toml",

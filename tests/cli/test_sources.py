@@ -111,7 +111,10 @@ def test_exported_variable_episodes_give_the_same_records(tmp_path: Path) -> Non
     ("edits", "message"),
     [
         ((("tasks = 1", "tasks = 2"),), "tasks of variable shots are taken one a step; set it to 1"),
-        ((("steps = 3", "steps = { 1 = 3, 5 = 3 }"),), "but none for variable; add variable = ... there, or give one"),
+        (
+            (("steps = 3", "steps = { 1 = 3, 5 = 3 }"),),
+            "but none for variable; add variable = ... there, or one value for all",
+        ),
     ],
 )
 def test_what_variable_shots_cannot_have_is_one_sentence(

@@ -176,7 +176,7 @@ def test_a_method_of_fsbench_has_the_hyper_parameters_of_a_suite() -> None:
     [
         (["nothing"], "unknown method 'nothing'"),
         (["{folder}/absent.py:Mine"], "there is no method file"),
-        (["{folder}/mine.py:Mine"], "has no class 'Mine'"),
+        (["{folder}/mine.py:Mine"], "mine.py 'Mine'; known: CosineProto"),
         (["{folder}/fails.py:Mine"], "fails when it is read (ZeroDivisionError: division by zero)"),
         (["{folder}/mine.py:CosineProto"], "CosineProto needs a value for 'scale'; give it with --param scale=VALUE."),
         (["proto", "--param", "scale=1"], "unknown hyper-parameter of proto 'scale'"),

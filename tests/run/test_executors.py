@@ -235,7 +235,7 @@ def test_an_interrupted_run_on_a_ray_cluster_goes_on_later(folder: Path, cluster
     process = run.paused()
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 128 + signal.SIGINT
-    assert run.stderr.endswith("run the same command again to go on.\n")
+    assert run.stderr.endswith("run the same command again: it goes on from whatever was finished.\n")
     until(lambda: not is_running(process))
     assert Run(folder, "stopped").wait() == 0
     assert contents(folder / "stopped") == contents(folder / "serial")

@@ -82,7 +82,7 @@ def test_features_of_test_classes_alone_are_refused(suite: Path, tmp_path: Path)
     assert fsbench("embed", SOURCE, "--suite", suite, "--backbone", "own", "--out", test).exit_code == 0
     sentence = refused("tune", "--suite", suite, "--methods", "ridge", "--try", "penalty=1,2", "--features", test)
     assert "has no features of" in sentence
-    assert sentence.endswith("those of validation classes with `fsbench embed --split val`.")
+    assert sentence.endswith("validation classes by `--split val`.")
 
 
 def test_a_training_that_is_shared_is_done_once(suite: Path, tmp_path: Path) -> None:
