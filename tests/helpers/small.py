@@ -24,7 +24,7 @@ PARAMS: dict[str, dict[str, Any]] = {
         **{"steps": 5, "rate": 0.1, "backbone_rate": 0.05},
         **{"momentum": 0.9, "dampening": 0.0, "weight_decay": 1e-3},
     },
-    "simpleshot": {"centred": True},
+    "simpleshot": {},
     "logistic": {"strength": 1.0},
     "logistic-ensemble": {"strengths": [0.1, 1.0, 10.0]},
     "ridge": {"penalty": 0.1},

@@ -57,7 +57,7 @@ _ROWS = {
         "steps = 2\nrate = 0.01\nbackbone_rate = 0.01\nmomentum = 0.9\ndampening = 0.9\nweight_decay = 1e-3\n",
         "knn",
     ),
-    "simpleshot": ("centred = true\n", "knn"),
+    "simpleshot": ("", "knn"),
     "logistic": ("strength = 1.0\n", "knn"),
     "logistic-ensemble": ("strengths = [0.1, 1.0, 10.0]\n", "knn"),
     "ridge": ("penalty = 0.1\n", "knn"),

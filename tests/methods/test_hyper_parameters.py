@@ -59,7 +59,6 @@ def test_what_the_tests_use_is_in_range(method: str) -> None:
         ("logistic-ensemble", "strengths", [1.0], "at least 2 items"),
         ("logistic-ensemble", "strengths", [1.0, 0], "1: Input should be greater than 0"),
         ("logistic-ensemble", "strengths", "0.1, 1", "valid list"),
-        ("simpleshot", "centred", 1, "valid boolean"),
     ],
 )
 def test_other_bounds(method: str, key: str, value: object, sentence: str) -> None:

@@ -38,7 +38,6 @@ pretrained_on = ["imagenet-1k"]
 
 [methods.shot]
 method = "simpleshot"
-params = { centred = true }
 training = "none"
 backbone = "own"
 
@@ -222,7 +221,7 @@ def test_a_plan_knows_rows_without_training(tmp_path: Path) -> None:
         (("[methods.shot]", '[methods.shot]\nstart = "proto"'), SuiteError, "start needs a training of its own"),
         (
             (
-                'method = "simpleshot"\nparams = { centred = true }',
+                'method = "simpleshot"',
                 'method = "fomaml"\nparams = { inner_rate = 0.1, train_steps = 1, test_steps = 1 }',
             ),
             SuiteError,
@@ -246,7 +245,7 @@ def test_rows_that_do_not_fit_are_refused(
     ],
 )
 def test_a_method_that_must_be_trained_is_refused(tmp_path: Path, method: str, params: str, message: str) -> None:
-    old = 'method = "simpleshot"\nparams = { centred = true }'
+    old = 'method = "simpleshot"'
     path = write(tmp_path, (old, f'method = "{method}"\nparams = {{ {params} }}'))
     code, output = run(path, tmp_path / "out", "--methods", "shot")
     assert code == 2

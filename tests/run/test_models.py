@@ -69,7 +69,7 @@ def test_a_row_with_other_weights_than_the_training_that_it_tests_is_refused_bef
 ) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nfrom fsbench.methods.simpleshot import SimpleShot\n\nclass Mine(SimpleShot):\n"
-        "    def __init__(self, *given, centred):\n        super().__init__(*given, centred=centred)\n"
+        "    def __init__(self, *given):\n        super().__init__(*given)\n"
         "        self.more = torch.nn.Linear(2, 2)\n"
     )
     mine = ('method = "simpleshot"', 'method = "mine.py:Mine"')
