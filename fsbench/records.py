@@ -130,6 +130,7 @@ class Record(StrictModel):
     mean: float  # accuracy over episodes, percent
     ci95: float  # half width of the 95 % confidence interval of the mean, percent
     training: TrainingSummary
+    step_images: Count | None = None  # that a step of the training embeds; None: none, or they vary, or not recorded
     recipe: Text | None = None  # what `identity.training` would be with training seed 0; None: not recorded
     environment: Environment
     timings: dict[Text, _Seconds] = Field(default_factory=dict)  # the only part that differs between equal runs
@@ -150,6 +151,11 @@ class Record(StrictModel):
     def known_recipe(self) -> str | None:
         """The hash of its training but for the seed; None where it cannot be told."""
         return self.identity.training if self.identity.train_seed == 0 else self.recipe
+
+    @property
+    def seen_images(self) -> int | None:
+        """Images that the steps of the training embedded, each as often as it was; None: `step_images` is."""
+        return None if self.step_images is None else self.training.steps * self.step_images
 
     @property
     def accuracies(self) -> npt.NDArray[np.float64]:

@@ -75,6 +75,16 @@ class Schedule:
     sizes: tuple[tuple[int, int], ...] = ()
     recompute_statistics: int | None = None
 
+    @property
+    def step_images(self) -> int | None:
+        """Images that a step embeds; None: they vary."""
+        if self.protocol is None:
+            return self.size
+        way, shot, queries = self.protocol.way, self.protocol.shot, self.protocol.queries
+        if way is None or shot is None or queries is None:
+            return None
+        return (self.size * way if self.pool is None else self.pool) * (shot + queries)
+
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
         rate = self.rate * 0.5 ** (step // self.halve_every) if self.halve_every else self.rate

@@ -21,7 +21,8 @@ class R2D2(DualHead):
     Deviations: no constant is added to the logits, which would change neither loss nor answer; the penalty is fixed
     (the authors learn it, or not, by an option). Their code divides X and Y by the square root of the number of
     support images, which is a penalty times that number here, and gives features a last one that is always one. Way
-    and shot of training are the suite's, where the paper draws shots, from 1 to 10.
+    and shot of training are the suite's, where the paper draws shots, from 1 to 10. Its networks have leaky ReLUs and
+    dropout, and give the features of their last two blocks.
 
     Args:
         penalty: Of the squared weights.

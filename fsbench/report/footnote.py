@@ -69,10 +69,12 @@ def _ranks(table: Table) -> Note:
         ),
     }
     rule, tied = rules[table.ranks]
+    backbones = {line.backbone for line in table.lines if not line.transductive}
+    networks = "" if len(backbones) < 2 else " Backbones differ, so a rank is one of method and network together."
     return Note(
         "Rank",
         f"{rule}, among {ranked or f'no {one}'}: the best {one} leads, {tied}, and the others follow in the same "
-        f"way. The average rank is the mean over the {place}s{scope}.",
+        f"way. The average rank is the mean over the {place}s{scope}.{networks}",
     )
 
 

@@ -137,6 +137,7 @@ def _published(table: Table, matches: Sequence[Match]) -> Iterator[str]:
 
 def _trainings(table: Table) -> str:
     """How long every row trained, and on what."""
+    counted = any(record.step_images is not None for record in table.records)
     facts: list[_Titled] = [
         ("Method", [_entry(method_name(line)) for line in table.lines]),
         ("trained on", [escape(listed(map(_sources, line.records))) for line in table.lines]),
@@ -144,14 +145,22 @@ def _trainings(table: Table) -> str:
         ("training seeds", [listed(sorted({r.identity.train_seed for r in line.records})) for line in table.lines]),
     ]
     for shot in dict.fromkeys(column.shot for column in table.columns):
-        trained = ([r for r in line.records if r.identity.shot == shot] for line in table.lines)
-        title = "steps, variable shot" if shot is None else f"steps, {shot}-shot"
-        facts.append((title, [_steps(records) for records in trained]))
-    return f"{_columns(facts, left=2)}\n\n" + (
+        trained = [[r for r in line.records if r.identity.shot == shot] for line in table.lines]
+        where = "variable shot" if shot is None else f"{shot}-shot"
+        facts.append((f"steps, {where}", [_steps(records) for records in trained]))
+        if counted:
+            facts.append((f"images, {where}", [_images(records) for records in trained]))
+    text = (
         "Steps taken of the steps planned: a training that took fewer had stopped improving on the validation "
         "episodes. Those episodes alone also chose the weights that were kept. The parameters are all that the "
         "training adjusted."
     )
+    if counted:
+        text += (
+            " The images are those of its steps, each as often as it was shown, without those of a training that it "
+            f"started from ({_NOTHING}: none, a number that varied, or not recorded)."
+        )
+    return f"{_columns(facts, left=2)}\n\n{text}"
 
 
 def _sources(record: Record) -> str:
@@ -164,6 +173,11 @@ def _steps(records: Sequence[Record]) -> str:
         return _NOTHING
     taken, planned = (span(getattr(r.training, name) for r in records) for name in ("steps", "planned_steps"))
     return f"{taken} of {planned}"
+
+
+def _images(records: Sequence[Record]) -> str:
+    seen = [record.seen_images for record in records if record.seen_images is not None]
+    return span(seen) if records and len(seen) == len(records) else _NOTHING
 
 
 def _columns(columns: Sequence[_Titled], *, left: int) -> str:

@@ -11,12 +11,13 @@ from fsbench.report.table import Column, Figure, Line, Table
 
 __all__ = ["PUBLISHED_AS", "Match", "beside"]
 
+_FIVE_WAYS = ("ProtoNet (5-way training)", "ProtoNet (CloserLook)")
 _RELATION = ("RelationNet", "RelationNet (CloserLook)")
 _FIRST_ORDER = ("fo-MAML", "fo-MAML (transductive)", "fo-MAML (re-impl.)")
 _SECOND_ORDER = ("MAML", "MAML (CloserLook)", "MAML (re-impl.)", "MAML (re-run of cbfinn/maml)")
 
-# The method of a row, or the row itself, to the names under which it was published: other distances and trainings of
-# another way are other methods.
+# The method of a row, or the row itself, to the names under which it was published: other distances are other methods,
+# and a row that is trained on 5 ways stands beside figures of such trainings alone.
 PUBLISHED_AS = {
     "knn": ("k-NN",),
     "finetune": ("Finetune", "Baseline", "Baseline (CloserLook)"),
@@ -27,13 +28,8 @@ PUBLISHED_AS = {
     "ridge": (),
     "cosine": (),
     "matching": ("MatchingNet", "MatchingNet (CloserLook)", "MatchingNet cosine (re-impl.)"),
-    "proto": ("ProtoNet", "ProtoNet (CloserLook)", "ProtoNet (re-impl.)"),
-    "proto-5way": (
-        "ProtoNet (trained 5-way 1-shot)",
-        "ProtoNet (trained 5-way 5-shot)",
-        "ProtoNet (CloserLook)",
-        "ProtoNet (re-impl.)",
-    ),
+    "proto": ("ProtoNet", "ProtoNet (re-impl.)", "ProtoNet (pretrained start)", *_FIVE_WAYS),
+    "proto-5way": ("ProtoNet (trained 5-way 1-shot)", "ProtoNet (trained 5-way 5-shot)", *_FIVE_WAYS),
     "relation": _RELATION,
     "relation-transductive": _RELATION,
     "fomaml": _FIRST_ORDER,

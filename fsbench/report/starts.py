@@ -25,8 +25,11 @@ def initialisations(table: Table) -> Iterator[str]:
         text = f"the training of {listed(by_row)} starts from the backbone of {start}."
         if kept := [name for name, records in by_row.items() if any(record.training.frozen for record in records)]:
             text += f" That of {listed(kept)} leaves it as it is."
-        if others := [name for name, records in by_row.items() if any(_from_another(kept_by, r) for r in records)]:
+        found = {name: {_starts_from(kept_by, record) for record in records} for name, records in by_row.items()}
+        if others := [name for name, shown in found.items() if "another" in shown]:
             text += f" For {listed(others)} that was another training of it than the one in this table."
+        if untold := [name for name, shown in found.items() if "not recorded" in shown]:
+            text += f" Whether it was the one in this table is not recorded of every training of {listed(untold)}."
         if before:
             text += f" Before its own training, on the validation episodes: {'; '.join(before)}."
         yield text
@@ -44,13 +47,13 @@ def _kept_weights(table: Table) -> dict[tuple[str, int, int | None], set[str | N
     return kept
 
 
-def _from_another(kept: Mapping[tuple[str, int, int | None], set[str | None]], record: Record) -> bool:
-    """Whether a training started from weights that the row it names does not have in the table, if that is recorded."""
+def _starts_from(kept: Mapping[tuple[str, int, int | None], set[str | None]], record: Record) -> str | None:
+    """Which training of the row that it names a training started from; None: the table's own, or it shows none."""
     start, seed, shot = record.identity.initialised_from, record.identity.train_seed, record.identity.train_shot
-    if start is None or record.training.start is None:
-        return False
-    shown = kept.get((start, seed, None), set()) | kept.get((start, seed, shot), set())
-    return bool(shown) and shown.isdisjoint({record.training.start, None})
+    shown = kept.get((str(start), seed, None), set()) | kept.get((str(start), seed, shot), set())
+    if not shown or record.training.start in shown - {None}:
+        return None
+    return "not recorded" if record.training.start is None or None in shown else "another"
 
 
 def _before(records: Iterable[Record]) -> str:

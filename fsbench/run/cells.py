@@ -120,6 +120,11 @@ class Cell:
     episode_set: EpisodeSet
 
     @property
+    def step_images(self) -> int | None:
+        """Images that a step of its training embeds; None: there is no training, or they vary."""
+        return None if isinstance(self.training, Untrained) else self.training.schedule.step_images
+
+    @property
     def title(self) -> str:
         """What it is called where its progress is told; without its source."""
         return _title(self.identity.row, self.identity.shot, self.identity.train_seed)

@@ -178,6 +178,7 @@ class Run:
             "absent": dict(self.material.left_out),
             "track": track,
             "recipe": cell.recipe,
+            "step_images": cell.step_images,
         }
         if record.pretraining is not None and pretraining is not None:
             words["pretraining"] = record.pretraining.model_copy(update={"overlap": pretraining.overlap})

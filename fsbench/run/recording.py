@@ -64,6 +64,7 @@ def record_of(
         mean=interval.mean,
         ci95=interval.half_width,
         training=trained.summary,
+        step_images=cell.step_images,
         recipe=cell.recipe,
         environment=environment,
         timings={"training": trained.seconds, "evaluation": seconds},

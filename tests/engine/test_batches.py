@@ -71,6 +71,16 @@ def test_a_training_that_stopped_goes_on_with_the_same_data(
     assert not equal(whole[37], whole[38])
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_knows_how_many_images_a_step_embeds(stores: list[ImageStore], name: str) -> None:
+    def images(step: Tasks | PooledTasks | Batch) -> int:
+        parts = (step.support, step.query) if isinstance(step, Tasks) else (step.images,)
+        return sum(part.shape[:-3].numel() for part in parts)
+
+    found = {images(step) for step in steps(SCHEDULES[name], stores, 0, 10)}
+    assert found == {SCHEDULES[name].step_images} or (name == "variable" and SCHEDULES[name].step_images is None)
+
+
 def test_the_source_is_uniform_over_episodes(stores: list[ImageStore]) -> None:
     found = [int(tasks.support.max() * 255 >= 100) for tasks in steps(replace(TASKS, size=1), stores, 0, 600)]
     assert abs(np.mean(found) - 0.5) < 0.08  # four standard errors

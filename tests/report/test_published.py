@@ -78,6 +78,15 @@ def test_the_same_kind_of_backbone_comes_before_others(backbone: str, names: set
     assert {match.published.backbone for match in _matches(record)} == names
 
 
+def test_a_row_that_is_trained_on_5_ways_stands_beside_such_trainings_alone() -> None:
+    record = make_record("ProtoNet", row="proto-5way", method="proto", source="miniimagenet", shot=5)
+    found = _matches(record)
+    assert {match.published.method for match in found} == {
+        *("ProtoNet (5-way training)", "ProtoNet (trained 5-way 5-shot)", "ProtoNet (CloserLook)")
+    }
+    assert not any("trained on 20 ways" in match.published.source for match in found)
+
+
 def test_transductive_results_stand_beside_the_transductive_row_where_there_is_one() -> None:
     inductive = make_record("RelationNet", method="relation")
     transductive = make_record("RelationNet", method="relation-transductive", transductive=True)
