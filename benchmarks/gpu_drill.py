@@ -23,16 +23,16 @@ WAITING: dict[str, Callable[[Tensor], object]] = {
 
 
 def drill(setting: Setting, _: Result) -> Result:
-    """For every kind of step that cannot be recorded: is it, and does the process still work?
+    """How far the losses of recorded steps are from those of eager ones, relative to them.
 
-    Then how far the losses of recorded steps are from those of eager ones, relative to them.
+    Then, for every kind of step that cannot be recorded: is it, and does the process still work?
     """
-    result: Result = {"finished": True}
+    (eager, _), (replayed, recorded) = take_steps(setting, recorded=False), take_steps(setting)
+    apart = max(abs(b - a) / a for a, b in zip(eager, replayed, strict=True))
+    result: Result = {"finished": True, "recorded": recorded, "replayed beside eager": apart}
     for title, wait in WAITING.items():
         _, bad = take_steps(setting, wait)
         result[title] = {"recorded": bad, **left_behind(setting), "the next is recorded": take_steps(setting)[1]}
-    (eager, _), (replayed, _) = take_steps(setting, recorded=False), take_steps(setting)
-    result["replayed beside eager"] = max(abs(b - a) / a for a, b in zip(eager, replayed, strict=True))
     return result
 
 

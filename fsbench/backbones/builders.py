@@ -37,7 +37,7 @@ def build_network(spec: PretrainedSpec, beside: Path | None = None) -> Built:
     """
     kind, _, name = spec.build.partition(":")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # that of `torch.manual_seed` would reach every GPU
         if kind == "timm":
             return _timm(spec, name)
         if kind == "torchvision":

@@ -24,16 +24,18 @@ __all__ = ["asked_counts", "asked_images", "correct_counts", "embed_images", "em
 class _AtOnce(NamedTuple):
     """What is done at once; fixed, since a sum may be rounded differently in a batch of another size."""
 
-    pixels: int  # of the images that are embedded, and of the tasks that are adapted to
+    pixels: int  # of the images that are embedded
+    adapted: int  # pixels of the tasks that are adapted to
     numbers: int  # of the largest array that comparing builds
     tasks: int  # of a method that answers task by task, at most
 
 
 # On a CPU enough to fill the cores, but so little that its activations stay in cache and, with glibc's default
-# thresholds, on the heap: 83 images of 28x28, or 9 of 84x84. On a GPU 2378 images of 84x84: Conv4-64's first maps
-# of those have 2**30 numbers, and beyond 2**31 not every algorithm works.
-_ON_CPU = _AtOnce(pixels=1 << 16, numbers=1 << 24, tasks=1)
-_ON_GPU = _AtOnce(pixels=1 << 24, numbers=1 << 28, tasks=16)
+# thresholds, on the heap: 83 images of 28x28, or 9 of 84x84. On a GPU 594 images of 84x84, and tasks of four times as
+# many: maps of 160 channels have 2**30 numbers, those of Conv4-64 in the tasks as well, and beyond 2**31 not every
+# algorithm works.
+_ON_CPU = _AtOnce(pixels=1 << 16, adapted=1 << 16, numbers=1 << 24, tasks=1)
+_ON_GPU = _AtOnce(pixels=1 << 22, adapted=1 << 24, numbers=1 << 28, tasks=16)
 _NO_ANSWER = -(1 << 32)  # as many right answers: fewer than any episode has queries
 
 
@@ -179,7 +181,7 @@ def _task_by_task(method: Method, store: ImageStore, episodes: Block, start: int
 
     at_once = _at_once(store)
     images = episodes.support_images.shape[1] + episodes.query_images.shape[1]
-    size = max(1, min(at_once.tasks, at_once.pixels // (images * store.pixels)))
+    size = max(1, min(at_once.tasks, at_once.adapted // (images * store.pixels)))
     return chunks(answer, len(episodes), size, "tasks", even=_on_gpu(store), start=start)
 
 

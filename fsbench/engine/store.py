@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsbench.data.pack import Pack
+from fsbench.engine import transfer
 from fsbench.engine.augmentation import Floats, augment, changes
-from fsbench.engine.transfer import resident, send
 from fsbench.episodes.protocol import Block
 from fsbench.errors import EpisodeError
 from fsbench.tasks import Batch, Tasks
@@ -34,13 +34,21 @@ class ImageStore:
         device: Where tasks are made.
         mean: Of every channel, on the scale 0 to 1; subtracted.
         std: Of every channel; divided by.
+        resident: Whether a GPU holds the pack; else images are read from the file whenever they are asked for.
 
     Raises:
         DeviceError: The pack does not fit into the device's memory.
     """
 
     def __init__(
-        self, pack: Pack, split: str, device: torch.device, mean: Sequence[float], std: Sequence[float]
+        self,
+        pack: Pack,
+        split: str,
+        device: torch.device,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        resident: bool = True,
     ) -> None:
         self.pack = pack
         self.split = split
@@ -51,7 +59,8 @@ class ImageStore:
         self._offset = int(self.indices[0])
         self._rows = np.full(int(self.indices[-1]) + 1 - self._offset, -1)
         self._rows[self.indices - self._offset] = np.arange(len(self.indices))
-        self._images: npt.NDArray[np.uint8] | Tensor = pack.images if device.type == "cpu" else resident(pack, device)
+        mapped = device.type == "cpu" or not resident
+        self._images: npt.NDArray[np.uint8] | Tensor = pack.images if mapped else transfer.resident(pack, device)
         self._first = 0  # the index in the pack of the first of them
         self._channels = len(mean)
         self._size: int | None = None
@@ -112,7 +121,7 @@ class ImageStore:
             features: Float `[N, ...]`, in the order of `indices`.
         """
         store = copy.copy(self)
-        places, store._first = send([self.indices - self._offset], self.device)[0], self._offset
+        places, store._first = transfer.send([self.indices - self._offset], self.device)[0], self._offset
         store._images = features.new_zeros(len(self._rows), *features.shape[1:]).index_copy_(0, places, features)
         return store
 
@@ -137,11 +146,11 @@ class ImageStore:
             height, width = self._images.shape[2:]
             drawn.append(changes(numbers, height, width, self._recipe))
         places = indices - self._first
-        rows, *sent = send([places, *others, *drawn], self.device)
+        rows, *sent = transfer.send([places, *others, *drawn], self.device)
         if isinstance(self._images, Tensor):
             raw = self._images[rows]
         else:
-            raw = torch.from_numpy(np.take(self._images, places, axis=0))
+            raw = transfer.uploaded(torch.from_numpy(np.take(self._images, places, axis=0)), self.device)
         if raw.is_floating_point():
             return [raw, *sent]
         images = raw.expand(-1, self._channels, -1, -1).to(torch.float32)

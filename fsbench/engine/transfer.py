@@ -15,7 +15,7 @@ from torch import Tensor
 from fsbench.data.pack import Pack
 from fsbench.errors import DeviceError
 
-__all__ = ["resident", "send"]
+__all__ = ["resident", "send", "uploaded"]
 
 _BYTES_A_PIECE = 1 << 26
 _GIB = 1 << 30
@@ -51,6 +51,11 @@ def resident(pack: Pack, device: torch.device) -> Tensor:
     return there
 
 
+def uploaded(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device; to a GPU it goes from pinned memory, for which the host does not wait."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
 def send(arrays: Sequence[_Numbers], device: torch.device) -> list[Tensor]:
     """Arrays of integers or floats as int64 or float64 tensors on a device; as float32 on Apple's, which lack float64.
 
@@ -64,6 +69,5 @@ def send(arrays: Sequence[_Numbers], device: torch.device) -> list[Tensor]:
         return [(part.float() if part.is_floating_point() else part).to(device) for part in whole]
     kinds = [torch.float64 if array.dtype.kind == "f" else torch.int64 for array in arrays]
     joined = torch.from_numpy(np.concatenate([np.ascontiguousarray(array).view(np.int64).ravel() for array in arrays]))
-    there = (joined.pin_memory() if device.type == "cuda" else joined).to(device, non_blocking=True)
-    parts = torch.split(there, [array.size for array in arrays])
+    parts = torch.split(uploaded(joined, device), [array.size for array in arrays])
     return [part.view(kind).view(array.shape) for part, kind, array in zip(parts, kinds, arrays, strict=True)]

@@ -53,7 +53,7 @@ def build_model(
         beside=suite.folder,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # that of `torch.manual_seed` would reach every GPU
         model = method(make_backbone, classes, **params)
     return model.to(device).to(memory_format=torch.channels_last)
 

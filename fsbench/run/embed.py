@@ -69,7 +69,7 @@ def embed_source(
     pack = ensure_pack(source, size=backbone.prepared_size or size, data_root=data_root)
     if not pack.splits[split]:
         raise DataError(f"{source} has no classes in the split {split!r}; embed another one.")
-    store = ImageStore(pack, split, device, backbone.mean, backbone.std)
+    store = ImageStore(pack, split, device, backbone.mean, backbone.std, resident=False)  # each image is seen once
     store = store if backbone.enlarged_from is None else store.showing(backbone.size)
     classes, names = named_images(pack, store)  # now: the pack may be replaced meanwhile
     network = backbone.network.to(device).to(memory_format=torch.channels_last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from fsbench.run.order import Run
 
 __all__ = ["Features", "Images"]
 
+_LOG = logging.getLogger("fsbench")
 _BY_BACKBONE = (MetricMethod.embed, ClassifierMethod.embed)
 
 
@@ -34,35 +36,41 @@ class Images:
     def __init__(self, run: Run) -> None:
         images = run.order.suite.images
         self._run = run
+        self._too_large: set[str] = set()
         self._opened = functools.cache(
-            lambda source, split: ImageStore(run.material.packs[source], split, run.device, images.mean, images.std)
+            lambda source, split, resident: ImageStore(
+                run.material.packs[source], split, run.device, images.mean, images.std, resident=resident
+            )
         )
 
     def of(self, source: str, split: str) -> ImageStore:
         """The images of a split; those that no work of now needs make room on a device that is full.
 
-        Raises:
-            DeviceError: The device has too little memory even so.
+        Those of a source that does not fit even so are read from its file, with a warning.
         """
         try:
-            return self._opened(source, split)
+            return self._opened(source, split, source not in self._too_large)
         except DeviceError:
             self._opened.cache_clear()
-        return self._opened(source, split)
+        try:
+            return self._opened(source, split, True)
+        except DeviceError as error:
+            _LOG.warning("%s Until then, steps read them from the file, which is slower.", error)
+            self._too_large.add(source)
+        return self._opened(source, split, False)
 
     def seen_by(self, training: Training | Untrained, source: str, split: str) -> ImageStore:
         """The images of a split as a model sees them: in the suite's size, or in that of its frozen backbone.
 
-        Raises:
-            DeviceError: The device has too little memory.
+        A frozen backbone sees every image once, or none where its features are in files, so no GPU has to hold them.
         """
         if not isinstance(training, Untrained):
             return self.of(source, split)
         backbone = training.backbone
         if backbone.size is None:
-            return self.of(source, split)
+            return self._opened(source, split, False)
         pack = self._run.material.sized[source, backbone.prepared_size or backbone.size]
-        store = ImageStore(pack, split, self._run.device, backbone.mean, backbone.std)
+        store = ImageStore(pack, split, self._run.device, backbone.mean, backbone.std, resident=False)
         return store if backbone.enlarged_from is None else store.showing(backbone.size)
 
 

@@ -36,7 +36,8 @@ def describe_machine(root: Path | None = None) -> dict[str, Any]:
     """
     device = pick_device("auto")
     place, packs = data_root(root), packs_folder()
-    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0  # the driver may count what torch cannot use
+    gpus = [torch.cuda.get_device_properties(index) for index in range(number)]
     cards = [card.name for card in list_cards() if card.files]
     return {
         "system": {

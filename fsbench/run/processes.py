@@ -38,7 +38,7 @@ def processes_pool(order: Order, jobs: int, number: int | None) -> Iterator[Pool
     Raises:
         ExecutorError: A process was killed.
     """
-    gpus = 0 if order.device == "cpu" else torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if order.device != "cpu" and torch.cuda.is_available() else 0
     number = min(jobs, number or gpus or torch.get_num_threads())
     context = _Spawning()
     places = context.SimpleQueue()

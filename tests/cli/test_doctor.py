@@ -37,6 +37,12 @@ def test_packs_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert json.loads(doctor("--json"))["data"]["packs"] == {"folder": str(tmp_path / "packs"), "number": 1}
 
 
+def test_gpus_that_the_driver_counts_but_torch_cannot_use_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert json.loads(doctor("--json"))["gpus"] == []
+
+
 def test_it_says_what_a_run_would_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)

@@ -104,7 +104,7 @@ def test_every_optimiser_is_recorded_and_so_are_augmented_images(
     assert_recorded_as_eager("proto", schedule, pack, caplog)
 
 
-@pytest.mark.parametrize("name", ["proto", "relation", "knn"])
+@pytest.mark.parametrize("name", ["proto", "relation", "knn", "fomaml", "foprotomaml", "maml", "anil"])
 def test_backbones_in_bf16_are_recorded(name: str, pack: Pack, caplog: pytest.LogCaptureFixture) -> None:
     assert_recorded_as_eager(name, schedule_of(name), pack, caplog, "bf16")
 
@@ -112,6 +112,18 @@ def test_backbones_in_bf16_are_recorded(name: str, pack: Pack, caplog: pytest.Lo
 def test_pooled_tasks_of_two_sizes_are_recorded(pack: Pack, caplog: pytest.LogCaptureFixture) -> None:
     schedule = replace(STEPS, pool=10, size=2, sizes=((20, 0), (28, 10)))
     assert_recorded_as_eager("proto", schedule, pack, caplog)
+
+
+def test_the_recipe_of_the_suites_is_recorded(pack: Pack, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = {"pool": 10, "size": 2, "sizes": ((20, 0), (28, 10)), "augment": "crop", "rate_shape": "one-cycle"}
+    schedule = replace(STEPS, **recipe, warm_up=4, optimiser="adamw", betas=(0.9, 0.99))
+    assert_recorded_as_eager("proto", schedule, pack, caplog, "bf16")
+
+
+def test_images_that_a_gpu_does_not_hold_are_the_same(pack: Pack) -> None:
+    held = store(pack, CUDA)
+    read = ImageStore(pack, "train", CUDA, [0.5], [0.5], resident=False)
+    assert torch.equal(held.images(held.indices), read.images(held.indices))
 
 
 @pytest.mark.parametrize("augment", [False, True])

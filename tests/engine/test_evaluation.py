@@ -95,7 +95,9 @@ def test_an_episode_of_many_support_images_is_compared_in_parts_that_have_room(
         return compare(support, labels, query, way)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(method, "compare", seen)
-    monkeypatch.setattr("fsbench.engine.evaluation._ON_CPU", _AtOnce(pixels=1 << 16, numbers=1000, tasks=1))
+    monkeypatch.setattr(
+        "fsbench.engine.evaluation._ON_CPU", _AtOnce(pixels=1 << 16, adapted=1 << 16, numbers=1000, tasks=1)
+    )
     assert correct_counts(method, store, episodes).tolist() == expected
     assert len(sizes) > 1 and max(sizes) <= 1000
 
@@ -112,7 +114,7 @@ def test_a_gpu_gives_the_same_answers_in_slices_of_one_shape(
     assert seen == ([17] if name == "proto" else 17 * [1])
     seen.clear()
     monkeypatch.setattr("fsbench.engine.evaluation._on_gpu", lambda _: True)
-    room = _AtOnce(pixels=3 * 80 * 28**2, numbers=2 * 75 * 5 * 8, tasks=16)
+    room = _AtOnce(pixels=3 * 80 * 28**2, adapted=3 * 80 * 28**2, numbers=2 * 75 * 5 * 8, tasks=16)
     monkeypatch.setattr("fsbench.engine.evaluation._ON_GPU", room)
     assert correct_counts(method, store, episodes).tolist() == expected
     assert seen == -(-17 // at_once) * [at_once]
@@ -127,7 +129,7 @@ def test_a_head_is_fitted_once_to_a_large_episode(
     seen: list[int] = []
     compare = method.compare  # type: ignore[operator]
     monkeypatch.setattr(method, "compare", lambda *data: seen.append(data[2].shape[1]) or compare(*data))
-    room = _AtOnce(pixels=1 << 16, numbers=30 * 5 * 8, tasks=1)  # 5 ways and 8 features
+    room = _AtOnce(pixels=1 << 16, adapted=1 << 16, numbers=30 * 5 * 8, tasks=1)  # 5 ways and 8 features
     monkeypatch.setattr("fsbench.engine.evaluation._ON_CPU", room)
     assert correct_counts(method, store, episodes).tolist() == expected
     assert seen == parts

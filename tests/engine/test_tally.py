@@ -90,7 +90,9 @@ def test_a_gpu_goes_on_in_slices_of_the_same_shape(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fsbench.engine.evaluation._on_gpu", lambda _: True)
-    monkeypatch.setattr("fsbench.engine.evaluation._ON_GPU", _AtOnce(pixels=1 << 24, numbers=1 << 28, tasks=4))
+    monkeypatch.setattr(
+        "fsbench.engine.evaluation._ON_GPU", _AtOnce(pixels=1 << 22, adapted=1 << 24, numbers=1 << 28, tasks=4)
+    )
     first, second, path = Brightness(2), Brightness(), tmp_path / "a.tally"
     expected = correct_counts(Brightness(), store, draw(store)).tolist()
     with pytest.raises(KeyboardInterrupt):

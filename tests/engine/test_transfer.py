@@ -107,6 +107,16 @@ def test_splits_share_one_copy_of_a_pack(pack: Pack, copies: list[Tensor], monke
     assert len(transfer._residents) == 0
 
 
+def test_images_that_are_not_resident_go_up_when_they_are_asked_for(pack: Pack, copies: list[Tensor]) -> None:
+    read = ImageStore(pack, "test", THERE, [0.5], [0.5], resident=False)
+    same = ImageStore(pack, "test", CPU, [0.5], [0.5])
+    assert len(transfer._residents) == 0
+    copies.clear()
+    asked = same.indices[[3, 40]]
+    assert torch.equal(read.images(asked), same.images(asked))
+    assert [len(copy) for copy in copies] == [2, 2]  # where they are, and they
+
+
 def test_images_go_up_from_memory_that_may_be_written_to(
     pack: Pack, copies: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

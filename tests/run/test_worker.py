@@ -220,18 +220,38 @@ def test_images_that_no_work_needs_make_room_on_a_full_device(tmp_path: Path, mo
     alive: WeakSet[ImageStore] = WeakSet()
     refused: list[str] = []
 
-    def small(pack: Pack, split: str, *given: Any) -> ImageStore:
+    def small(pack: Pack, split: str, *given: Any, **named: Any) -> ImageStore:
         gc.collect()
         if split == "test" and any(store.split != "test" for store in alive):
             refused.append(split)
             raise DeviceError("the images do not fit")
-        store = ImageStore(pack, split, *given)
+        store = ImageStore(pack, split, *given, **named)
         alive.add(store)
         return store
 
     monkeypatch.setattr("fsbench.run.images.ImageStore", small)
     run(write_suite(tmp_path / "s.toml", rows=("proto",)), tmp_path / "out", "--episodes", 2, "--shots", 1)
     assert refused == ["test"]
+
+
+def test_images_too_large_for_the_device_are_read_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def small(*given: Any, resident: bool) -> ImageStore:
+        if resident:
+            raise DeviceError("the images do not fit.")
+        return ImageStore(*given, resident=resident)
+
+    suite = write_suite(tmp_path / "s.toml", rows=("proto",))
+    run(suite, tmp_path / "plain", "--episodes", 2, "--shots", 1)
+    monkeypatch.setattr("fsbench.run.images.ImageStore", small)
+    run(suite, tmp_path / "out", "--episodes", 2, "--shots", 1)
+    said = "the images do not fit. Until then, steps read them from the file, which is slower."
+    assert caplog.messages.count(said) == 1
+    counts = [
+        [read_record(path).correct for path in (tmp_path / out / "records").iterdir()] for out in ("plain", "out")
+    ]
+    assert counts[0] == counts[1]
 
 
 def starting_from_knn(folder: Path, name: str) -> Path:
