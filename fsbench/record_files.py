@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import from_json  # three times as fast as json.loads
 
-from fsbench.errors import NewerRecordError, RecordError, first_problem
+from fsbench.errors import NewerRecordError, OutputError, RecordError, first_problem
 from fsbench.files.atomic import canonical_json, rename, sha256_json, write_atomic
 from fsbench.files.reading import read_bytes
 from fsbench.identity import CellIdentity, cell_id
@@ -77,7 +77,11 @@ class RecordStore:
         found = [path for path in self.folder.glob("*.json") if path.name not in own]
         others = [path for path in found if path.name.rpartition("-")[0] in stems]
         for path in others:
-            rename(path, path.with_name(f"{path.name}.superseded"))
+            try:
+                rename(path, path.with_name(f"{path.name}.superseded"))
+            except OutputError:
+                if path.exists():  # else another run of the same command was faster
+                    raise
         return len(others)
 
     def find(self, identity: CellIdentity) -> Record | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsbench.errors import RecordError
+from fsbench.errors import OutputError, RecordError
 from fsbench.files.atomic import sha256_json
 from fsbench.identity import CellIdentity, cell_id
 from fsbench.provenance import SUITE_FILE
@@ -35,6 +35,23 @@ def test_a_record_is_found_by_its_identity(store: RecordStore) -> None:
     assert path == store.path(record.identity)
     assert store.find(record.identity) == read_record(path) == record
     assert store.find(other.identity) is None
+
+
+def test_a_record_that_another_run_has_put_aside_meanwhile_is_no_error(
+    store: RecordStore, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_record(training="another").identity
+
+    def late(path: Path, _: Path) -> None:
+        path.unlink(missing_ok=True)
+        raise OutputError("cannot rename it")
+
+    monkeypatch.setattr("fsbench.record_files.rename", late)
+    assert store.supersede_others([other]) == 1
+    store.write(make_record())
+    monkeypatch.setattr("fsbench.record_files.rename", lambda *_: late(Path("elsewhere"), Path()))
+    with pytest.raises(OutputError, match="cannot rename"):
+        store.supersede_others([other])
 
 
 @settings(deadline=None, max_examples=25)

@@ -54,16 +54,16 @@ def decode_image(
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 _check_cost(opened, content)
-                ImageOps.exif_transpose(opened, in_place=True)
-                image = _plain(opened, "L" if channels == 1 else "RGB")
-                part = image if box is None else image.crop(_within(box, image))
+                part = opened if box is None else opened.crop(_within(box, opened))  # of the pixels as they are stored
+                ImageOps.exif_transpose(part, in_place=True)
+                image = _plain(part, "L" if channels == 1 else "RGB")
     except (_Costly, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large to decode ({error}); shrink it or remove it.") from error
     except Exception as error:  # decoders raise whatever comes up
         unknown = isinstance(error, UnidentifiedImageError)  # whose text is an address in memory
         why = f"it is none of {', '.join(_FORMATS)}, or damaged" if unknown else error
         raise DataError(f"{name} cannot be decoded as an image ({why}); replace it or remove it.") from error
-    return squeeze(part, size=size)
+    return squeeze(image, size=size)
 
 
 def squeeze(image: Image.Image, *, size: int) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -113,6 +114,7 @@ def _fit(stored: _Stored, images: npt.NDArray[Any], labels: npt.NDArray[Any], tr
         and (not labels.size or (labels[0] >= 0 and labels[-1] < number))
         and np.bincount(labels, minlength=number).tolist() == stored.counts
         and all(label < number for label in named)
+        and max(Counter(itertools.chain(*stored.splits.values())).values(), default=1) == 1
     )
 
 

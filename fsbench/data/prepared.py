@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,13 +109,8 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
         DataError: The arrays do not fit each other, or an image cannot be decoded.
         OutputError: The folder cannot be written.
     """
-    images, labels, names = prepared.images, prepared.labels, prepared.names
-    if len(images) != len(labels) or len(names) != len(labels):
-        raise DataError(f"{source}: {len(images)} images, {len(labels)} labels and {len(names)} names do not fit.")
-    if prepared.tracks is not None and len(prepared.tracks) != len(labels):
-        raise DataError(f"{source}: {len(labels)} labels and {len(prepared.tracks)} tracks do not fit.")
-    if (np.diff(labels) < 0).any():
-        raise DataError(f"{source}: the images must be sorted by class.")
+    _check(source, prepared)
+    images = prepared.images
     make_folder(folder)
     with atomic_path(folder / "images.npy") as temporary:  # which first removes what a try that was killed has left
         needed, free = math.prod(images.shape), shutil.disk_usage(folder).free
@@ -150,6 +146,27 @@ def write_pack(folder: Path, source: str, prepared: Prepared) -> Pack:
     content["digest"] = sha256_json(content)
     write_atomic(folder / "pack.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return load_pack(folder)
+
+
+def _check(source: str, prepared: Prepared) -> None:
+    """See that the images, classes and splits of a pack fit each other, and nothing is there twice."""
+    images, labels, names = prepared.images, prepared.labels, prepared.names
+    if len(images) != len(labels) or len(names) != len(labels):
+        raise DataError(f"{source}: {len(images)} images, {len(labels)} labels and {len(names)} names do not fit.")
+    if prepared.tracks is not None and len(prepared.tracks) != len(labels):
+        raise DataError(f"{source}: {len(labels)} labels and {len(prepared.tracks)} tracks do not fit.")
+    if (np.diff(labels) < 0).any():
+        raise DataError(f"{source}: the images must be sorted by class.")
+    members = [label for split in prepared.splits.values() for label in split]
+    if not {*members, *labels.tolist()} <= {*range(len(prepared.classes))}:
+        raise DataError(f"{source}: a label names none of the {len(prepared.classes)} classes.")
+    for what, given in (
+        ("name of a class", prepared.classes),
+        ("class in the splits", [prepared.classes[label] for label in members]),
+        ("name of an image of a class", [f"{prepared.classes[c]}: {n}" for c, n in zip(labels, names, strict=True)]),
+    ):
+        if twice := [name for name, times in Counter(given).items() if times > 1]:
+            raise DataError(f"{source}: a {what} is there twice, {twice[0]!r}.")
 
 
 def _write_images(path: Path, images: Undecoded) -> list[int]:

@@ -66,7 +66,7 @@ def _sign(path: Path) -> None:
 def _acquire(lock: BaseFileLock, path: Path, waiting: Callable[[str], None]) -> None:
     """Wait for a lock, as long as may be."""
     started, most = time.monotonic(), _longest_wait()
-    patience = 0.0
+    patience, told = 0.0, False
     while True:
         try:
             lock.acquire(timeout=patience)
@@ -74,13 +74,14 @@ def _acquire(lock: BaseFileLock, path: Path, waiting: Callable[[str], None]) -> 
         except Timeout:
             holder = _holder(path)
         left = most - (time.monotonic() - started)
-        if left <= 0:
+        if left <= 0 and told:
             raise OutputError(
                 f"{path} is still held by {holder}, after {most / 60:g} minutes (FSBENCH_WAIT); see to that process, "
                 "or wait longer."
             )
         waiting(holder)
-        patience = min(_SECONDS_A_WORD, left)
+        told = True
+        patience = min(_SECONDS_A_WORD, max(left, 0.0))
 
 
 def _longest_wait() -> float:

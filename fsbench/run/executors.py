@@ -50,7 +50,9 @@ class Local:
         passed = 0  # of what is left, in a row, since others are at it
         while left:
             key, source = left.popleft()
-            training, of_sources = groups[key]
+            # The row that trains is the plan's first with these weights, whether or not it has a cell that is missing:
+            # it names the checkpoint, which the tests look for.
+            training, of_sources = run.cells(key)[0].training, groups[key][1]
             wait = passed > len(left)  # all were tried
             try:
                 if key not in trained:

@@ -16,6 +16,7 @@ from fsbench.run.frozen import Untrained
 
 __all__ = ["Overlap", "overlap_of", "overlap_of_training", "seen_by", "validates_on_tested"]
 
+_TURNED: Final = re.compile(r"/rot\d{3}$")
 _SAID: Final = {
     "none": "no test class is a label in {corpus}",
     "classes": "some test classes are labels in {corpus}",
@@ -93,13 +94,17 @@ def _shared(pack: Pack, split: str, other: Pack, its: str) -> set[str]:
     """The classes of a split that a split of another source, or of another variant of the source, has too.
 
     They have the same WordNet id, or the same name where both are made of the same files, as CIFAR-FS and FC100 are.
+    A drawing that is turned is the same, as in the variants of Omniglot.
     """
-    own, others = ({each.classes[label] for label in each.splits[of]} for each, of in ((pack, split), (other, its)))
-    ids = {name for name in own & others if re.fullmatch(r"n\d{8}", name)}
-    return ids or (own & others if own & others and _same_files(pack, other) else set())
+    others = {_TURNED.sub("", other.classes[label]) for label in other.splits[its]}
+    both = {name for label in pack.splits[split] if _TURNED.sub("", name := pack.classes[label]) in others}
+    ids = {name for name in both if re.fullmatch(r"n\d{8}", name)}
+    return ids or (both if both and _same_files(pack, other) else set())
 
 
 def _same_files(pack: Pack, other: Pack) -> bool:
+    if pack.source == other.source:
+        return True
     first, second = _card(pack), _card(other)
     return first is not None and second is not None and first.files == second.files != ()
 

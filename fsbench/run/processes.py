@@ -51,7 +51,7 @@ def processes_pool(order: Order, jobs: int, number: int | None) -> Iterator[Pool
     except BrokenProcessPool as error:
         raise ExecutorError(
             "a process was killed, perhaps because memory ran out; what was finished is kept: run the same command "
-            "again, perhaps with fewer --workers. In a script of your own the call must stand below "
+            "again (without --fresh), perhaps with fewer --workers. In a script of your own the call must stand below "
             '`if __name__ == "__main__":`, since every process reads the script again.'
         ) from error
     finally:

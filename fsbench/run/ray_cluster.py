@@ -51,7 +51,7 @@ def ray_pool(order: Order, address: str | None) -> Iterator[Pool]:
         except ray.exceptions.RayError as error:
             raise ExecutorError(
                 f"a job was lost {_RETRIES + 1} times with its node ({type(error).__name__}); what was finished is "
-                "kept: look at `ray status`, then run the same command again."
+                "kept: look at `ray status`, then run the same command again (without --fresh)."
             ) from error
         finally:
             ray.shutdown()

@@ -67,7 +67,14 @@ def slurm_pool(order: Order, number: int | None, cluster: str = "slurm") -> Iter
 
     def submit(job: Job) -> Future[None]:
         future = Future[None]()
-        jobs[future] = executor.submit(given, Path.cwd(), job)
+        try:
+            jobs[future] = executor.submit(given, Path.cwd(), job)
+        except submitit.core.utils.FailedJobError as error:
+            why = next(iter(str(error).strip().splitlines()), "it does not say why").rstrip(".")
+            raise ExecutorError(
+                f"Slurm takes no job ({why}); set what it asks for in SBATCH_ variables, and run the same command "
+                "again (without --fresh)."
+            ) from error
         return future
 
     threading.Thread(target=_watch, args=(jobs, ended), daemon=True).start()
@@ -97,7 +104,7 @@ def _settle(future: Future[None], job: Any) -> None:
     except Exception as lost:
         error = ExecutorError(
             f"the job {job.job_id} of Slurm was lost ({type(lost).__name__}; it says in {job.paths.stderr}); what was "
-            "finished is kept: run the same command again."
+            "finished is kept: run the same command again (without --fresh)."
         )
     if error is None:
         future.set_result(None)

@@ -158,6 +158,19 @@ def test_a_box_is_cut_out_and_cut_off_at_the_edges(quarters: Path, box: Box, col
     assert (image == np.array(colour)[:, None, None]).all()
 
 
+def test_a_box_is_of_the_pixels_as_they_are_stored(quarters: Path, tmp_path: Path) -> None:
+    """A camera that was turned says so beside them."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    file = tmp_path / "turned.png"
+    Image.open(quarters).save(file, exif=turned)
+    box = (10, 0, 20, 5)
+    plain, found = (decode_image(each.read_bytes(), "it", size=8, channels=3, box=box) for each in (quarters, file))
+    assert np.array_equal(found, plain)
+    whole = decode_image(file.read_bytes(), "it", size=8, channels=3)
+    assert np.array_equal(whole, np.rot90(decode_image(quarters.read_bytes(), "it", size=8, channels=3), -1, (1, 2)))
+
+
 def test_a_box_around_everything_is_the_whole_image(quarters: Path) -> None:
     content = quarters.read_bytes()
     whole = decode_image(content, "it", size=8, channels=1)

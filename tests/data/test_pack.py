@@ -90,6 +90,11 @@ def test_the_digest_is_that_of_the_content(pack: Pack, tmp_path: Path) -> None:
         ({"labels": np.array([0, 0, 1, 2])}, "5 images, 4 labels and 5 names do not fit"),
         ({"labels": np.array([0, 1, 0, 2, 2])}, "must be sorted by class"),
         ({"tracks": [4, 4, 0, 7]}, "5 labels and 4 tracks do not fit"),
+        ({"classes": ["a", "b"]}, "a label names none of the 2 classes"),
+        ({"classes": ["a", "b", "a"]}, "a name of a class is there twice, 'a'"),
+        ({"splits": {"train": [0, 1], "test": [2, 1]}}, "a class in the splits is there twice, 'b'"),
+        ({"splits": {"train": [0, 3]}}, "a label names none of the 3 classes"),
+        ({"names": ["a/1", "a/1", "b/1", "c/1", "c/2"]}, "a name of an image of a class is there twice, 'a: a/1'"),
     ],
 )
 def test_arrays_that_do_not_fit_are_not_written(tmp_path: Path, change: dict[str, object], complaint: str) -> None:

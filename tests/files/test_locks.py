@@ -71,8 +71,11 @@ def test_a_holder_that_says_nothing_is_another_process(
 ) -> None:
     held.with_name("target.lock").write_bytes(content)
     monkeypatch.setenv("FSBENCH_WAIT", "0")
-    with pytest.raises(OutputError, match="is still held by another process, after 0 minutes"), locked(held, nobody):
-        pass
+    said: list[str] = []
+    with pytest.raises(OutputError, match="is still held by another process, after 0 minutes"):  # noqa: SIM117
+        with locked(held, said.append):
+            pass
+    assert said == ["another process"]
 
 
 def test_a_wait_may_have_a_limit(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +85,17 @@ def test_a_wait_may_have_a_limit(held: Path, monkeypatch: pytest.MonkeyPatch) ->
         with locked(held, said.append):
             pass
     assert said == ["process 7 on host since noon"]
+
+
+def test_who_waits_is_told_even_where_nobody_waits(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may have something else to do meanwhile."""
+    monkeypatch.setenv("FSBENCH_WAIT", "0")
+
+    def leave(holder: str) -> None:
+        raise KeyError(holder)
+
+    with pytest.raises(KeyError, match="process 7"), locked(held, leave):
+        pass
 
 
 @pytest.mark.parametrize("minutes", ["long", "-1", "nan"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
-from fsbench.data.card import list_cards
-from fsbench.data.pack import Pack
+from fsbench.data.card import list_cards, load_card
+from fsbench.data.pack import SPLITS, Pack
+from fsbench.data.sources.omniglot import read_split
 from fsbench.run.leakage import overlap_of, overlap_of_training, validates_on_tested
 from helpers.small import write_small_pack
 
@@ -81,3 +83,29 @@ def test_sources_of_the_same_files_share_classes_by_name(pack: Pack) -> None:
     )
     assert validates_on_tested(trained, [tested]) is None
     assert overlap_of_training(tested, "test", [replace(trained, source="aircraft")]) is None
+
+
+def variant(pack: Pack, name: str, *turns: str) -> tuple[Pack, dict[str, set[str]]]:
+    """A variant of Omniglot, whose images nobody asks for, and its characters by split."""
+    characters = {
+        split: {f"{alphabet}/character{number:02}" for alphabet, numbers in alphabets.items() for number in numbers}
+        for split, alphabets in read_split(load_card("omniglot").folder / f"{name}.toml").items()
+    }
+    named = [(split, character + turn) for split in SPLITS for character in characters[split] for turn in turns or [""]]
+    members = {split: tuple(label for label, (of, _) in enumerate(named) if of == split) for split in SPLITS}
+    return replace(pack, source="omniglot", classes=tuple(name for _, name in named), splits=members), characters
+
+
+def test_characters_that_another_variant_of_omniglot_trains_on_are_seen_turned_or_not(pack: Pack) -> None:
+    variants = [variant(pack, "original"), variant(pack, "vinyals", "/rot000", "/rot090", "/rot180", "/rot270")]
+    tracks = []
+    for (tested, asked), (trained, learned) in itertools.product(variants, repeat=2):
+        found = overlap_of_training(tested, "test", [trained])
+        assert (found is not None) == bool(asked["test"] & learned["train"])
+        tracks.append(found and found.track)
+    assert tracks == [None, "C", None, None]
+
+
+def test_a_source_without_a_card_that_is_tested_on_what_it_trains_on_is_seen(pack: Pack) -> None:
+    own = replace(pack, source="mine")
+    assert overlap_of_training(own, "train", [own]) == ("C", "3 of 3 test classes are training classes of mine")

@@ -55,6 +55,18 @@ def test_without_submitit_or_slurm_it_is_one_sentence(folder: Path, monkeypatch:
         run_suite(_order(folder, "none"), executor=executor)
 
 
+def test_a_job_that_slurm_refuses_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("srun", ""), ("sbatch", "echo 'sbatch: error: invalid partition specified: none' >&2; exit 1")):
+        tool = folder / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
+    said = r"^Slurm takes no job \(.*invalid partition specified: none\); set what it asks for in SBATCH_ variables"
+    with pytest.raises(ExecutorError, match=said):
+        run_suite(_order(folder, "refused"), executor=make_executor("slurm", workers=1, address=None))
+
+
 class _Job:
     """A job that has ended so."""
 
