@@ -103,6 +103,11 @@ def prepare_own(name: str, origin: Path, own: own_folder.OwnSource | None = None
     pack = _once(folder, name, make, origin, fresh=fresh)
     if any(pack.processing.get(key) != value for key, value in how.settings(rule).items()):
         raise UsageError(f"the source {name} is already prepared with other settings; add --fresh to replace it.")
+    if replaces and not fresh:
+        given, skipped = own_folder.prepare(origin, how, rule), set(pack.processing.get("skipped", ()))
+        there = [image for image in given.names if image not in skipped]
+        if (list(given.classes), there) != (list(pack.classes), pack.names.tolist()):
+            raise UsageError(f"the source {name} is already prepared from other files; add --fresh to replace it.")
     return pack
 
 

@@ -13,24 +13,39 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
 import numpy as np
+from pydantic import ValidationError
 
 from fsbench.data.pack import Pack
 from fsbench.episodes.fixed import Episodes, FixedProtocol
 from fsbench.episodes.kshot import KShotProtocol
 from fsbench.episodes.protocol import AnyEpisodes, AnyProtocol, Block
 from fsbench.episodes.ragged import RaggedEpisode, RaggedEpisodes
+from fsbench.episodes.sampler import Rules, Sampler
 from fsbench.episodes.streams import Integers
 from fsbench.episodes.variable import VariableProtocol
-from fsbench.errors import EpisodeError, UsageError
+from fsbench.errors import EpisodeError, UsageError, first_problem
 from fsbench.files.arrays import UNREADABLE
 from fsbench.files.atomic import atomic_path, write_atomic
 from fsbench.files.reading import open_regular, read_text
+from fsbench.files.strict import Seed, StrictModel, Text
 
 __all__ = ["EpisodeFile", "parts_tracks", "read_episodes", "write_episodes"]
 
 _LARGEST = 2**28  # bytes of an array: 400,000 episodes
+_RULES = [Rules(leave_out=out, tracks_apart=apart) for out in (True, False) for apart in (True, False)]
 _FIXED = ("classes", "support", "query", "order")
 _VARIABLE = ("classes", "support", "support_labels", "query", "query_labels", "offsets")
+
+
+class _About(StrictModel):
+    """What a file says beside its arrays."""
+
+    source: Text
+    pack: Text
+    sampler: Text
+    split: Text
+    seed: Seed
+    episode_set: Text  # hash of the episodes
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,18 @@ class EpisodeFile:
         for block in self.episodes.blocks:
             if broken := _broken_rule(block, pack, members):
                 raise EpisodeError(f"the episode file for {self.source} {broken}; export it again.")
+        if self.sampler == self.protocol.sampler and not any(self._drawn_by(rules, pack) for rules in _RULES):
+            raise EpisodeError(
+                f"the episode file for {self.source} says that {self.sampler} drew it with the seed "
+                f"{self.protocol.seed}, which draws others; export it again, or give what drew it a name of its own."
+            )
+
+    def _drawn_by(self, rules: Rules, pack: Pack) -> bool:
+        """Whether the sampler of fsbench draws these episodes."""
+        try:
+            return Sampler(pack, self.protocol, rules).draw().digest == self.episodes.digest
+        except EpisodeError:
+            return False
 
 
 def write_episodes(path: Path, content: EpisodeFile, pack: Pack) -> None:
@@ -128,14 +155,17 @@ def read_episodes(path: Path) -> EpisodeFile:
     try:
         content = _read_npz(path) if path.suffix == ".npz" else json.loads(read_text(path))
         protocol, episodes = _reader(content)(content)
+        about = _About.model_validate({name: content[name] for name in _About.model_fields})
         digest = episodes.digest
-        found = EpisodeFile(str(content["source"]), str(content["pack"]), protocol, str(content["sampler"]), episodes)
-        expected = content["episode_set"]
+    except ValidationError as error:
+        raise EpisodeError(
+            f"the episode file {path} cannot be read ({first_problem(error)}); export it again."
+        ) from error
     except (*UNREADABLE, AttributeError, BadZipFile, zlib.error, struct.error) as error:
         raise EpisodeError(f"the episode file {path} cannot be read ({error}); export it again.") from error
-    if digest != expected:
+    if digest != about.episode_set:
         raise EpisodeError(f"the episode file {path} does not match its own hash; export it again.")
-    return found
+    return EpisodeFile(about.source, about.pack, protocol, about.sampler, episodes)
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
@@ -226,6 +256,7 @@ def _broken_rule(block: Block, pack: Pack, members: Integers) -> str | None:
         return "has labels of classes that are not in the episode"
     owners = np.take_along_axis(block.classes, labels, axis=1)
     wrong = {
+        "has episodes of one class, of which nothing can be asked": block.way < 2,
         "holds classes outside its split": not np.isin(block.classes, members).all(),
         "holds images under a class that is not theirs": (pack.labels[images] != owners).any(),
         "repeats a class within an episode": _repeats(block.classes),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,10 @@ def test_verify_finds_a_flipped_byte(characters: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"damaged \(images.npy does not match its hash\)"):
         verify("omniglot")
+    os.utime(pack.folder / "pack.json")  # as if nothing were younger, where opening the pack does not look
+    assert ensure_pack("omniglot").digest == pack.digest
+    with pytest.raises(DataError, match=r"damaged \(images.npy does not match its hash\)"):
+        verify("omniglot")
 
 
 def test_verify_compares_the_counts_with_the_card(characters: Path, small_cards: Path) -> None:
@@ -156,7 +161,10 @@ def test_an_own_source_is_not_replaced_unasked(birds: Path) -> None:
     with pytest.raises(UsageError, match="birds is already prepared with other settings; add --fresh"):
         prepare_own("birds", birds, OwnSource(size=8, seed=1))
     assert ensure_pack("birds").digest == digest
-    assert prepare_own("birds", birds, OwnSource(size=8, seed=1), fresh=True).digest != digest
+    next(birds.rglob("*.png")).unlink()
+    with pytest.raises(UsageError, match="birds is already prepared from other files; add --fresh"):
+        prepare_own("birds", birds, OwnSource(size=8))
+    assert prepare_own("birds", birds, OwnSource(size=8), fresh=True).digest != digest
 
 
 def test_another_size_of_an_own_source_has_the_same_split(birds: Path, tmp_path: Path) -> None:

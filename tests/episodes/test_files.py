@@ -75,6 +75,35 @@ def test_episodes_of_all_classes_have_equal_shots(tmp_path: Path, pack: Pack, va
         read_episodes(tmp_path / "e.json")
 
 
+def test_episodes_that_their_sampler_would_not_draw_need_another_name(
+    pack: Pack, k_shot: tuple[Pack, EpisodeFile], either: EpisodeFile
+) -> None:
+    for of, file in ((pack, either), k_shot):
+        other = replace(file, protocol=replace(file.protocol, seed=5))  # type: ignore[type-var]
+        with pytest.raises(EpisodeError, match=f"says that {file.sampler} drew it with the seed 5, which draws others"):
+            other.check(of)
+        replace(other, sampler="mine-1").check(of)
+
+
+def test_episodes_of_one_class_are_refused(pack: Pack) -> None:
+    drawn = draw_episodes(pool_of(pack, "test"), protocol := FixedProtocol("test", 1, 2, 3, 8, 0))
+    with pytest.raises(EpisodeError, match="has episodes of one class, of which nothing can be asked"):
+        EpisodeFile(pack.source, pack.digest, protocol, SAMPLER, drawn).check(pack)
+
+
+@pytest.mark.parametrize(
+    "about", [{"seed": 2**70}, {"sampler": 300 * "x"}, {"sampler": "a\nb"}, {"source": 7}], ids=str
+)
+def test_what_a_file_says_of_itself_is_what_a_record_takes(
+    tmp_path: Path, pack: Pack, either: EpisodeFile, about: dict[str, object]
+) -> None:
+    write_episodes(tmp_path / "e.json", either, pack)
+    whole = json.loads((tmp_path / "e.json").read_text())
+    (tmp_path / "e.json").write_text(json.dumps(whole | about))
+    with pytest.raises(EpisodeError, match=rf"cannot be read \({next(iter(about))}"):
+        read_episodes(tmp_path / "e.json")
+
+
 def test_another_ending_is_refused(tmp_path: Path, pack: Pack, content: EpisodeFile) -> None:
     with pytest.raises(UsageError, match=r"\.npz or \.json, not to 'e\.csv'"):
         write_episodes(tmp_path / "e.csv", content, pack)

@@ -327,6 +327,10 @@ def test_too_few_tracks_name_the_class() -> None:
     )
     with pytest.raises(EpisodeError, match=expected):
         draw_episodes(enough, FixedProtocol("test", 2, 2, 6, 40, 0))
+    uneven = tracked([[2, 4, 6, 3]])  # whose two largest may be shown
+    assert len(draw_episodes(uneven, FixedProtocol("test", 1, 2, 5, 40, 0))) == 40
+    with pytest.raises(EpisodeError, match=r"class 0, with 15 images in 4 tracks, may have only 5 images left"):
+        draw_episodes(uneven, FixedProtocol("test", 1, 2, 6, 40, 0))
 
 
 def test_a_pool_has_the_classes_of_its_split(tmp_path: Path) -> None:

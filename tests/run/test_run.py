@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,23 @@ def test_a_label_or_deviation_that_changed_since_is_that_of_the_table_and_nothin
     assert (record.label, record.deviates) == ("Mine", "shorter")
     assert contents(tmp_path / "out").keys() == before.keys()
     assert "Mine ‖" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_row_that_shares_its_training_at_one_shot_is_tested_after_the_other_row(tmp_path: Path) -> None:
+    """The checkpoint has the name of the first, which has nothing left to do."""
+    suite, out = write_suite(tmp_path / "s.toml", rows=("proto",)), tmp_path / "out"
+    row = suite.read_text()[suite.read_text().index("[methods.proto]") :]
+    other = row.replace("methods.proto", "methods.other").replace(
+        "temperature = 1.0", "temperature = { 1 = 1.0, 5 = 2.0 }"
+    )
+    suite.write_text(f"{suite.read_text()}\n{other}")
+    run(suite, out, *QUICK, "--methods", "proto")
+    assert "training" not in run(suite, out, *QUICK).stderr
+    for record in (out / "records").glob("other-*"):
+        record.unlink()
+    shutil.rmtree(out / "checkpoints")
+    run(suite, out, *QUICK)
+    assert len(list((out / "records").iterdir())) == 2
 
 
 @pytest.mark.parametrize("more", [(), ("--fresh",)])
