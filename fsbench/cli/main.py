@@ -75,10 +75,8 @@ class _Group(click.Group):
         except FsbenchError as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt as stop:
-            click.echo(
-                "\nInterrupted; run the same command again (without --fresh): it goes on from whatever was finished.",
-                err=True,
-            )
+            again = "again without --fresh" if "--fresh" in sys.argv else "again"  # which would begin anew
+            click.echo(f"\nInterrupted; run the same command {again}: it goes on from whatever was finished.", err=True)
             ctx.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
         except click.UsageError as error:
             params = [] if error.ctx is None else error.ctx.command.params

@@ -189,6 +189,29 @@ def test_a_folder_of_another_suite_is_refused_and_keeps_what_it_holds(tmp_path: 
     assert contents(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize(("more", "again"), [((), "again"), (("--fresh",), "again without --fresh")])
+def test_who_interrupts_a_fresh_run_is_told_to_go_on_without_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], again: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    words = (
+        "run",
+        "--suite",
+        write_suite(tmp_path / "s.toml", rows=("knn",)),
+        "--out",
+        tmp_path / "out",
+        *QUICK,
+        *more,
+    )
+    monkeypatch.setattr("fsbench.run.run.check_models", interrupted)
+    monkeypatch.setattr("sys.argv", ["fsbench", *map(str, words)])
+    ended = fsbench(*words)
+    assert ended.exit_code == 130
+    assert f"Interrupted; run the same command {again}: it goes on from whatever was finished." in ended.stderr
+
+
 def test_a_fresh_run_with_a_row_that_cannot_be_built_keeps_what_there_is(tmp_path: Path) -> None:
     suite, out = write_suite(tmp_path / "s.toml", rows=("knn", "proto")), tmp_path / "out"
     run(suite, out, *QUICK)
